@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Blocks: from the page allocator or vmalloc, and back.
+ */
+
+#include <linux/kmemleak.h>
+#include <linux/mm.h>
+#include <linux/sched/mm.h>
+#include <linux/vmalloc.h>
+
+#include "internal.h"
+
+/*
+ * @size bytes of pages. An order gives more than a large block may need; what is
+ * over is given back at once.
+ */
+static void *pages_alloc(size_t size, int node, gfp_t gfp)
+{
+	const unsigned int order = get_order(size);
+	const size_t got = PAGE_SIZE << order;
+	struct page *page;
+	size_t at;
+	char *p;
+
+	if (size > KMALLOC_MAX_SIZE)
+		return NULL;
+	page = node == NUMA_NO_NODE ? alloc_pages(gfp, order) : alloc_pages_node(node, gfp, order);
+	if (!page)
+		return NULL;
+	p = page_address(page);
+	if (size != got) {
+		split_page(page, order);
+		for (at = size; at < got; at += PAGE_SIZE)
+			free_page((unsigned long)p + at);
+	}
+	kmemleak_alloc(p, size, 1, gfp);
+	return p;
+}
+
+static void pages_free(void *p, size_t size)
+{
+	kmemleak_free(p);
+	if (is_power_of_2(size))
+		free_pages((unsigned long)p, get_order(size));
+	else
+		free_pages_exact(p, size);
+}
+
+/* No exported vmalloc takes both a node and a gfp: map pages of our own. */
+static void *node_vmalloc(size_t size, int node, gfp_t gfp)
+{
+	const unsigned int nr = size >> PAGE_SHIFT;
+	struct page **pages;
+	unsigned int i;
+	void *p = NULL;
+
+	pages = kvmalloc_array(nr, sizeof(*pages), gfp & ~__GFP_ACCOUNT);
+	if (!pages)
+		return NULL;
+	for (i = 0; i < nr; i++) {
+		pages[i] = alloc_pages_node(node, gfp, 0);
+		if (!pages[i])
+			break;
+	}
+	if (i == nr)
+		p = vmap(pages, nr, VM_MAP | VM_MAP_PUT_PAGES, PAGE_KERNEL);
+	if (p) {
+		/* vfree() puts the pages and the array, and tells kmemleak. */
+		kmemleak_alloc(p, size, 1, gfp);
+		return p;
+	}
+	while (i--)
+		__free_page(pages[i]);
+	kvfree(pages);
+	return NULL;
+}
+
+static void *vmalloc_alloc(size_t size, int node, gfp_t gfp)
+{
+	unsigned int scope;
+	void *p;
+
+	if (node == NUMA_NO_NODE)
+		return __vmalloc(size, gfp);
+	/* vmap() takes no gfp: tell it what the caller may do by scope. */
+	if (!(gfp & __GFP_IO)) {
+		scope = memalloc_noio_save();
+		p = node_vmalloc(size, node, gfp);
+		memalloc_noio_restore(scope);
+	} else if (!(gfp & __GFP_FS)) {
+		scope = memalloc_nofs_save();
+		p = node_vmalloc(size, node, gfp);
+		memalloc_nofs_restore(scope);
+	} else {
+		p = node_vmalloc(size, node, gfp);
+	}
+	return p;
+}
+
+/*
+ * An empty block of @size bytes in all, for @rg. Where vmalloc is no way out,
+ * it may be smaller, but it has room for @min bytes.
+ */
+struct kregion_block *block_alloc(const struct region *rg, size_t size, size_t min, gfp_t gfp)
+{
+	const bool pages = !(rg->attr_flags & KREGION_F_VMALLOC);
+	const bool vmalloc = !(rg->attr_flags & KREGION_F_PAGES) && gfpflags_allow_blocking(gfp);
+	const size_t least = PAGE_ALIGN(min + sizeof(struct kregion_block));
+	enum block_backing backing = BACKING_PAGES;
+	struct kregion_block *b;
+	char *p = NULL;
+
+	if (rg->attr_flags & KREGION_F_ACCOUNT)
+		gfp |= __GFP_ACCOUNT;
+	while (pages) {
+		const bool last = !vmalloc && size / 2 < least;
+
+		p = pages_alloc(size, rg->node, last ? gfp : gfp | __GFP_NORETRY | __GFP_NOWARN);
+		if (p || last || vmalloc)
+			break;
+		size /= 2;
+	}
+	if (!p && vmalloc) {
+		p = vmalloc_alloc(size, rg->node, gfp);
+		backing = BACKING_VMALLOC;
+	}
+	if (!p)
+		return NULL;
+
+	b = (struct kregion_block *)(p + size) - 1;
+	memset(b, 0, sizeof(*b));
+	b->size = size - sizeof(*b);
+	b->cpu = -1;
+	b->backing = backing;
+	atomic_long_set(&b->bump.shared, -(long)b->size);
+	if (region_debug(rg))
+		debug_fresh(b);
+	return b;
+}
+
+void block_free(struct kregion_block *b)
+{
+	char *p = block_start(b);
+
+	debug_release(b);
+	if (b->backing == BACKING_VMALLOC)
+		vfree(p);
+	else
+		pages_free(p, block_held(b));
+}
+
+int block_node(const struct kregion_block *b)
+{
+	return page_to_nid(b->backing == BACKING_VMALLOC ? vmalloc_to_page(b) : virt_to_page(b));
+}
+
+/* ---- frees from callers that may not sleep ------------------------------- */
+
+static LLIST_HEAD(late_blocks);
+
+/* The first bytes of a dead block hold its place in the list. */
+struct late_block {
+	struct llist_node node;
+	struct kregion_block *block;
+};
+
+static void late_free(struct work_struct *work)
+{
+	struct late_block *late, *next;
+
+	llist_for_each_entry_safe(late, next, llist_del_all(&late_blocks), node)
+		block_free(late->block);
+}
+
+static DECLARE_WORK(late_work, late_free);
+
+/* As block_free(), from any context but NMI: vfree() sleeps, pages do not. */
+void block_free_atomic(struct kregion_block *b)
+{
+	struct late_block *late;
+
+	if (b->backing == BACKING_PAGES) {
+		block_free(b);
+		return;
+	}
+	debug_release(b);
+	late = (struct late_block *)block_start(b);
+	late->block = b;
+	if (llist_add(&late->node, &late_blocks))
+		schedule_work(&late_work);
+}
+
+void block_exit(void)
+{
+	flush_work(&late_work);
+}

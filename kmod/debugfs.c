@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The list of all regions, and /sys/kernel/debug/kregion/.
+ *
+ * A reader pins the region it is at and takes its lock for a few blocks at a time,
+ * so neither allocations nor the making of other regions wait for it to the end;
+ * destroying the very region that is being looked at does.
+ */
+
+#include <linux/debugfs.h>
+#include <linux/seq_file.h>
+#include <linux/wait_bit.h>
+
+#include "internal.h"
+
+static DEFINE_SPINLOCK(registry_lock);
+static LIST_HEAD(registry);		/* by id, ascending */
+static u64 last_id;
+static struct dentry *debugfs_dir;
+
+void registry_add(struct region *rg)
+{
+	spin_lock(&registry_lock);
+	rg->id = ++last_id;
+	list_add_tail(&rg->registry, &registry);
+	spin_unlock(&registry_lock);
+}
+
+/* @rg is found no more, and nobody is looking at it. */
+void registry_del(struct region *rg)
+{
+	spin_lock(&registry_lock);
+	list_del_init(&rg->registry);
+	spin_unlock(&registry_lock);
+	wait_var_event(&rg->pins, !atomic_read(&rg->pins));
+}
+
+/* The first region with an id over @id, found from @from on if that is listed. */
+static struct region *registry_next(struct region *from, u64 id)
+{
+	struct region *rg = NULL;
+
+	spin_lock(&registry_lock);
+	if (!from || list_empty(&from->registry))
+		from = list_entry(&registry, struct region, registry);
+	list_for_each_entry_continue(from, &registry, registry) {
+		if (from->id > id) {
+			rg = from;
+			atomic_inc(&rg->pins);
+			break;
+		}
+	}
+	spin_unlock(&registry_lock);
+	return rg;
+}
+
+static void region_unpin(struct region *rg)
+{
+	/* The region may be gone after the decrement; its address is only a key. */
+	if (rg && atomic_dec_and_test(&rg->pins))
+		wake_up_var(&rg->pins);
+}
+
+/* ---- iteration: a heading, then a region a step --------------------------- */
+
+/* The position is one more than the id of the last region shown. */
+static void *regions_start(struct seq_file *m, loff_t *pos)
+{
+	return *pos ? registry_next(NULL, *pos - 1) : SEQ_START_TOKEN;
+}
+
+static void *regions_next(struct seq_file *m, void *v, loff_t *pos)
+{
+	struct region *rg = v == SEQ_START_TOKEN ? NULL : v;
+
+	*pos = rg ? rg->id + 1 : 1;
+	v = registry_next(rg, *pos - 1);
+	region_unpin(rg);
+	return v;
+}
+
+static void regions_stop(struct seq_file *m, void *v)
+{
+	if (v != SEQ_START_TOKEN)
+		region_unpin(v);
+}
+
+/* ---- regions and totals --------------------------------------------------- */
+
+static const struct {
+	const char *name;
+	size_t at;
+} fields[] = {
+#define FIELD(f) { #f, offsetof(struct kregion_stats, f) }
+	FIELD(blocks_current), FIELD(blocks_full), FIELD(blocks_large), FIELD(blocks_spare),
+	FIELD(blocks_peak), FIELD(bytes_held), FIELD(bytes_used), FIELD(bytes_lost),
+	FIELD(fills), FIELD(failed_nomem), FIELD(failed_limit), FIELD(failed_size),
+	FIELD(failed_nofill), FIELD(drops), FIELD(resets),
+#undef FIELD
+};
+
+static_assert(ARRAY_SIZE(fields) == sizeof(struct kregion_stats) / sizeof(unsigned long));
+
+static unsigned long *field(struct kregion_stats *st, int i)
+{
+	return (void *)st + fields[i].at;
+}
+
+static int regions_show(struct seq_file *m, void *v)
+{
+	struct kregion_stats st;
+	struct region *rg = v;
+	int i;
+
+	if (v == SEQ_START_TOKEN) {
+		seq_puts(m, "# kregion regions 1\nid name owner mode");
+		for (i = 0; i < ARRAY_SIZE(fields); i++)
+			seq_printf(m, " %s", fields[i].name);
+		seq_putc(m, '\n');
+		return 0;
+	}
+	kregion_stats(&rg->hot, &st);
+	seq_printf(m, "%llu %s %s %s", rg->id, rg->name, rg->owner, region_mode(rg));
+	for (i = 0; i < ARRAY_SIZE(fields); i++)
+		seq_printf(m, " %lu", *field(&st, i));
+	seq_putc(m, '\n');
+	return 0;
+}
+
+static int totals_show(struct seq_file *m, void *v)
+{
+	struct kregion_stats st, sum = {};
+	struct region *rg, *next;
+	unsigned long n = 0;
+	int i;
+
+	for (rg = registry_next(NULL, 0); rg; rg = next) {
+		kregion_stats(&rg->hot, &st);
+		for (i = 0; i < ARRAY_SIZE(fields); i++)
+			*field(&sum, i) += *field(&st, i);
+		n++;
+		next = registry_next(rg, rg->id);
+		region_unpin(rg);
+		cond_resched();
+	}
+	seq_printf(m, "regions: %lu\n", n);
+	for (i = 0; i < ARRAY_SIZE(fields); i++)
+		seq_printf(m, "%s: %lu\n", fields[i].name, *field(&sum, i));
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(totals);
+
+/* ---- blocks --------------------------------------------------------------- */
+
+struct blocks_ctx {
+	struct seq_file *m;
+	size_t count;		/* of the buffer when the walk began */
+};
+
+static void blocks_restart(void *v)
+{
+	struct blocks_ctx *ctx = v;
+
+	ctx->m->count = ctx->count;
+}
+
+static bool blocks_fn(struct region *rg, const struct kregion_block *b,
+		      const struct block_info *info, void *v)
+{
+	static const char * const kind[] = {
+		[BLOCK_SPARE] = "spare", [BLOCK_CURRENT] = "current",
+		[BLOCK_FULL] = "full", [BLOCK_LARGE] = "large",
+	};
+	struct blocks_ctx *ctx = v;
+	const int cpu = READ_ONCE(b->cpu);
+
+	seq_printf(ctx->m, "%llu %s ", rg->id, kind[info->kind]);
+	if (cpu < 0)
+		seq_putc(ctx->m, '-');
+	else
+		seq_printf(ctx->m, "%d", cpu);
+	seq_printf(ctx->m, " %s %d %zu %zu\n", b->backing == BACKING_VMALLOC ? "vmalloc" : "pages",
+		   block_node(b), info->held, info->used);
+	return !seq_has_overflowed(ctx->m);	/* seq_file comes again with a larger buffer */
+}
+
+static int blocks_show(struct seq_file *m, void *v)
+{
+	struct blocks_ctx ctx = { .m = m, .count = m->count };
+
+	if (v == SEQ_START_TOKEN)
+		seq_puts(m, "# kregion blocks 1\nregion kind cpu backing node held used\n");
+	else
+		region_walk(v, blocks_restart, blocks_fn, &ctx);
+	return 0;
+}
+
+static const struct seq_operations regions_sops = {
+	.start = regions_start, .next = regions_next, .stop = regions_stop, .show = regions_show,
+};
+DEFINE_SEQ_ATTRIBUTE(regions);
+
+static const struct seq_operations blocks_sops = {
+	.start = regions_start, .next = regions_next, .stop = regions_stop, .show = blocks_show,
+};
+DEFINE_SEQ_ATTRIBUTE(blocks);
+
+/* ---- module ---------------------------------------------------------------- */
+
+/* Like all users of debugfs, go on without it if it is not there. */
+void registry_init(void)
+{
+	debugfs_dir = debugfs_create_dir("kregion", NULL);
+	debugfs_create_file("regions", 0444, debugfs_dir, NULL, &regions_fops);
+	debugfs_create_file("blocks", 0444, debugfs_dir, NULL, &blocks_fops);
+	debugfs_create_file("totals", 0444, debugfs_dir, NULL, &totals_fops);
+}
+
+/* No client is left that could make or use a region: report those forgotten. */
+void registry_exit(void)
+{
+	struct kregion_stats st;
+	struct region *rg;
+
+	debugfs_remove_recursive(debugfs_dir);
+	while ((rg = list_first_entry_or_null(&registry, struct region, registry))) {
+		kregion_stats(&rg->hot, &st);
+		pr_warn("kregion: region %llu \"%s\" of %s was never destroyed: %lu blocks, %lu bytes held, %lu used; freeing it\n",
+			rg->id, rg->name, rg->owner,
+			st.blocks_current + st.blocks_full + st.blocks_large + st.blocks_spare,
+			st.bytes_held, st.bytes_used);
+		kregion_destroy(&rg->hot);
+	}
+}

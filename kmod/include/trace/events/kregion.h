@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#undef TRACE_SYSTEM
+#define TRACE_SYSTEM kregion
+
+#if !defined(_TRACE_KREGION_H) || defined(TRACE_HEADER_MULTI_READ)
+#define _TRACE_KREGION_H
+
+#include <linux/kregion.h>
+#include <linux/tracepoint.h>
+
+/* All of them sit on slow paths; none is hit by an allocation that finds room. */
+
+DECLARE_EVENT_CLASS(kregion_region,
+	TP_PROTO(u64 id, const char *name, unsigned long held),
+	TP_ARGS(id, name, held),
+	TP_STRUCT__entry(
+		__field(u64, id)
+		__array(char, name, KREGION_NAME_MAX + 1)
+		__field(unsigned long, held)
+	),
+	TP_fast_assign(
+		__entry->id = id;
+		strscpy(__entry->name, name, sizeof(__entry->name));
+		__entry->held = held;
+	),
+	TP_printk("region=%llu name=%s held=%lu", __entry->id, __entry->name, __entry->held)
+);
+
+DEFINE_EVENT(kregion_region, kregion_create,
+	TP_PROTO(u64 id, const char *name, unsigned long held), TP_ARGS(id, name, held));
+DEFINE_EVENT(kregion_region, kregion_destroy,
+	TP_PROTO(u64 id, const char *name, unsigned long held), TP_ARGS(id, name, held));
+DEFINE_EVENT(kregion_region, kregion_drop,
+	TP_PROTO(u64 id, const char *name, unsigned long held), TP_ARGS(id, name, held));
+DEFINE_EVENT(kregion_region, kregion_reset,
+	TP_PROTO(u64 id, const char *name, unsigned long held), TP_ARGS(id, name, held));
+
+DECLARE_EVENT_CLASS(kregion_block,
+	TP_PROTO(u64 id, const char *name, unsigned long bytes, int backing),
+	TP_ARGS(id, name, bytes, backing),
+	TP_STRUCT__entry(
+		__field(u64, id)
+		__array(char, name, KREGION_NAME_MAX + 1)
+		__field(unsigned long, bytes)
+		__field(int, backing)
+	),
+	TP_fast_assign(
+		__entry->id = id;
+		strscpy(__entry->name, name, sizeof(__entry->name));
+		__entry->bytes = bytes;
+		__entry->backing = backing;
+	),
+	TP_printk("region=%llu name=%s bytes=%lu backing=%s", __entry->id, __entry->name,
+		  __entry->bytes,
+		  __print_symbolic(__entry->backing, { 0, "pages" }, { 1, "vmalloc" }))
+);
+
+DEFINE_EVENT(kregion_block, kregion_block_alloc,
+	TP_PROTO(u64 id, const char *name, unsigned long bytes, int backing),
+	TP_ARGS(id, name, bytes, backing));
+DEFINE_EVENT(kregion_block, kregion_block_free,
+	TP_PROTO(u64 id, const char *name, unsigned long bytes, int backing),
+	TP_ARGS(id, name, bytes, backing));
+
+TRACE_EVENT(kregion_alloc_fail,
+	TP_PROTO(u64 id, const char *name, unsigned long size, int reason),
+	TP_ARGS(id, name, size, reason),
+	TP_STRUCT__entry(
+		__field(u64, id)
+		__array(char, name, KREGION_NAME_MAX + 1)
+		__field(unsigned long, size)
+		__field(int, reason)
+	),
+	TP_fast_assign(
+		__entry->id = id;
+		strscpy(__entry->name, name, sizeof(__entry->name));
+		__entry->size = size;
+		__entry->reason = reason;
+	),
+	TP_printk("region=%llu name=%s size=%lu reason=%s", __entry->id, __entry->name,
+		  __entry->size,
+		  __print_symbolic(__entry->reason, { 0, "nomem" }, { 1, "limit" },
+				   { 2, "size" }, { 3, "nofill" }))
+);
+
+#endif /* _TRACE_KREGION_H */
+
+/* This part must be outside protection */
+#include <trace/define_trace.h>

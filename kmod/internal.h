@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the files of kregion.ko share. The design stands in the DOC block of
+ * core.c; read that first.
+ */
+#ifndef _KREGION_INTERNAL_H
+#define _KREGION_INTERNAL_H
+
+#include <linux/irq_work.h>
+#include <linux/kregion.h>
+#include <linux/list.h>
+#include <linux/llist.h>
+#include <linux/spinlock.h>
+#include <linux/workqueue.h>
+
+/* Spare and used blocks are filed by CPU modulo this. */
+#define KREGION_BUCKETS		16
+
+enum block_kind {
+	BLOCK_SPARE,		/* holds no object */
+	BLOCK_CURRENT,		/* small objects are taken from it */
+	BLOCK_FULL,		/* closed for want of room */
+	BLOCK_LARGE,		/* one object of its own */
+};
+
+enum block_backing {
+	BACKING_PAGES,
+	BACKING_VMALLOC,
+};
+
+/*
+ * Letters of the fields below, who may touch them and how:
+ *
+ * I: set before the struct is seen by others, then read only.
+ * L: region->lock.
+ * A: atomic or READ_ONCE()/WRITE_ONCE(), by anybody.
+ * C: written by the fast path of one CPU with preemption off, or anywhere with
+ *    an atomic where the region is not per-CPU.
+ * Q: only while the caller keeps the region quiet (drop, reset, destroy).
+ * G: registry_lock.
+ */
+
+/*
+ * A block's header, at the end of its memory: what is handed out starts at the
+ * block's first byte, so that the offset is a distance from the header and one
+ * word tells both where the next object goes and how much room is left.
+ */
+struct kregion_block {
+	struct kregion_bump bump;	/* C: minus the bytes left; first, see kregion_fast() */
+	struct kregion_block *chain;	/* I: next of all the region's blocks */
+	struct kregion_block *link;	/* L: next in a bucket; A: next of the reserve */
+	size_t size;			/* I: bytes in front of the header */
+	unsigned long epoch;		/* A: of region->epoch when it was last taken into use */
+	int cpu;			/* A: that filled it, -1 for no one's */
+	u8 kind;			/* A: enum block_kind, if epoch is the region's */
+	u8 backing;			/* I: enum block_backing */
+} ____cacheline_aligned;
+
+/* Where the slow path of one CPU, or of a whole region, stands. */
+struct cell {
+	struct kregion_cell hot;	/* C: first, see the fast path */
+	struct kregion_block *spare;	/* A: xchg() only; next current block for nofill */
+	struct llist_node want;		/* A: on region->want while wanted is set */
+	unsigned long wanted;		/* A: the refill worker owes this cell a spare */
+	struct cell *active;		/* L: next cell that has had a block in this epoch */
+	bool is_active;			/* L */
+	int cpu;			/* I: -1 for the one cell of a region that is not per-CPU */
+};
+
+struct bucket {
+	struct kregion_block *spare;	/* L: holding nothing, ready for use */
+	struct kregion_block *used;	/* L: current or full */
+	struct kregion_block *used_tail; /* L: so that a reset moves all of them at once */
+};
+
+enum region_bits {
+	REGION_BUSY,		/* a drop or reset is under way */
+	REGION_MISUSED,		/* ... and somebody was warned for coming in between */
+	REGION_KICKED,		/* the refill worker may have been queued */
+};
+
+enum region_failure {
+	FAIL_NOMEM,
+	FAIL_LIMIT,
+	FAIL_SIZE,
+	FAIL_NOFILL,
+	NR_FAILURES
+};
+
+struct region {
+	struct kregion hot;		/* first, see to_region() */
+
+	/* cache line of its own: all that the slow path writes */
+	raw_spinlock_t lock ____cacheline_aligned_in_smp;
+	unsigned long flags;		/* A: bits of enum region_bits */
+	unsigned long epoch;		/* L: one more with each drop and reset */
+	struct kregion_block *blocks;	/* L: chain of all but the large ones, newest first */
+	struct kregion_block *large;	/* L: chain of the large ones */
+	struct cell *active;		/* L: cells with something to put back */
+	size_t held;			/* L: bytes of blocks, those being made included */
+	unsigned long nr_blocks;	/* L */
+	unsigned long peak;		/* L */
+	unsigned long fills;		/* L */
+	unsigned long drops;		/* L */
+	unsigned long resets;		/* L */
+	struct bucket bucket[KREGION_BUCKETS];
+
+	/* nofill */
+	struct kregion_block *reserve;	/* A: block that is being served from, then its links */
+	struct kregion_block *reserve_first; /* L: oldest not yet filed as used */
+	struct kregion_block *reserve_last; /* L: where new ones are appended */
+	size_t reserve_bytes;		/* L: what kregion_reserve() promised */
+	unsigned long retry_at;		/* A: jiffies before which a refill is hopeless */
+	struct llist_head want;		/* A: cells that want a spare */
+	struct irq_work kick;
+	struct work_struct refill;
+
+	struct cell cell;		/* of a region that is not per-CPU */
+	atomic_long_t failed[NR_FAILURES];
+
+	/* what it is */
+	unsigned int attr_flags;	/* I */
+	int node;			/* I */
+	size_t block_size;		/* I: header included */
+	size_t limit;			/* I: 0 for none */
+	u64 id;				/* I */
+	struct list_head registry;	/* G */
+	atomic_t pins;			/* A: readers that keep it from being freed */
+	char name[KREGION_NAME_MAX + 1]; /* I */
+	char owner[MODULE_NAME_LEN];	/* I */
+};
+
+static inline struct region *to_region(struct kregion *r)
+{
+	return container_of(r, struct region, hot);
+}
+
+static inline struct kregion_block *to_block(struct kregion_bump *bump)
+{
+	return container_of(bump, struct kregion_block, bump);
+}
+
+/* First byte that @b hands out. */
+static inline char *block_start(const struct kregion_block *b)
+{
+	return (char *)b - b->size;
+}
+
+/* All the memory of @b, in bytes. */
+static inline size_t block_held(const struct kregion_block *b)
+{
+	return b->size + sizeof(*b);
+}
+
+/* Bytes of @b handed out; an overshoot not yet taken back counts as none left. */
+static inline size_t block_used(const struct kregion_block *b)
+{
+	long left = atomic_long_read(&b->bump.shared);
+
+	return left >= 0 ? b->size : b->size + left;
+}
+
+static inline const char *region_mode(const struct region *rg)
+{
+	return rg->attr_flags & KREGION_F_PERCPU ? "percpu" :
+	       rg->attr_flags & KREGION_F_SINGLE ? "single" : "shared";
+}
+
+/* core.c: what the slow paths share */
+void *bump_take(struct kregion_bump *bump, size_t bytes, size_t align, bool percpu);
+struct cell *region_cell(struct region *rg);
+void *region_bump_current(struct region *rg, struct cell *cell, size_t bytes, size_t align);
+void *block_install(struct region *rg, struct cell *cell, struct kregion_block *b,
+		    size_t bytes, size_t align);
+void region_link(struct region *rg, struct kregion_block *b);
+void region_file_spare(struct region *rg, struct kregion_block *b);
+void region_file_used(struct region *rg, struct kregion_block *b);
+struct kregion_block *region_take_spare(struct region *rg, int cpu, size_t min);
+void region_activate(struct region *rg, struct cell *cell);
+bool region_charge(struct region *rg, size_t bytes);
+void region_settle(struct region *rg, struct kregion_block *b, size_t bytes);
+void *region_fail(struct region *rg, size_t size, enum region_failure why);
+bool region_refuse_busy(struct region *rg);
+gfp_t region_gfp(struct region *rg, gfp_t gfp);
+
+/* block.c: memory from the system and back */
+struct kregion_block *block_alloc(const struct region *rg, size_t size, size_t min, gfp_t gfp);
+void block_free(struct kregion_block *b);
+void block_free_atomic(struct kregion_block *b);
+int block_node(const struct kregion_block *b);
+void block_exit(void);
+
+/* reserve.c: what nofill callers are served from */
+void reserve_init(struct region *rg);
+void reserve_stop(struct region *rg);
+void reserve_collect(struct region *rg, bool all);
+void reserve_requeue(struct region *rg);
+size_t reserve_max(void);
+
+/* debug.c: KREGION_F_DEBUG */
+size_t debug_bytes(size_t size, size_t align);
+void *debug_object(struct region *rg, char *chunk, size_t size, size_t align);
+void debug_fresh(struct kregion_block *b);
+void debug_release(struct kregion_block *b);
+void debug_check(struct region *rg);
+
+#ifdef CONFIG_KASAN_GENERIC
+/* Exported to modules, but declared in mm/kasan/kasan.h only. */
+void kasan_poison(const void *addr, size_t size, u8 value, bool init);
+#endif
+
+static inline bool region_debug(const struct region *rg)
+{
+	return rg->attr_flags & KREGION_F_DEBUG;
+}
+
+/* stats.c: reading a region without stopping it */
+struct block_info {
+	enum block_kind kind;
+	const char *start;
+	size_t held;
+	size_t used;
+};
+
+typedef bool (*block_fn)(struct region *rg, const struct kregion_block *b,
+			 const struct block_info *info, void *ctx);
+void region_walk(struct region *rg, void (*restart)(void *ctx), block_fn fn, void *ctx);
+
+/* debugfs.c: all regions, for those who read and for the end */
+void registry_init(void);
+void registry_exit(void);
+void registry_add(struct region *rg);
+void registry_del(struct region *rg);
+
+#endif /* _KREGION_INTERNAL_H */

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Reading a region while it is being used: statistics and "is this yours".
+ */
+
+#include "internal.h"
+
+/* Blocks looked at with interrupts off before others get a turn at the lock. */
+#define WALK_BATCH	64
+#define WALK_RESTARTS	8
+
+/* What the single mode's own pointers say of the block that is current. */
+static size_t plain_used(const struct region *rg, const struct kregion_block *b)
+{
+	const char *end = READ_ONCE(rg->hot.end), *ptr = READ_ONCE(rg->hot.ptr);
+
+	if (end != (const char *)b || ptr < block_start(b) || ptr > end)
+		return block_used(b);
+	return ptr - block_start(b);
+}
+
+static void block_describe(const struct region *rg, const struct kregion_block *b,
+			   struct block_info *info)
+{
+	const bool in_use = READ_ONCE(b->epoch) == rg->epoch;
+
+	info->kind = in_use ? READ_ONCE(b->kind) : BLOCK_SPARE;
+	info->start = block_start(b);
+	info->held = block_held(b);
+	info->used = in_use ? plain_used(rg, b) : 0;
+	if (info->kind == BLOCK_SPARE && info->used)
+		info->kind = BLOCK_CURRENT;	/* of the reserve, being served from */
+}
+
+/*
+ * Call @fn for each block until it returns false. Chains grow only at their
+ * heads and blocks are freed only in a new epoch, so the walk goes on where it
+ * was after it let go of the lock; in a new epoch it begins again with @restart,
+ * and if resets keep coming it holds on to the lock in the end. @fn is called
+ * under the lock.
+ */
+void region_walk(struct region *rg, void (*restart)(void *ctx), block_fn fn, void *ctx)
+{
+	unsigned long irq, epoch;
+	struct block_info info;
+	struct kregion_block *b;
+	unsigned int n = 0, restarts = 0;
+	int large;
+
+	raw_spin_lock_irqsave(&rg->lock, irq);
+again:
+	restart(ctx);
+	epoch = rg->epoch;
+	for (large = 0; large < 2; large++) {
+		for (b = large ? rg->large : rg->blocks; b; b = b->chain) {
+			block_describe(rg, b, &info);
+			if (!fn(rg, b, &info, ctx))
+				goto out;
+			if (++n % WALK_BATCH || restarts == WALK_RESTARTS)
+				continue;
+			raw_spin_unlock_irqrestore(&rg->lock, irq);
+			cpu_relax();
+			raw_spin_lock_irqsave(&rg->lock, irq);
+			if (rg->epoch != epoch) {
+				restarts++;
+				goto again;
+			}
+		}
+	}
+out:
+	raw_spin_unlock_irqrestore(&rg->lock, irq);
+}
+
+/* ---- statistics ---------------------------------------------------------- */
+
+static void stats_restart(void *ctx)
+{
+	memset(ctx, 0, sizeof(struct kregion_stats));
+}
+
+static bool stats_fn(struct region *rg, const struct kregion_block *b,
+		     const struct block_info *info, void *ctx)
+{
+	struct kregion_stats *st = ctx;
+
+	switch (info->kind) {
+	case BLOCK_CURRENT:
+		st->blocks_current++;
+		break;
+	case BLOCK_FULL:
+		st->blocks_full++;
+		st->bytes_lost += b->size - info->used;
+		break;
+	case BLOCK_LARGE:
+		st->blocks_large++;
+		break;
+	case BLOCK_SPARE:
+		st->blocks_spare++;
+		break;
+	}
+	st->bytes_held += info->held;
+	st->bytes_used += info->used;
+	return true;
+}
+
+/**
+ * kregion_stats - what a region holds and what befell it
+ * @r: The region.
+ * @out: Filled in.
+ *
+ * Derived from the blocks, as the fast path counts nothing; exact while nobody
+ * allocates. Takes time in proportion to the number of blocks, but never keeps
+ * an allocation waiting for more than a few of them.
+ *
+ * Context: Any but NMI.
+ */
+void kregion_stats(struct kregion *r, struct kregion_stats *out)
+{
+	struct region *rg = to_region(r);
+
+	region_walk(rg, stats_restart, stats_fn, out);
+	out->blocks_peak = READ_ONCE(rg->peak);
+	out->fills = READ_ONCE(rg->fills);
+	out->failed_nomem = atomic_long_read(&rg->failed[FAIL_NOMEM]);
+	out->failed_limit = atomic_long_read(&rg->failed[FAIL_LIMIT]);
+	out->failed_size = atomic_long_read(&rg->failed[FAIL_SIZE]);
+	out->failed_nofill = atomic_long_read(&rg->failed[FAIL_NOFILL]);
+	out->drops = READ_ONCE(rg->drops);
+	out->resets = READ_ONCE(rg->resets);
+}
+EXPORT_SYMBOL_GPL(kregion_stats);
+
+/* ---- contains ------------------------------------------------------------ */
+
+struct contains {
+	const char *p;
+	bool found;
+};
+
+static void contains_restart(void *ctx)
+{
+}
+
+static bool contains_fn(struct region *rg, const struct kregion_block *b,
+			const struct block_info *info, void *ctx)
+{
+	struct contains *c = ctx;
+
+	c->found = c->p >= info->start && c->p < info->start + info->used;
+	return !c->found;
+}
+
+/**
+ * kregion_contains - does a pointer point into an object area of a region?
+ * @r: The region.
+ * @p: Any value; it is not followed.
+ *
+ * Context: Process context, may sleep. Takes time in proportion to the number of
+ * blocks.
+ * Return: true if @p lies in memory that @r has handed out since it was last
+ * dropped or reset.
+ */
+bool kregion_contains(struct kregion *r, const void *p)
+{
+	struct contains c = { .p = p };
+
+	might_sleep();
+	region_walk(to_region(r), contains_restart, contains_fn, &c);
+	return c.found;
+}
+EXPORT_SYMBOL_GPL(kregion_contains);

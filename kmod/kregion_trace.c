@@ -1,0 +1,821 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A scheduler tracer whose records live in a region.
+ *
+ * Probes on the sched tracepoints write one record an event with
+ * kregion_alloc_nofill() into a per-CPU region. There is no index: successive
+ * objects of a CPU are adjacent as long as its block lasts, so a CPU's records
+ * form runs, and only runs are linked. A run begins with its head, which is
+ * allocated together with its first record.
+ *
+ * The state of a CPU (struct trace_cpu) is touched by that CPU with interrupts
+ * off while probes are registered, and by the user of the device under
+ * trace.lock otherwise. No NMI passes through these tracepoints.
+ *
+ * Everything that probes use is set before they are registered. When they are
+ * gone, tracepoint_synchronize_unregister() makes sure that none is running.
+ */
+
+#include <linux/capability.h>
+#include <linux/fs.h>
+#include <linux/irqflags.h>
+#include <linux/kregion.h>
+#include <linux/log2.h>
+#include <linux/miscdevice.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/percpu.h>
+#include <linux/sched.h>
+#include <linux/smp.h>
+#include <linux/threads.h>
+#include <linux/timekeeping.h>
+#include <linux/tracepoint.h>
+#include <linux/uaccess.h>
+
+#include <trace/events/sched.h>
+
+#include <uapi/linux/kregion_trace.h>
+
+static_assert(PID_MAX_LIMIT <= KREGION_TRACE_PID_MASK);
+static_assert(sizeof_field(struct kregion_trace_name, comm) == TASK_COMM_LEN);
+
+/* Pids a CPU remembers to have named; a power of two. */
+#define NAMED		256
+
+/* What trace_cpu.end is without a run: no address, and not NULL either. */
+#define NO_RUN		((char *)1)
+
+/* The head of a run; the records follow at once. */
+struct trace_run {
+	struct trace_run *next;
+	char *end;		/* behind the last record; set when the run is closed */
+};
+
+struct trace_cpu {
+	char *end;		/* behind the last record of the current run, or NO_RUN */
+	s64 last;		/* time of the last event, since trace.start_ns */
+	u64 records;
+	u64 lost;
+	u64 lost_told;		/* how many of them a lost record tells of */
+	u64 lost_since;		/* time of the first one that none tells of */
+	struct trace_run *first;
+	struct trace_run *run;
+	struct kregion_trace_cpu head;	/* of the section, once stopped */
+	u32 named[NAMED];	/* pids, by their low bits */
+};
+
+static DEFINE_PER_CPU(struct trace_cpu, trace_cpu);
+
+/* ---- the types ------------------------------------------------------------ */
+
+#define TYPE(_id, _nr, _struct, _name)	\
+	{ KREGION_TRACE_##_id, sizeof(struct _struct), _nr, 0, _name }
+
+static const struct kregion_trace_type trace_types[] = {
+	TYPE(RUNNING_TASK, 4, kregion_trace_event, "running_task"),
+	TYPE(SWITCH, 6, kregion_trace_event, "switch"),
+	TYPE(WAKEUP, 5, kregion_trace_event, "wakeup"),
+	TYPE(WAKEUP_NEW, 5, kregion_trace_event, "wakeup_new"),
+	TYPE(FORK, 5, kregion_trace_event, "fork"),
+	TYPE(EXEC, 5, kregion_trace_event, "exec"),
+	TYPE(EXIT, 4, kregion_trace_event, "exit"),
+	TYPE(NAME, 5, kregion_trace_name, "name"),
+	TYPE(LOST, 4, kregion_trace_lost, "lost"),
+};
+
+/* The words of all records are of 8 bytes; only the comm is not made of words. */
+#define WORD(_word, _shift, _bits, _name) \
+	{ KREGION_TRACE_UINT, (_word) * 8, 8, _shift, _bits, { 0 }, _name }
+#define CHARS(_word, _width, _name) \
+	{ KREGION_TRACE_CHARS, (_word) * 8, _width, 0, 0, { 0 }, _name }
+#define TIME		WORD(0, 0, KREGION_TRACE_TIME_BITS, "time")
+#define ID		WORD(0, KREGION_TRACE_TIME_BITS, 8, "type")
+#define FIRST(_name)	WORD(1, KREGION_TRACE_FIRST_SHIFT, KREGION_TRACE_PID_BITS, _name)
+#define PRIO(_name)	WORD(1, KREGION_TRACE_PRIO_SHIFT, 8, _name)
+#define SECOND(_name)	WORD(1, KREGION_TRACE_SECOND_SHIFT, KREGION_TRACE_PID_BITS, _name)
+#define STATE(_name)	WORD(1, KREGION_TRACE_STATE_SHIFT, 8, _name)
+
+/* In the order of trace_types, as many of each as said there. */
+static const struct kregion_trace_field trace_fields[] = {
+	TIME, ID, FIRST("pid"), PRIO("prio"),
+	TIME, ID, FIRST("next_pid"), PRIO("next_prio"), SECOND("prev_pid"), STATE("prev_state"),
+	TIME, ID, FIRST("pid"), PRIO("prio"), SECOND("target_cpu"),
+	TIME, ID, FIRST("pid"), PRIO("prio"), SECOND("target_cpu"),
+	TIME, ID, FIRST("pid"), PRIO("prio"), SECOND("parent_pid"),
+	TIME, ID, FIRST("pid"), PRIO("prio"), SECOND("old_pid"),
+	TIME, ID, FIRST("pid"), PRIO("prio"),
+	TIME, ID, WORD(1, 0, 32, "pid"), WORD(1, 32, 32, "tgid"), CHARS(2, TASK_COMM_LEN, "comm"),
+	TIME, ID, WORD(1, 0, 64, "since"), WORD(2, 0, 64, "count"),
+};
+
+static_assert(ARRAY_SIZE(trace_fields) == 4 + 6 + 5 + 5 + 5 + 5 + 4 + 5 + 4);
+
+#define VALUE(_name)	{ #_name, offsetof(struct kregion_stats, _name) }
+
+static const struct {
+	const char *name;
+	size_t offset;		/* of an unsigned long */
+} trace_stats[] = {
+	VALUE(blocks_current), VALUE(blocks_full), VALUE(blocks_large), VALUE(blocks_spare),
+	VALUE(blocks_peak), VALUE(bytes_held), VALUE(bytes_used), VALUE(bytes_lost),
+	VALUE(fills), VALUE(failed_nomem), VALUE(failed_limit), VALUE(failed_size),
+	VALUE(failed_nofill),
+};
+
+/* ---- the trace ------------------------------------------------------------ */
+
+static struct {
+	struct kregion *region;
+	u64 start_ns;
+} hot __read_mostly;			/* what probes read; constant while they run */
+
+enum piece {				/* of the stream, in its order */
+	PIECE_HEADER,
+	PIECE_TYPES,
+	PIECE_FIELDS,
+	PIECE_CPU,
+	PIECE_RUN,
+	PIECE_END,
+	PIECE_VALUES,
+	PIECE_NONE,
+};
+
+static struct {
+	struct mutex lock;		/* all below; also what the device does */
+	enum kregion_trace_state state;
+	struct kregion_trace_header header;
+	struct kregion_trace_end end;
+	struct kregion_trace_value values[ARRAY_SIZE(trace_stats)];
+
+	/* Where the reader is: the piece after this one, and the rest of this one. */
+	enum piece next;
+	int cpu;
+	struct trace_run *run;
+	const char *rest;
+	size_t rest_len;
+} trace = { .lock = __MUTEX_INITIALIZER(trace.lock) };
+
+static atomic_t trace_opened = ATOMIC_INIT(0);
+
+/* ---- records: interrupts off ---------------------------------------------- */
+
+/* The run is complete; the next record starts another one. */
+static void trace_run_close(struct trace_cpu *c)
+{
+	if (c->end != NO_RUN)
+		c->run->end = c->end;
+	c->end = NO_RUN;
+}
+
+/*
+ * @p, of @size bytes, does not continue the run, or is NULL. Start a run and
+ * return its first record. @p is given up: head and records must be adjacent.
+ */
+static noinline __cold void *trace_run_start(void *p, size_t size)
+{
+	struct trace_cpu *c = this_cpu_ptr(&trace_cpu);
+	const bool tell = c->lost != c->lost_told;
+	struct kregion_trace_lost *lost;
+	struct trace_run *run = NULL;
+
+	trace_run_close(c);
+	if (p)
+		run = kregion_alloc_nofill(hot.region, sizeof(*run) + size +
+					   (tell ? sizeof(*lost) : 0));
+	if (!run) {
+		if (!tell)
+			c->lost_since = c->last;
+		c->lost++;
+		return NULL;
+	}
+
+	run->next = NULL;
+	if (c->run)
+		c->run->next = run;
+	else
+		c->first = run;
+	c->run = run;
+	if (!tell)
+		return run + 1;
+
+	lost = (struct kregion_trace_lost *)(run + 1);
+	lost->head = (u64)KREGION_TRACE_LOST << KREGION_TRACE_TIME_BITS | c->last;
+	lost->since = c->lost_since;
+	lost->count = c->lost - c->lost_told;
+	c->lost_told = c->lost;
+	c->records++;
+	return lost + 1;
+}
+
+/*
+ * A record of @size bytes with its first two words written; NULL if it was lost.
+ * The fast clock may step back across an update of the timekeeper; the records
+ * of a CPU do not. The time is read back at the end, and the state not through
+ * a pointer, so that little has to be saved across the calls.
+ */
+static __always_inline void *trace_record(u64 type, u64 ids, size_t size)
+{
+	s64 time = ktime_get_mono_fast_ns() - hot.start_ns;
+	u64 *rec;
+
+	__this_cpu_write(trace_cpu.last, max(time, __this_cpu_read(trace_cpu.last)));
+	rec = kregion_alloc_nofill(hot.region, size);
+	if (unlikely((char *)rec != __this_cpu_read(trace_cpu.end))) {
+		rec = trace_run_start(rec, size);
+		if (!rec)
+			return NULL;
+	}
+	__this_cpu_write(trace_cpu.end, (char *)rec + size);
+	__this_cpu_inc(trace_cpu.records);
+	rec[0] = type << KREGION_TRACE_TIME_BITS | __this_cpu_read(trace_cpu.last);
+	rec[1] = ids;
+	return rec;
+}
+
+/* The second word of an event, in one register before the clock is read. */
+static __always_inline u64 trace_ids(u32 first, u32 prio, u32 second, u32 state)
+{
+	const u32 low = first | prio << KREGION_TRACE_PRIO_SHIFT;
+	const u32 high = second | state << (KREGION_TRACE_STATE_SHIFT - KREGION_TRACE_SECOND_SHIFT);
+	u64 ids = (u64)high << KREGION_TRACE_SECOND_SHIFT | low;
+
+	OPTIMIZER_HIDE_VAR(ids);
+	return ids;
+}
+
+static __always_inline void trace_event(u64 type, u64 ids)
+{
+	trace_record(type, ids, sizeof(struct kregion_trace_event));
+}
+
+static noinline void trace_name(const struct task_struct *p)
+{
+	struct kregion_trace_name *name;
+
+	name = trace_record(KREGION_TRACE_NAME, (u64)(u32)p->tgid << 32 | (u32)p->pid,
+			    sizeof(*name));
+	if (!name)
+		return;
+	/* Another CPU may be renaming it; the last byte is always a zero. */
+	memcpy(name->comm, p->comm, sizeof(name->comm));
+	name->comm[sizeof(name->comm) - 1] = '\0';
+	__this_cpu_write(trace_cpu.named[p->pid % NAMED], p->pid);
+}
+
+/* ---- probes --------------------------------------------------------------- */
+
+static void probe_switch(void *data, bool preempt, struct task_struct *prev,
+			 struct task_struct *next, unsigned int prev_state)
+{
+	const u64 ids = trace_ids(next->pid, next->prio, prev->pid, preempt ? 0 : prev_state);
+	const u32 pid = ids & KREGION_TRACE_PID_MASK;
+
+	trace_event(KREGION_TRACE_SWITCH, ids);
+	/* The idle tasks have pid 0, which an empty cache holds already. */
+	if (unlikely(__this_cpu_read(trace_cpu.named[pid % NAMED]) != pid))
+		trace_name(next);
+}
+
+static void probe_wakeup(void *data, struct task_struct *p)
+{
+	trace_event(KREGION_TRACE_WAKEUP, trace_ids(p->pid, p->prio, task_cpu(p), 0));
+}
+
+static void probe_wakeup_new(void *data, struct task_struct *p)
+{
+	trace_event(KREGION_TRACE_WAKEUP_NEW, trace_ids(p->pid, p->prio, task_cpu(p), 0));
+}
+
+/* The tracepoints of a process's life are passed with interrupts on. */
+static void probe_fork(void *data, struct task_struct *parent, struct task_struct *child)
+{
+	unsigned long flags;
+
+	local_irq_save(flags);
+	trace_event(KREGION_TRACE_FORK, trace_ids(child->pid, child->prio, parent->pid, 0));
+	trace_name(child);
+	local_irq_restore(flags);
+}
+
+static void probe_exec(void *data, struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)
+{
+	unsigned long flags;
+
+	local_irq_save(flags);
+	trace_event(KREGION_TRACE_EXEC, trace_ids(p->pid, p->prio, old_pid, 0));
+	trace_name(p);
+	local_irq_restore(flags);
+}
+
+static void probe_exit(void *data, struct task_struct *p)
+{
+	unsigned long flags;
+
+	local_irq_save(flags);
+	trace_event(KREGION_TRACE_EXIT, trace_ids(p->pid, p->prio, 0, 0));
+	local_irq_restore(flags);
+}
+
+static struct {
+	const char *name;
+	void *probe;
+	struct tracepoint *tp;
+} probes[] = {
+	{ "sched_switch", probe_switch },
+	{ "sched_wakeup", probe_wakeup },
+	{ "sched_wakeup_new", probe_wakeup_new },
+	{ "sched_process_fork", probe_fork },
+	{ "sched_process_exec", probe_exec },
+	{ "sched_process_exit", probe_exit },
+};
+
+/* Stops the build if a probe's arguments are not those of its tracepoint. */
+static void __always_unused probes_check(void)
+{
+	check_trace_callback_type_sched_switch(probe_switch);
+	check_trace_callback_type_sched_wakeup(probe_wakeup);
+	check_trace_callback_type_sched_wakeup_new(probe_wakeup_new);
+	check_trace_callback_type_sched_process_fork(probe_fork);
+	check_trace_callback_type_sched_process_exec(probe_exec);
+	check_trace_callback_type_sched_process_exit(probe_exit);
+}
+
+static void probes_find(struct tracepoint *tp, void *data)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(probes); i++) {
+		if (!strcmp(tp->name, probes[i].name))
+			probes[i].tp = tp;
+	}
+}
+
+/* The first @nr of them, and wait until none is running. */
+static void probes_unregister(int nr)
+{
+	while (nr--)
+		tracepoint_probe_unregister(probes[nr].tp, probes[nr].probe, NULL);
+	tracepoint_synchronize_unregister();
+}
+
+static int probes_register(void)
+{
+	int i, err;
+
+	for (i = 0; i < ARRAY_SIZE(probes); i++) {
+		err = tracepoint_probe_register(probes[i].tp, probes[i].probe, NULL);
+		if (err) {
+			probes_unregister(i);
+			return err;
+		}
+	}
+	return 0;
+}
+
+/* ---- start, stop, drop ---------------------------------------------------- */
+
+static void trace_cpu_reset(struct trace_cpu *c)
+{
+	memset(c, 0, sizeof(*c));
+	c->end = NO_RUN;
+}
+
+/*
+ * On each CPU, when all probes are in place: its trace begins here, with what
+ * it runs. What some of the probes have written before is forgotten.
+ */
+static void trace_cpu_begin(void *unused)
+{
+	unsigned long flags;
+
+	local_irq_save(flags);
+	trace_cpu_reset(this_cpu_ptr(&trace_cpu));
+	trace_event(KREGION_TRACE_RUNNING_TASK, trace_ids(current->pid, current->prio, 0, 0));
+	if (current->pid)
+		trace_name(current);
+	local_irq_restore(flags);
+}
+
+static u64 budget_max(void)
+{
+	return (u64)totalram_pages() / 2 * PAGE_SIZE;
+}
+
+static int trace_start(u64 budget)
+{
+	struct kregion_attr attr = { .flags = KREGION_F_PERCPU };
+	struct kregion *region;
+	int cpu, err;
+
+	if (trace.state != KREGION_TRACE_IDLE)
+		return -EBUSY;
+	if (budget < KREGION_TRACE_BUDGET_MIN || budget > min_t(u64, budget_max(), SIZE_MAX))
+		return -EINVAL;
+
+	/* Some eight blocks a CPU, if the budget is small. */
+	attr.limit = max_t(size_t, budget, PAGE_SIZE);
+	attr.block_size = clamp_t(size_t, attr.limit / (8 * num_online_cpus()), PAGE_SIZE,
+				  KREGION_BLOCK_SIZE);
+	attr.block_size = rounddown_pow_of_two(attr.block_size);
+	/*
+	 * What CPUs write until a block of their own comes. A reserve is sized for calls
+	 * of one byte; of records, which are multiples of 8, it serves eight times as much.
+	 */
+	attr.reserve = clamp_t(size_t, budget / 512, 512, SZ_32K);
+	region = kregion_create("kregion_trace", &attr);
+	if (IS_ERR(region))
+		return PTR_ERR(region);
+
+	for_each_possible_cpu(cpu)
+		trace_cpu_reset(per_cpu_ptr(&trace_cpu, cpu));
+	hot.region = region;
+	hot.start_ns = ktime_get_mono_fast_ns();
+	err = probes_register();
+	if (err) {
+		kregion_destroy(region);
+		hot.region = NULL;
+		return err;
+	}
+	trace.header = (struct kregion_trace_header) {
+		.magic = KREGION_TRACE_MAGIC,
+		.version = KREGION_TRACE_VERSION,
+		.byte_order = KREGION_TRACE_BYTE_ORDER,
+		.header_size = sizeof(trace.header),
+		.type_size = sizeof(*trace_types),
+		.nr_types = ARRAY_SIZE(trace_types),
+		.field_size = sizeof(*trace_fields),
+		.nr_fields = ARRAY_SIZE(trace_fields),
+		.cpu_limit = nr_cpu_ids,
+		.clock = CLOCK_MONOTONIC,
+		.start_ns = hot.start_ns,
+		.start_real_ns = ktime_get_real_ns() - (ktime_get_mono_fast_ns() - hot.start_ns),
+		.budget = budget,
+	};
+	on_each_cpu(trace_cpu_begin, NULL, 1);
+	trace.state = KREGION_TRACE_RUNNING;
+	return 0;
+}
+
+static size_t record_size(const u64 *rec)
+{
+	return trace_types[(*rec >> KREGION_TRACE_TIME_BITS) - 1].size;
+}
+
+/*
+ * Make the section of a CPU, probes gone: count the records, and cut off those
+ * written after @stop, while the probes were being removed.
+ */
+static void trace_cpu_finish(int cpu, u64 stop)
+{
+	struct trace_cpu *c = per_cpu_ptr(&trace_cpu, cpu);
+	u64 told = 0, pending, since, bytes = 0, records = 0;
+	struct trace_run *run;
+	char *p;
+
+	trace_run_close(c);
+	pending = c->lost - c->lost_told;
+	since = c->lost_since;
+
+	for (run = c->first; run; run = run->next) {
+		for (p = (char *)(run + 1); p < run->end; p += record_size((u64 *)p)) {
+			const struct kregion_trace_lost *lost = (void *)p;
+			const u64 type = lost->head >> KREGION_TRACE_TIME_BITS;
+
+			if ((lost->head & KREGION_TRACE_TIME_MASK) > stop) {
+				pending = type == KREGION_TRACE_LOST ? lost->count : 0;
+				since = pending ? lost->since : 0;
+				run->end = p;
+				run->next = NULL;
+				break;
+			}
+			if (type == KREGION_TRACE_LOST)
+				told += lost->count;
+			records++;
+		}
+		bytes += run->end - (char *)(run + 1);
+		cond_resched();
+	}
+	if (since > stop)
+		pending = 0;
+	if (!pending)
+		since = 0;
+
+	c->records = records;
+	c->lost = told + pending;
+	if (!records && !c->lost)
+		return;
+	c->head = (struct kregion_trace_cpu) {
+		.section = {
+			.kind = KREGION_TRACE_SECTION_CPU,
+			.header_size = sizeof(c->head),
+			.size = sizeof(c->head) + bytes,
+		},
+		.cpu = cpu,
+		.records = records,
+		.lost = c->lost,
+		.tail_lost = pending,
+		.tail_since = since,
+	};
+	trace.header.nr_cpus++;
+	trace.header.stream_size += c->head.section.size;
+}
+
+static int trace_stop(void)
+{
+	struct kregion_stats stats;
+	int cpu, i;
+
+	if (trace.state != KREGION_TRACE_RUNNING)
+		return -EINVAL;
+
+	trace.header.stop_ns = ktime_get_mono_fast_ns();
+	probes_unregister(ARRAY_SIZE(probes));
+	kregion_stats(hot.region, &stats);
+	trace.end = (struct kregion_trace_end) {
+		.section = {
+			.kind = KREGION_TRACE_SECTION_END,
+			.header_size = sizeof(trace.end),
+			.size = sizeof(trace.end) + sizeof(trace.values),
+		},
+		.nr_values = ARRAY_SIZE(trace.values),
+		.value_size = sizeof(*trace.values),
+	};
+	for (i = 0; i < ARRAY_SIZE(trace.values); i++) {
+		struct kregion_trace_value *v = &trace.values[i];
+
+		strscpy_pad(v->name, trace_stats[i].name, sizeof(v->name));
+		v->value = *(unsigned long *)((char *)&stats + trace_stats[i].offset);
+	}
+
+	trace.header.stream_size = sizeof(trace.header) + sizeof(trace_types) +
+				   sizeof(trace_fields) + trace.end.section.size;
+	for_each_possible_cpu(cpu)
+		trace_cpu_finish(cpu, trace.header.stop_ns - trace.header.start_ns);
+
+	trace.next = PIECE_HEADER;
+	trace.rest_len = 0;
+	trace.state = KREGION_TRACE_STOPPED;
+	return 0;
+}
+
+static int trace_drop(void)
+{
+	if (trace.state == KREGION_TRACE_RUNNING)
+		return -EBUSY;
+	if (trace.state == KREGION_TRACE_IDLE)
+		return -ENODATA;
+	kregion_destroy(hot.region);
+	hot.region = NULL;
+	trace.state = KREGION_TRACE_IDLE;
+	return 0;
+}
+
+static void trace_info(struct kregion_trace_info *info)
+{
+	struct kregion_stats stats;
+	u64 end = trace.header.stop_ns;
+	int cpu;
+
+	*info = (struct kregion_trace_info) {
+		.state = trace.state,
+		.budget_min = KREGION_TRACE_BUDGET_MIN,
+		.budget_max = budget_max(),
+	};
+	if (trace.state == KREGION_TRACE_IDLE)
+		return;
+	if (trace.state == KREGION_TRACE_RUNNING)
+		end = ktime_get_mono_fast_ns();
+	else
+		info->stream_size = trace.header.stream_size;
+	info->budget = trace.header.budget;
+	info->elapsed_ns = end - trace.header.start_ns;
+	for_each_possible_cpu(cpu) {
+		const struct trace_cpu *c = per_cpu_ptr(&trace_cpu, cpu);
+
+		/* A CPU may be counting meanwhile; an old value will do. */
+		info->records += READ_ONCE(c->records);
+		info->lost += READ_ONCE(c->lost);
+	}
+	kregion_stats(hot.region, &stats);
+	info->bytes_held = stats.bytes_held;
+	info->bytes_used = stats.bytes_used;
+}
+
+/* ---- reading -------------------------------------------------------------- */
+
+/* The next section that has one, after trace.cpu; nr_cpu_ids if none. */
+static int trace_next_cpu(void)
+{
+	int cpu = trace.cpu;
+
+	do {
+		cpu = cpumask_next(cpu, cpu_possible_mask);
+	} while (cpu < nr_cpu_ids && !per_cpu_ptr(&trace_cpu, cpu)->head.section.size);
+	return cpu;
+}
+
+/* Go on to the next piece of the stream; false at its end. */
+static bool trace_next_piece(void)
+{
+	switch (trace.next) {
+	case PIECE_HEADER:
+		trace.rest = (char *)&trace.header;
+		trace.rest_len = sizeof(trace.header);
+		trace.next = PIECE_TYPES;
+		return true;
+	case PIECE_TYPES:
+		trace.rest = (char *)trace_types;
+		trace.rest_len = sizeof(trace_types);
+		trace.next = PIECE_FIELDS;
+		return true;
+	case PIECE_FIELDS:
+		trace.rest = (char *)trace_fields;
+		trace.rest_len = sizeof(trace_fields);
+		trace.cpu = -1;
+		trace.next = PIECE_CPU;
+		return true;
+	case PIECE_RUN:
+		if (trace.run) {
+			trace.rest = (char *)(trace.run + 1);
+			trace.rest_len = trace.run->end - trace.rest;
+			trace.run = trace.run->next;
+			return true;
+		}
+		fallthrough;
+	case PIECE_CPU:
+		trace.cpu = trace_next_cpu();
+		if (trace.cpu < nr_cpu_ids) {
+			struct trace_cpu *c = per_cpu_ptr(&trace_cpu, trace.cpu);
+
+			trace.rest = (char *)&c->head;
+			trace.rest_len = sizeof(c->head);
+			trace.run = c->first;
+			trace.next = PIECE_RUN;
+			return true;
+		}
+		fallthrough;
+	case PIECE_END:
+		trace.rest = (char *)&trace.end;
+		trace.rest_len = sizeof(trace.end);
+		trace.next = PIECE_VALUES;
+		return true;
+	case PIECE_VALUES:
+		trace.rest = (char *)trace.values;
+		trace.rest_len = sizeof(trace.values);
+		trace.next = PIECE_NONE;
+		return true;
+	case PIECE_NONE:
+		break;
+	}
+	return false;
+}
+
+static ssize_t trace_read(struct file *file, char __user *buf, size_t len, loff_t *pos)
+{
+	size_t done = 0;
+	ssize_t ret = 0;
+
+	if (mutex_lock_interruptible(&trace.lock))
+		return -ERESTARTSYS;
+	if (trace.state == KREGION_TRACE_RUNNING)
+		ret = -EBUSY;
+	else if (trace.state == KREGION_TRACE_IDLE)
+		ret = -ENODATA;
+
+	while (!ret && done < len) {
+		size_t n = min(trace.rest_len, len - done), left;
+
+		if (!n) {
+			if (!trace_next_piece())
+				break;
+			continue;
+		}
+		if (fatal_signal_pending(current)) {
+			ret = -EINTR;
+			break;
+		}
+		left = copy_to_user(buf + done, trace.rest, n);
+		if (left)
+			ret = -EFAULT;
+		n -= left;
+		trace.rest += n;
+		trace.rest_len -= n;
+		done += n;
+		cond_resched();
+	}
+	mutex_unlock(&trace.lock);
+	return done ? done : ret;
+}
+
+/* ---- the device ----------------------------------------------------------- */
+
+static int trace_ioctl_start(void __user *arg)
+{
+	struct kregion_trace_start start;
+	u32 size;
+	int err;
+
+	if (get_user(size, (u32 __user *)arg))
+		return -EFAULT;
+	if (size < sizeof(start))
+		return -EINVAL;
+	if (size > PAGE_SIZE)
+		return -E2BIG;
+	err = copy_struct_from_user(&start, sizeof(start), arg, size);
+	if (err)
+		return err;
+	if (start.flags)
+		return -EINVAL;
+	return trace_start(start.budget);
+}
+
+static long trace_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	void __user *user = (void __user *)arg;
+	struct kregion_trace_info info;
+	long ret;
+
+	if (mutex_lock_interruptible(&trace.lock))
+		return -ERESTARTSYS;
+	switch (cmd) {
+	case KREGION_TRACE_START:
+		ret = trace_ioctl_start(user);
+		break;
+	case KREGION_TRACE_STOP:
+		ret = trace_stop();
+		break;
+	case KREGION_TRACE_DROP:
+		ret = trace_drop();
+		break;
+	case KREGION_TRACE_INFO:
+		trace_info(&info);
+		ret = copy_to_user(user, &info, sizeof(info)) ? -EFAULT : 0;
+		break;
+	default:
+		ret = -ENOTTY;
+	}
+	mutex_unlock(&trace.lock);
+	return ret;
+}
+
+static int trace_open(struct inode *inode, struct file *file)
+{
+	/* Who may not both control and read has no use for the only opening. */
+	if (!perfmon_capable() || (~file->f_mode & (FMODE_READ | FMODE_WRITE)))
+		return -EPERM;
+	if (atomic_cmpxchg(&trace_opened, 0, 1))
+		return -EBUSY;
+	return stream_open(inode, file);
+}
+
+static int trace_release(struct inode *inode, struct file *file)
+{
+	mutex_lock(&trace.lock);
+	trace_stop();
+	trace_drop();
+	mutex_unlock(&trace.lock);
+	atomic_set(&trace_opened, 0);
+	return 0;
+}
+
+static const struct file_operations trace_fops = {
+	.owner = THIS_MODULE,		/* no unloading while it is open */
+	.open = trace_open,
+	.release = trace_release,
+	.read = trace_read,
+	.unlocked_ioctl = trace_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+};
+
+static struct miscdevice trace_device = {
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = "kregion_trace",
+	.fops = &trace_fops,
+	.mode = 0600,
+};
+
+static int __init trace_init(void)
+{
+	int i;
+
+	for_each_kernel_tracepoint(probes_find, NULL);
+	for (i = 0; i < ARRAY_SIZE(probes); i++) {
+		if (!probes[i].tp) {
+			pr_err("kregion_trace: no tracepoint %s\n", probes[i].name);
+			return -ENODEV;
+		}
+	}
+	return misc_register(&trace_device);
+}
+module_init(trace_init);
+
+static void __exit trace_exit(void)
+{
+	/* The device is closed, so nothing is traced and nothing held. */
+	misc_deregister(&trace_device);
+}
+module_exit(trace_exit);
+
+MODULE_DESCRIPTION("Scheduler tracer that keeps its records in a region");
+MODULE_LICENSE("GPL");

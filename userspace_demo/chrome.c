@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * krtrace convert --chrome: the JSON that the Chromium and Perfetto viewers
+ * open. A track a CPU: the running task as slices, wake-ups as instants.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "stream.h"
+
+/* All tracks belong to one process. Thread 0 means something else to viewers. */
+#define PROCESS		1
+#define TRACK(cpu)	((cpu) + 1)
+
+struct slice {
+	struct task *task;
+	uint64_t since;
+	uint8_t prio;
+};
+
+static void put_string(FILE *out, const char *s)
+{
+	putc('"', out);
+	for (; *s; s++) {
+		const unsigned char c = *s;
+
+		if (c == '"' || c == '\\')
+			fprintf(out, "\\%c", c);
+		else if (c < ' ' || c > '~')
+			fprintf(out, "\\u%04x", c);
+		else
+			putc(c, out);
+	}
+	putc('"', out);
+}
+
+static const char *name_of(const struct task *task, char buf[32])
+{
+	if (task->comm[0])
+		return task->comm;
+	snprintf(buf, 32, "pid %u", task->pid);
+	return buf;
+}
+
+/* Times of the format are microseconds. */
+static void put_time(FILE *out, const char *key, uint64_t ns)
+{
+	fprintf(out, ",\"%s\":%" PRIu64 ".%03" PRIu64, key, ns / 1000, ns % 1000);
+}
+
+/* Says something of a track; the caller adds what, and closes two braces. */
+static void put_meta(FILE *out, const char *what, unsigned int track)
+{
+	fprintf(out, "{\"ph\":\"M\",\"name\":\"%s\",\"pid\":%d,\"tid\":%u,\"args\":{",
+		what, PROCESS, track);
+}
+
+static void put_slice(FILE *out, unsigned int cpu, const struct slice *s, uint64_t end, int state)
+{
+	char buf[32];
+
+	if (!s->task || !s->task->pid)
+		return;
+	fputs(",\n{\"ph\":\"X\",\"cat\":\"sched\",\"name\":", out);
+	put_string(out, name_of(s->task, buf));
+	put_time(out, "ts", s->since);
+	put_time(out, "dur", end - s->since);
+	fprintf(out, ",\"pid\":%d,\"tid\":%u,\"args\":{\"pid\":%u,\"prio\":%u", PROCESS,
+		TRACK(cpu), s->task->pid, s->prio);
+	if (state >= 0)
+		fprintf(out, ",\"state\":%d", state);
+	fputs("}}", out);
+}
+
+static void put_instant(FILE *out, unsigned int cpu, const struct event *e,
+			const struct task *task, const char *what)
+{
+	char buf[32], name[64];
+
+	snprintf(name, sizeof(name), "%s %s", what, name_of(task, buf));
+	fputs(",\n{\"ph\":\"i\",\"s\":\"t\",\"cat\":\"sched\",\"name\":", out);
+	put_string(out, name);
+	put_time(out, "ts", e->time);
+	fprintf(out, ",\"pid\":%d,\"tid\":%u,\"args\":{\"pid\":%u,\"prio\":%u,\"target_cpu\":%u}}",
+		PROCESS, TRACK(cpu), e->first, e->prio, e->second);
+}
+
+static void put_event(FILE *out, const struct stream *st, struct tasks *tasks,
+		      struct slice *slices, const struct event *e)
+{
+	const unsigned int cpu = st->cpus[e->index].head->cpu;
+	struct slice *s = &slices[e->index];
+
+	tasks_event(tasks, e);
+	switch (e->type) {
+	case KREGION_TRACE_RUNNING_TASK:
+	case KREGION_TRACE_SWITCH:
+		put_slice(out, cpu, s, e->time, e->state);
+		*s = (struct slice) { task_get(tasks, e->first), e->time, e->prio };
+		break;
+	case EVENT_GAP:
+		put_slice(out, cpu, s, e->time, -1);
+		s->task = NULL;
+		break;
+	case KREGION_TRACE_WAKEUP:
+	case KREGION_TRACE_WAKEUP_NEW:
+		put_instant(out, cpu, e, task_get(tasks, e->first),
+			    e->type == KREGION_TRACE_WAKEUP ? "wake" : "wake new");
+		break;
+	}
+}
+
+/*
+ * A wake-up may come before the first switch to its task, and so before the
+ * name: names of tasks that were there from the start are collected first.
+ */
+static void first_names(struct stream *st, struct tasks *names)
+{
+	struct event e;
+
+	while (stream_next(st, &e)) {
+		if (e.type == KREGION_TRACE_NAME && !task_get(names, e.first)->named)
+			tasks_event(names, &e);
+	}
+	stream_rewind(st);
+}
+
+int chrome(const char *path, FILE *out)
+{
+	struct tasks tasks = { 0 };
+	struct slice *slices;
+	struct stream st;
+	struct task *task;
+	struct event e;
+	unsigned int i;
+
+	if (stream_open(&st, path))
+		return 1;
+	slices = xrealloc(NULL, st.nr_cpus, sizeof(*slices));
+	memset(slices, 0, st.nr_cpus * sizeof(*slices));
+	first_names(&st, &tasks);
+	for (task = tasks.all; task; task = task->older)
+		task->named = false;
+
+	fprintf(out, "{\"displayTimeUnit\":\"ns\",\"otherData\":{\"records\":\"%" PRIu64
+		"\",\"lost\":\"%" PRIu64 "\"},\"traceEvents\":[\n", st.records, st.lost);
+	put_meta(out, "process_name", 0);
+	fputs("\"name\":\"CPUs\"}}", out);
+	for (i = 0; i < st.nr_cpus; i++) {
+		const unsigned int cpu = st.cpus[i].head->cpu;
+
+		fputs(",\n", out);
+		put_meta(out, "thread_name", TRACK(cpu));
+		fprintf(out, "\"name\":\"CPU %u\"}},\n", cpu);
+		put_meta(out, "thread_sort_index", TRACK(cpu));
+		fprintf(out, "\"sort_index\":%u}}", cpu);
+	}
+	while (stream_next(&st, &e))
+		put_event(out, &st, &tasks, slices, &e);
+	for (i = 0; i < st.nr_cpus; i++)
+		put_slice(out, st.cpus[i].head->cpu, &slices[i], st.duration, -1);
+	fputs("\n]}\n", out);
+	free(slices);
+	tasks_free(&tasks);
+	stream_close(&st);
+	return 0;
+}

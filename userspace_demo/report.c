@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: GPL-2.0
+/* krtrace report: what tasks and CPUs did, in figures. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "stream.h"
+
+struct cpu_state {
+	struct task *task;		/* what it runs; NULL: not known */
+	uint64_t since;
+	uint64_t idle_ns, known_ns;
+	uint64_t switches;
+};
+
+struct sums {
+	struct tasks tasks;
+	struct cpu_state *cpus;
+	uint64_t switches, wakeups, events;
+	uint64_t *lat;			/* of all tasks */
+	size_t nr_lat;
+	uint64_t busy_ns, known_ns;
+	unsigned int gaps;		/* CPUs of which nothing is known at the moment */
+	uint64_t epoch;			/* counts gaps: no latency is measured across one */
+};
+
+static void cpu_account(struct cpu_state *c, uint64_t now)
+{
+	if (!c->task)
+		return;
+	c->task->run_ns += now - c->since;
+	c->known_ns += now - c->since;
+	if (!c->task->pid)
+		c->idle_ns += now - c->since;
+	c->since = now;
+}
+
+static void cpu_run(struct cpu_state *c, struct task *task, uint64_t now)
+{
+	if (c->task)
+		c->task->on_cpus--;
+	c->task = task;
+	if (task)
+		task->on_cpus++;
+	c->since = now;
+}
+
+static void task_woken(struct sums *s, struct task *task, uint64_t now)
+{
+	task->wakeups++;
+	s->wakeups++;
+	/* One that runs, or is woken already, will not wait from here. */
+	if (task->on_cpus || (task->woken && task->woken_epoch == s->epoch))
+		return;
+	task->woken = true;
+	task->woken_at = now;
+	task->woken_epoch = s->epoch;
+}
+
+static void task_runs(struct sums *s, struct task *task, uint64_t now)
+{
+	if (task->woken && task->woken_epoch == s->epoch && !s->gaps) {
+		if (task->nr_lat == task->max_lat) {
+			task->max_lat = task->max_lat ? 2 * task->max_lat : 8;
+			task->lat = xrealloc(task->lat, task->max_lat, sizeof(*task->lat));
+		}
+		task->lat[task->nr_lat++] = now - task->woken_at;
+		s->nr_lat++;
+	}
+	task->woken = false;
+}
+
+static void account(struct sums *s, const struct event *e)
+{
+	struct cpu_state *c = &s->cpus[e->index];
+	struct task *task;
+
+	tasks_event(&s->tasks, e);
+	if (e->type != EVENT_GAP && e->type != KREGION_TRACE_LOST &&
+	    e->type != KREGION_TRACE_NAME && e->type != KREGION_TRACE_RUNNING_TASK)
+		s->events++;
+
+	switch (e->type) {
+	case KREGION_TRACE_RUNNING_TASK:
+		cpu_run(c, task_get(&s->tasks, e->first), e->time);
+		break;
+	case KREGION_TRACE_SWITCH:
+		/* A pid's next life may have begun; what ran is the one before. */
+		task = c->task && c->task->pid == e->second ? c->task :
+		       task_get(&s->tasks, e->second);
+		cpu_account(c, e->time);
+		task->switches++;
+		c->switches++;
+		s->switches++;
+		task = task_get(&s->tasks, e->first);
+		cpu_run(c, task, e->time);
+		task_runs(s, task, e->time);
+		break;
+	case KREGION_TRACE_WAKEUP:
+	case KREGION_TRACE_WAKEUP_NEW:
+		task_woken(s, task_get(&s->tasks, e->first), e->time);
+		break;
+	case EVENT_GAP:
+		cpu_account(c, e->time);
+		cpu_run(c, NULL, e->time);
+		s->gaps++;
+		s->epoch++;
+		break;
+	case KREGION_TRACE_LOST:
+		s->gaps--;
+		s->epoch++;
+		break;
+	}
+}
+
+static int by_value(const void *a, const void *b)
+{
+	const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* What @percent of the sorted values do not exceed. */
+static uint64_t percentile(const uint64_t *v, size_t n, unsigned int percent)
+{
+	return n ? v[(n * percent + 99) / 100 - 1] : 0;
+}
+
+static int by_run_time(const void *a, const void *b)
+{
+	const struct task *x = *(struct task *const *)a, *y = *(struct task *const *)b;
+
+	if (x->run_ns != y->run_ns)
+		return x->run_ns > y->run_ns ? -1 : 1;
+	return x->pid < y->pid ? -1 : x->pid > y->pid;
+}
+
+static struct task **sorted_tasks(struct sums *s)
+{
+	struct task **v = xrealloc(NULL, s->tasks.nr, sizeof(*v)), *task;
+	size_t n = 0, at = 0;
+
+	s->lat = xrealloc(NULL, s->nr_lat, sizeof(*s->lat));
+	for (task = s->tasks.all; task; task = task->older) {
+		v[n++] = task;
+		if (!task->nr_lat)
+			continue;
+		qsort(task->lat, task->nr_lat, sizeof(*task->lat), by_value);
+		memcpy(s->lat + at, task->lat, task->nr_lat * sizeof(*task->lat));
+		at += task->nr_lat;
+	}
+	qsort(v, n, sizeof(*v), by_run_time);
+	qsort(s->lat, s->nr_lat, sizeof(*s->lat), by_value);
+	return v;
+}
+
+static double ratio(double a, double b)
+{
+	return b > 0 ? a / b : 0;
+}
+
+static const char *us(uint64_t ns, char buf[32])
+{
+	snprintf(buf, 32, "%.1f", ns / 1e3);
+	return buf;
+}
+
+static void print_latency(const uint64_t *v, size_t n)
+{
+	char a[32], b[32], c[32];
+
+	if (n)
+		printf(" %11s %11s %11s\n", us(percentile(v, n, 50), a),
+		       us(percentile(v, n, 99), b), us(v[n - 1], c));
+	else
+		printf(" %11s %11s %11s\n", "-", "-", "-");
+}
+
+static void print_people(const struct stream *st, const struct sums *s, struct task **v)
+{
+	uint64_t held = 0, used = 0, tails = 0, peak = 0;
+	char comm[32];
+	unsigned int i;
+	size_t n;
+
+	printf("%7s %-15s %12s %9s %9s %11s %11s %11s\n", "PID", "TASK", "ON CPU ms", "SWITCHES",
+	       "WAKE-UPS", "TO RUN p50", "p99", "max us");
+	for (n = 0; n < s->tasks.nr; n++) {
+		if (!v[n]->pid || !(v[n]->run_ns | v[n]->switches | v[n]->wakeups))
+			continue;
+		printf("%7u %-15s %12.3f %9" PRIu64 " %9" PRIu64, v[n]->pid,
+		       task_comm(v[n], comm), v[n]->run_ns / 1e6, v[n]->switches, v[n]->wakeups);
+		print_latency(v[n]->lat, v[n]->nr_lat);
+	}
+	printf("%7s %-15s %12.3f %9" PRIu64 " %9" PRIu64, "", "all", s->busy_ns / 1e6,
+	       s->switches, s->wakeups);
+	print_latency(s->lat, s->nr_lat);
+
+	printf("\n%7s %9s %9s %9s %9s\n", "CPU", "BUSY", "SWITCHES", "RECORDS", "LOST");
+	for (i = 0; i < st->nr_cpus; i++) {
+		const struct cpu_state *c = &s->cpus[i];
+
+		printf("%7u %8.1f%% %9" PRIu64 " %9" PRIu64 " %9" PRIu64 "\n",
+		       st->cpus[i].head->cpu,
+		       100 * ratio(c->known_ns - c->idle_ns, c->known_ns), c->switches,
+		       (uint64_t)st->cpus[i].head->records, (uint64_t)st->cpus[i].head->lost);
+	}
+	printf("%7s %8.1f%% %9" PRIu64 " %9" PRIu64 " %9" PRIu64 "\n", "all",
+	       100 * ratio(s->busy_ns, s->known_ns), s->switches, st->records, st->lost);
+
+	stream_value(st, "bytes_held", &held);
+	stream_value(st, "bytes_used", &used);
+	stream_value(st, "bytes_lost", &tails);
+	stream_value(st, "blocks_peak", &peak);
+	printf("\n%.3f s traced, %" PRIu64 " events in %" PRIu64 " records, %.1f bytes a record\n",
+	       st->duration / 1e9, s->events, st->records,
+	       ratio(st->record_bytes, st->records));
+	printf("region: %" PRIu64 " bytes held in at most %" PRIu64 " blocks, %" PRIu64
+	       " handed out, %" PRIu64 " in tails of blocks; budget %" PRIu64 "\n",
+	       held, peak, used, tails, (uint64_t)st->header->budget);
+	if (st->lost)
+		printf("%" PRIu64 " records found no memory: the time from the first lost record\n"
+		       "of a CPU to the next switch recorded there is left out\n", st->lost);
+}
+
+static void print_tsv(const struct stream *st, const struct sums *s, struct task **v)
+{
+	char comm[32];
+	unsigned int i;
+	size_t n;
+
+	puts("#pid\tcomm\trun_ns\tswitches\twakeups\tlat_p50_ns\tlat_p99_ns\tlat_max_ns");
+	for (n = 0; n < s->tasks.nr; n++)
+		printf("%u\t%s\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64
+		       "\t%" PRIu64 "\n", v[n]->pid, task_comm(v[n], comm), v[n]->run_ns,
+		       v[n]->switches, v[n]->wakeups, percentile(v[n]->lat, v[n]->nr_lat, 50),
+		       percentile(v[n]->lat, v[n]->nr_lat, 99),
+		       percentile(v[n]->lat, v[n]->nr_lat, 100));
+
+	printf("# duration_ns %" PRIu64 "\n", st->duration);
+	printf("# start_ns %" PRIu64 "\n", (uint64_t)st->header->start_ns);
+	printf("# stop_ns %" PRIu64 "\n", (uint64_t)st->header->stop_ns);
+	printf("# switches_total %" PRIu64 "\n", s->switches);
+	printf("# wakeups_total %" PRIu64 "\n", s->wakeups);
+	printf("# events %" PRIu64 "\n", s->events);
+	printf("# records %" PRIu64 "\n", st->records);
+	printf("# lost %" PRIu64 "\n", st->lost);
+	printf("# bytes_per_record %.2f\n", ratio(st->record_bytes, st->records));
+	printf("# lat_p50_ns %" PRIu64 "\n", percentile(s->lat, s->nr_lat, 50));
+	printf("# lat_p99_ns %" PRIu64 "\n", percentile(s->lat, s->nr_lat, 99));
+	printf("# lat_max_ns %" PRIu64 "\n", percentile(s->lat, s->nr_lat, 100));
+	printf("# cpu_util %.4f\n", ratio(s->busy_ns, s->known_ns));
+	for (i = 0; i < st->nr_cpus; i++)
+		printf("# cpu_util_%u %.4f\n", st->cpus[i].head->cpu,
+		       ratio(s->cpus[i].known_ns - s->cpus[i].idle_ns, s->cpus[i].known_ns));
+	printf("# budget %" PRIu64 "\n", (uint64_t)st->header->budget);
+	for (i = 0; i < st->nr_values; i++)
+		printf("# region_%s %" PRIu64 "\n", st->values[i].name,
+		       (uint64_t)st->values[i].value);
+}
+
+int report(const char *path, bool tsv)
+{
+	struct sums s = { 0 };
+	struct stream st;
+	struct task **v;
+	struct event e;
+	unsigned int i;
+
+	if (stream_open(&st, path))
+		return 1;
+	s.cpus = xrealloc(NULL, st.nr_cpus, sizeof(*s.cpus));
+	memset(s.cpus, 0, st.nr_cpus * sizeof(*s.cpus));
+	while (stream_next(&st, &e))
+		account(&s, &e);
+	for (i = 0; i < st.nr_cpus; i++) {
+		/* NULL if the trace ended in a gap of this CPU. */
+		cpu_account(&s.cpus[i], st.duration);
+		s.busy_ns += s.cpus[i].known_ns - s.cpus[i].idle_ns;
+		s.known_ns += s.cpus[i].known_ns;
+	}
+	v = sorted_tasks(&s);
+	if (tsv)
+		print_tsv(&st, &s, v);
+	else
+		print_people(&st, &s, v);
+	free(v);
+	free(s.lat);
+	free(s.cpus);
+	tasks_free(&s.tasks);
+	stream_close(&st);
+	return 0;
+}

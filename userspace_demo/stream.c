@@ -1,0 +1,444 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A trace file: checked once when it is opened, so that everybody after that
+ * may trust it, and then given event by event.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "stream.h"
+
+void *xrealloc(void *p, size_t n, size_t size)
+{
+	p = reallocarray(p, n ? n : 1, size);
+	if (!p) {
+		fputs("krtrace: out of memory\n", stderr);
+		exit(1);
+	}
+	return p;
+}
+
+/* ---- checking ------------------------------------------------------------- */
+
+static int bad(const char *path, const char *what)
+{
+	fprintf(stderr, "krtrace: %s: %s\n", path, what);
+	return -1;
+}
+
+static int load(struct stream *s, const char *path)
+{
+	struct stat st;
+	size_t room;
+	ssize_t n;
+	int fd;
+
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st))
+		goto fail;
+	room = S_ISREG(st.st_mode) && st.st_size > 0 ? (size_t)st.st_size + 1 : 65536;
+	s->data = xrealloc(NULL, room, 1);
+	while ((n = read(fd, (char *)s->data + s->size, room - s->size))) {
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			goto fail;
+		s->size += n;
+		if (s->size == room) {
+			room *= 2;
+			s->data = xrealloc(s->data, room, 1);
+		}
+	}
+	close(fd);
+	return 0;
+fail:
+	bad(path, strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
+/* The least that a record of @type must have to be understood; 0: unknown type. */
+static size_t least_size(unsigned int type)
+{
+	switch (type) {
+	case KREGION_TRACE_RUNNING_TASK ... KREGION_TRACE_EXIT:
+		return sizeof(struct kregion_trace_event);
+	case KREGION_TRACE_NAME:
+		return sizeof(struct kregion_trace_name);
+	case KREGION_TRACE_LOST:
+		return sizeof(struct kregion_trace_lost);
+	}
+	return 0;
+}
+
+static unsigned int head_type(const void *rec)
+{
+	return *(const uint64_t *)rec >> KREGION_TRACE_TIME_BITS;
+}
+
+static uint64_t head_time(const void *rec)
+{
+	return *(const uint64_t *)rec & KREGION_TRACE_TIME_MASK;
+}
+
+static int check_header(struct stream *s, const char *path, size_t *at)
+{
+	const struct kregion_trace_header *h = s->data;
+	uint64_t size;
+	uint32_t i;
+
+	if (s->size < sizeof(h->magic) || memcmp(h->magic, KREGION_TRACE_MAGIC, sizeof(h->magic)))
+		return bad(path, "not a trace: wrong magic");
+	if (s->size < sizeof(*h))
+		return bad(path, "truncated: no whole header");
+	if (h->byte_order != KREGION_TRACE_BYTE_ORDER)
+		return bad(path, h->byte_order == 0x04030201 ?
+			   "from a machine of the other byte order" : "bad byte order mark");
+	if (h->version != KREGION_TRACE_VERSION) {
+		fprintf(stderr, "krtrace: %s: version %u, this program reads version %u\n",
+			path, h->version, KREGION_TRACE_VERSION);
+		return -1;
+	}
+	if (h->stream_size > s->size)
+		return bad(path, "truncated: shorter than its header says");
+	if (h->stream_size < s->size)
+		return bad(path, "longer than its header says");
+	if (h->stop_ns < h->start_ns || h->stop_ns - h->start_ns > KREGION_TRACE_TIME_MASK)
+		return bad(path, "bad start or stop time");
+	if (h->header_size < sizeof(*h) || h->type_size < sizeof(struct kregion_trace_type) ||
+	    h->field_size < sizeof(struct kregion_trace_field) ||
+	    (h->header_size | h->type_size | h->field_size) % 8 ||
+	    (h->header_size | h->type_size | h->field_size) > 65536 ||
+	    h->nr_types > 256 || h->nr_fields > 65536)
+		return bad(path, "bad sizes in the header");
+	size = h->header_size + (uint64_t)h->type_size * h->nr_types +
+	       (uint64_t)h->field_size * h->nr_fields;
+	if (size > s->size)
+		return bad(path, "bad sizes in the header");
+
+	for (i = 0; i < h->nr_types; i++) {
+		const struct kregion_trace_type *t = (const void *)((const char *)s->data +
+						     h->header_size + (size_t)i * h->type_size);
+
+		if (t->id > 255 || !t->size || t->size % 8 || t->size < least_size(t->id) ||
+		    s->type_size[t->id])
+			return bad(path, "bad record type");
+		s->type_size[t->id] = t->size;
+	}
+	s->header = h;
+	s->duration = h->stop_ns - h->start_ns;
+	*at = size;
+	return 0;
+}
+
+static int check_cpu(struct stream *s, const char *path, const struct kregion_trace_section *sec)
+{
+	const struct kregion_trace_cpu *head = (const void *)sec;
+	const char *p = (const char *)sec + sec->header_size, *end = (const char *)sec + sec->size;
+	struct cpu_stream *c;
+	uint64_t n = 0, last = 0, told = 0;
+	unsigned int i;
+
+	if (sec->header_size < sizeof(*head))
+		return bad(path, "bad CPU section");
+	if (head->cpu >= s->header->cpu_limit)
+		return bad(path, "CPU number out of range");
+	for (i = 0; i < s->nr_cpus; i++) {
+		if (s->cpus[i].head->cpu == head->cpu)
+			return bad(path, "two sections of one CPU");
+	}
+	s->cpus = xrealloc(s->cpus, s->nr_cpus + 1, sizeof(*s->cpus));
+	c = &s->cpus[s->nr_cpus++];
+	*c = (struct cpu_stream) { .head = head, .records = p, .end = end };
+
+	while (p < end) {
+		const size_t size = s->type_size[head_type(p)];
+
+		if (!size)
+			return bad(path, "record of an unknown type");
+		if (size > (size_t)(end - p))
+			return bad(path, "record beyond its section");
+		if (head_time(p) < last || head_time(p) > s->duration)
+			return bad(path, "record out of order");
+		if (head_type(p) == KREGION_TRACE_LOST) {
+			const struct kregion_trace_lost *lost = (const void *)p;
+
+			if (lost->since < last || lost->since > head_time(p))
+				return bad(path, "lost record out of order");
+			told += lost->count;
+		}
+		last = head_time(p);
+		n++;
+		p += size;
+	}
+	if (n != head->records)
+		return bad(path, "number of records is not what the section says");
+	if (told + head->tail_lost != head->lost)
+		return bad(path, "number of lost records is not what the section says");
+	if (head->tail_lost && (head->tail_since < last || head->tail_since > s->duration))
+		return bad(path, "bad time of the last lost records");
+	s->records += n;
+	s->lost += head->lost;
+	s->record_bytes += sec->size - sec->header_size;
+	return 0;
+}
+
+static int check_end(struct stream *s, const char *path, const struct kregion_trace_section *sec)
+{
+	const struct kregion_trace_end *end = (const void *)sec;
+	uint32_t i;
+
+	if (sec->header_size < sizeof(*end) || end->value_size != sizeof(*s->values) ||
+	    end->nr_values > (sec->size - sec->header_size) / sizeof(*s->values))
+		return bad(path, "bad end section");
+	s->values = (const void *)((const char *)sec + sec->header_size);
+	s->nr_values = end->nr_values;
+	for (i = 0; i < s->nr_values; i++) {
+		if (!memchr(s->values[i].name, 0, sizeof(s->values[i].name)))
+			return bad(path, "bad end section");
+	}
+	return 0;
+}
+
+static int check(struct stream *s, const char *path)
+{
+	const struct kregion_trace_section *sec;
+	size_t at;
+
+	if (check_header(s, path, &at))
+		return -1;
+	do {
+		sec = (const void *)((const char *)s->data + at);
+		if (s->size - at < sizeof(*sec))
+			return bad(path, "truncated: no end section");
+		if (sec->header_size < sizeof(*sec) || sec->header_size % 8 || sec->size % 8 ||
+		    sec->size < sec->header_size || sec->size > s->size - at)
+			return bad(path, "bad section size");
+		at += sec->size;
+		if (sec->kind == KREGION_TRACE_SECTION_CPU && check_cpu(s, path, sec))
+			return -1;
+		if (sec->kind == KREGION_TRACE_SECTION_END && check_end(s, path, sec))
+			return -1;
+	} while (sec->kind != KREGION_TRACE_SECTION_END);
+	if (at != s->size)
+		return bad(path, "bytes behind the end section");
+	if (s->nr_cpus != s->header->nr_cpus)
+		return bad(path, "number of CPU sections is not what the header says");
+	return 0;
+}
+
+int stream_open(struct stream *s, const char *path)
+{
+	memset(s, 0, sizeof(*s));
+	if (load(s, path) || check(s, path)) {
+		stream_close(s);
+		return -1;
+	}
+	s->heap = xrealloc(NULL, s->nr_cpus, sizeof(*s->heap));
+	stream_rewind(s);
+	return 0;
+}
+
+void stream_close(struct stream *s)
+{
+	free(s->data);
+	free(s->cpus);
+	free(s->heap);
+	memset(s, 0, sizeof(*s));
+}
+
+bool stream_value(const struct stream *s, const char *name, uint64_t *value)
+{
+	unsigned int i;
+
+	for (i = 0; i < s->nr_values; i++) {
+		if (!strcmp(s->values[i].name, name)) {
+			*value = s->values[i].value;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* ---- events in the order of time ------------------------------------------- */
+
+/* Is a gap what comes next? */
+static bool at_gap(const struct cpu_stream *c)
+{
+	if (c->gap_told)
+		return false;
+	return c->pos == c->end ? c->head->tail_lost : head_type(c->pos) == KREGION_TRACE_LOST;
+}
+
+/* Set the time of what comes next; false at the end. */
+static bool cpu_ready(struct cpu_stream *c)
+{
+	if (at_gap(c))
+		c->next_time = c->pos == c->end ? c->head->tail_since :
+			       ((const struct kregion_trace_lost *)c->pos)->since;
+	else if (c->pos < c->end)
+		c->next_time = head_time(c->pos);
+	else
+		return false;
+	return true;
+}
+
+static bool before(const struct stream *s, unsigned int a, unsigned int b)
+{
+	const struct cpu_stream *ca = &s->cpus[a], *cb = &s->cpus[b];
+
+	return ca->next_time != cb->next_time ? ca->next_time < cb->next_time : a < b;
+}
+
+static void heap_down(struct stream *s, unsigned int i)
+{
+	for (;;) {
+		unsigned int child = 2 * i + 1, least = i, tmp;
+
+		if (child < s->heap_len && before(s, s->heap[child], s->heap[least]))
+			least = child;
+		if (child + 1 < s->heap_len && before(s, s->heap[child + 1], s->heap[least]))
+			least = child + 1;
+		if (least == i)
+			return;
+		tmp = s->heap[i];
+		s->heap[i] = s->heap[least];
+		s->heap[least] = tmp;
+		i = least;
+	}
+}
+
+void stream_rewind(struct stream *s)
+{
+	unsigned int i;
+
+	s->heap_len = 0;
+	for (i = 0; i < s->nr_cpus; i++) {
+		s->cpus[i].pos = s->cpus[i].records;
+		s->cpus[i].gap_told = false;
+		if (cpu_ready(&s->cpus[i]))
+			s->heap[s->heap_len++] = i;
+	}
+	for (i = s->heap_len; i-- > 0; )
+		heap_down(s, i);
+}
+
+bool stream_next(struct stream *s, struct event *e)
+{
+	const struct kregion_trace_event *rec;
+	struct cpu_stream *c;
+
+	if (!s->heap_len)
+		return false;
+	c = &s->cpus[s->heap[0]];
+	*e = (struct event) { .time = c->next_time, .index = s->heap[0] };
+
+	if (at_gap(c)) {
+		e->type = EVENT_GAP;
+		c->gap_told = true;
+	} else {
+		rec = (const void *)c->pos;
+		e->type = head_type(rec);
+		switch (e->type) {
+		case KREGION_TRACE_RUNNING_TASK ... KREGION_TRACE_EXIT:
+			e->first = rec->ids >> KREGION_TRACE_FIRST_SHIFT & KREGION_TRACE_PID_MASK;
+			e->second = rec->ids >> KREGION_TRACE_SECOND_SHIFT & KREGION_TRACE_PID_MASK;
+			e->prio = rec->ids >> KREGION_TRACE_PRIO_SHIFT;
+			e->state = rec->ids >> KREGION_TRACE_STATE_SHIFT;
+			break;
+		case KREGION_TRACE_NAME:
+			e->first = (uint32_t)rec->ids;
+			e->second = rec->ids >> 32;
+			e->comm = ((const struct kregion_trace_name *)rec)->comm;
+			break;
+		}
+		c->pos += s->type_size[e->type];
+		c->gap_told = false;
+	}
+	if (!cpu_ready(c))
+		s->heap[0] = s->heap[--s->heap_len];
+	heap_down(s, 0);
+	return true;
+}
+
+/* ---- tasks ------------------------------------------------------------------ */
+
+static struct task *task_new(struct tasks *t, uint32_t pid)
+{
+	struct task *task = xrealloc(NULL, 1, sizeof(*task));
+
+	*task = (struct task) {
+		.next = t->hash[pid % TASK_HASH],
+		.older = t->all,
+		.pid = pid,
+	};
+	if (!pid)
+		memcpy(task->comm, "idle", sizeof("idle"));
+	t->hash[pid % TASK_HASH] = task;
+	t->all = task;
+	t->nr++;
+	return task;
+}
+
+/* The task that has @pid now. */
+struct task *task_get(struct tasks *t, uint32_t pid)
+{
+	struct task *task;
+
+	for (task = t->hash[pid % TASK_HASH]; task; task = task->next) {
+		if (task->pid == pid)
+			return task;
+	}
+	return task_new(t, pid);
+}
+
+void tasks_event(struct tasks *t, const struct event *e)
+{
+	struct task *task;
+
+	switch (e->type) {
+	case KREGION_TRACE_NAME:
+		task = task_get(t, e->first);
+		memcpy(task->comm, e->comm, sizeof(task->comm) - 1);
+		task->comm[sizeof(task->comm) - 1] = 0;
+		task->named = true;
+		break;
+	case KREGION_TRACE_FORK:
+		task = task_get(t, e->first);
+		if (task->exited || task->named)
+			task_new(t, e->first);	/* found before the old one from now on */
+		break;
+	case KREGION_TRACE_EXIT:
+		task_get(t, e->first)->exited = true;
+		break;
+	}
+}
+
+void tasks_free(struct tasks *t)
+{
+	struct task *task, *older;
+
+	for (task = t->all; task; task = older) {
+		older = task->older;
+		free(task->lat);
+		free(task);
+	}
+	memset(t, 0, sizeof(*t));
+}
+
+const char *task_comm(const struct task *task, char buf[32])
+{
+	size_t i;
+
+	if (!task->comm[0])
+		return "?";
+	for (i = 0; task->comm[i]; i++)
+		buf[i] = task->comm[i] >= ' ' && task->comm[i] <= '~' ? task->comm[i] : '?';
+	buf[i] = 0;
+	return buf;
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Reading a trace: Documentation/trace-format.rst tells what is in a file. */
+#ifndef STREAM_H
+#define STREAM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <linux/kregion_trace.h>
+
+/* Not in a file: from here to the next lost record of the CPU nothing is known. */
+#define EVENT_GAP	0
+
+struct event {
+	uint64_t time;			/* from the start of the trace */
+	unsigned int index;		/* of the CPU, in stream.cpus */
+	unsigned int type;		/* EVENT_GAP or KREGION_TRACE_* */
+	uint32_t first, second;		/* ids, as enum kregion_trace_record_type has them */
+	uint8_t prio, state;
+	const char *comm;		/* of KREGION_TRACE_NAME; 16 bytes with a zero */
+};
+
+struct cpu_stream {
+	const struct kregion_trace_cpu *head;
+	const char *records, *end;
+	const char *pos;
+	bool gap_told;
+	uint64_t next_time;
+};
+
+struct stream {
+	void *data;
+	size_t size;
+	const struct kregion_trace_header *header;
+	uint16_t type_size[256];
+	struct cpu_stream *cpus;
+	unsigned int nr_cpus;
+	const struct kregion_trace_value *values;
+	unsigned int nr_values;
+	uint64_t duration;
+	uint64_t records, lost, record_bytes;
+
+	unsigned int *heap;		/* of CPU indices, the next event first */
+	unsigned int heap_len;
+};
+
+/* One life of a pid. */
+struct task {
+	struct task *next;		/* of the same hash */
+	struct task *older;		/* all of them, newest first */
+	uint32_t pid;
+	bool named, exited;
+	char comm[16];
+
+	/* of the report */
+	bool woken;
+	uint64_t woken_at, woken_epoch;
+	uint64_t run_ns, switches, wakeups;
+	uint64_t *lat;
+	size_t nr_lat, max_lat;
+	unsigned int on_cpus;
+};
+
+#define TASK_HASH	4096
+
+struct tasks {
+	struct task *hash[TASK_HASH];
+	struct task *all;
+	size_t nr;
+};
+
+/* Both print what is wrong. */
+int stream_open(struct stream *s, const char *path);
+void stream_close(struct stream *s);
+
+/* All events in the order of time. */
+void stream_rewind(struct stream *s);
+bool stream_next(struct stream *s, struct event *e);
+bool stream_value(const struct stream *s, const char *name, uint64_t *value);
+
+struct task *task_get(struct tasks *t, uint32_t pid);
+/* Names, births and deaths; call it with each event. */
+void tasks_event(struct tasks *t, const struct event *e);
+void tasks_free(struct tasks *t);
+/* For people: never empty, no control characters. */
+const char *task_comm(const struct task *task, char buf[32]);
+
+void *xrealloc(void *p, size_t n, size_t size);
+
+int report(const char *path, bool tsv);
+int chrome(const char *path, FILE *out);
+
+#endif

@@ -1,0 +1,450 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Threads, hard interrupts, irq_work, tasklets and timers of every CPU, all of
+ * them allocating from one region. Each object carries a tag of its own; in the
+ * end all are as they were written, and the sums are exact.
+ */
+
+#include <linux/completion.h>
+#include <linux/cpu.h>
+#include <linux/delay.h>
+#include <linux/hrtimer.h>
+#include <linux/interrupt.h>
+#include <linux/irq_work.h>
+#include <linux/kthread.h>
+#include <linux/sched.h>
+#include <linux/timer.h>
+
+#include "test.h"
+
+enum context { THREAD, HARDIRQ, IRQ_WORK, TASKLET, TIMER, NR_CONTEXTS };
+
+/*
+ * Only what may be threaded under PREEMPT_RT fills blocks here, as there the
+ * page allocator's locks sleep; without it all but the tasklets and timers runs
+ * in hard interrupts. What may not is served by nofill, see nofill.c.
+ */
+
+/* Objects that one context of one CPU made. */
+struct taker {
+	struct object *o;
+	int n, max;
+	unsigned long bytes;	/* rounded up */
+	unsigned long nulls;
+	struct rnd_state rnd;
+	u32 salt;
+};
+
+struct cpu_load {
+	struct load *load;
+	struct taker taker[NR_CONTEXTS];
+	struct task_struct *task;
+	struct completion done;
+	struct hrtimer hrtimer;
+	struct irq_work irq_work;
+	struct tasklet_struct tasklet;
+	struct timer_list timer;
+	bool stop;
+};
+
+struct load {
+	struct kregion *r;
+	size_t eighth;
+	bool vmalloc;		/* no filling without sleeping */
+	bool wander;		/* threads are moved from CPU to CPU */
+	int nr;
+	struct cpu_load cpu[];
+};
+
+#define THREAD_LEAST	600
+#define THREAD_MOST	6000
+#define IRQ_LEAST	20
+#define IRQ_MOST	600
+
+static void take(struct load *load, struct taker *t, gfp_t gfp)
+{
+	const u32 dice = prandom_u32_state(&t->rnd);
+	size_t size = 1 + (dice >> 8) % 150;
+	const int n = t->n;
+	void *p;
+
+	if (n == t->max)
+		return;
+	switch (dice % 64) {
+	case 0:
+		size = load->eighth - (dice >> 8) % 16;
+		break;
+	case 1:
+		size = load->eighth + 1 + (dice >> 8) % 1000;
+		break;
+	}
+	if (load->vmalloc && !gfpflags_allow_blocking(gfp)) {
+		size = min(size, load->eighth);
+		p = kregion_alloc_nofill(load->r, size);
+	} else if (dice & 64 && size <= load->eighth) {
+		p = kregion_alloc_nofill(load->r, size);
+	} else {
+		p = kregion_alloc(load->r, size, gfp | __GFP_NOWARN);
+	}
+	if (!p) {
+		t->nulls++;
+		return;
+	}
+	t->bytes += ALIGN(size, 8);
+	object_write(&t->o[n], p, size, (u64)t->salt << 32 | n);
+	WRITE_ONCE(t->n, n + 1);
+}
+
+static enum hrtimer_restart on_hrtimer(struct hrtimer *timer)
+{
+	struct cpu_load *c = container_of(timer, struct cpu_load, hrtimer);
+
+	take(c->load, &c->taker[HARDIRQ], GFP_ATOMIC);
+	if (READ_ONCE(c->stop))
+		return HRTIMER_NORESTART;
+	irq_work_queue(&c->irq_work);
+	tasklet_schedule(&c->tasklet);
+	hrtimer_forward_now(timer, ns_to_ktime(150 * NSEC_PER_USEC));
+	return HRTIMER_RESTART;
+}
+
+static void on_irq_work(struct irq_work *work)
+{
+	struct cpu_load *c = container_of(work, struct cpu_load, irq_work);
+
+	take(c->load, &c->taker[IRQ_WORK], GFP_NOWAIT);
+}
+
+static void on_tasklet(struct tasklet_struct *tasklet)
+{
+	struct cpu_load *c = container_of(tasklet, struct cpu_load, tasklet);
+
+	take(c->load, &c->taker[TASKLET], GFP_ATOMIC);
+}
+
+static void on_timer(struct timer_list *timer)
+{
+	struct cpu_load *c = container_of(timer, struct cpu_load, timer);
+
+	take(c->load, &c->taker[TIMER], GFP_NOWAIT);
+	if (!READ_ONCE(c->stop))
+		mod_timer(timer, jiffies + 1);
+}
+
+static bool irqs_had_enough(struct cpu_load *c)
+{
+	int i;
+
+	for (i = HARDIRQ; i < TIMER; i++)
+		if (READ_ONCE(c->taker[i].n) < IRQ_LEAST * scale)
+			return false;
+	return READ_ONCE(c->taker[TIMER].n) > 0;
+}
+
+static int load_thread(void *data)
+{
+	struct cpu_load *c = data;
+	struct taker *t = &c->taker[THREAD];
+	int i, cpu = raw_smp_processor_id();
+
+	hrtimer_start(&c->hrtimer, ns_to_ktime(150 * NSEC_PER_USEC), HRTIMER_MODE_REL_PINNED);
+	c->timer.expires = jiffies + 1;
+	add_timer_on(&c->timer, cpu);
+	for (i = 0; t->n < t->max && t->n + t->nulls < 10 * t->max; i++) {
+		take(c->load, t, GFP_KERNEL);
+		if (t->n >= THREAD_LEAST * scale && i % 16 == 0 && irqs_had_enough(c))
+			break;
+		if (c->load->wander && i % 32 == 0) {
+			cpu = cpumask_next(cpu, cpu_online_mask);
+			if (cpu >= nr_cpu_ids)
+				cpu = cpumask_first(cpu_online_mask);
+			set_cpus_allowed_ptr(current, cpumask_of(cpu));
+		}
+	}
+	for (i = 0; i < 2000 && !irqs_had_enough(c); i++)
+		usleep_range(1000, 2000);
+	WRITE_ONCE(c->stop, true);
+	complete(&c->done);
+	return 0;
+}
+
+static struct load *load_make(struct kunit *test, struct kregion *r, size_t block)
+{
+	struct load *load = buffer(test, struct_size(load, cpu, num_online_cpus()));
+	struct rnd_state rnd;
+	int cpu, i;
+
+	random_begin(test, &rnd);
+	load->r = r;
+	load->eighth = block / 8;
+	for_each_online_cpu(cpu) {
+		struct cpu_load *c = &load->cpu[load->nr++];
+
+		c->load = load;
+		init_completion(&c->done);
+		hrtimer_init(&c->hrtimer, CLOCK_MONOTONIC, HRTIMER_MODE_REL_PINNED);
+		c->hrtimer.function = on_hrtimer;
+		init_irq_work(&c->irq_work, on_irq_work);
+		tasklet_setup(&c->tasklet, on_tasklet);
+		timer_setup(&c->timer, on_timer, TIMER_PINNED);
+		for (i = 0; i < NR_CONTEXTS; i++) {
+			struct taker *t = &c->taker[i];
+
+			t->max = (i == THREAD ? THREAD_MOST : IRQ_MOST) * scale;
+			t->o = buffer(test, t->max * sizeof(*t->o));
+			t->salt = cpu << 8 | i;
+			prandom_seed_state(&t->rnd, prandom_u32_state(&rnd));
+		}
+		c->task = kthread_create(load_thread, c, "kunit/%d", cpu);
+		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, c->task);
+		set_cpus_allowed_ptr(c->task, cpumask_of(cpu));
+	}
+	return load;
+}
+
+static void load_run(struct load *load)
+{
+	int i;
+
+	for (i = 0; i < load->nr; i++)
+		wake_up_process(load->cpu[i].task);
+	for (i = 0; i < load->nr; i++)
+		wait_for_completion(&load->cpu[i].done);
+	for (i = 0; i < load->nr; i++) {
+		struct cpu_load *c = &load->cpu[i];
+
+		hrtimer_cancel(&c->hrtimer);
+		irq_work_sync(&c->irq_work);
+		tasklet_kill(&c->tasklet);
+		del_timer_sync(&c->timer);
+	}
+}
+
+/* Every object intact, every context heard, the books exact. */
+static void load_check(struct kunit *test, struct load *load)
+{
+	const struct kregion_stats st = stats_of(load->r);
+	unsigned long bytes = 0, nulls = 0, damaged = 0;
+	int i, j, k;
+
+	for (i = 0; i < load->nr; i++) {
+		for (j = 0; j < NR_CONTEXTS; j++) {
+			const struct taker *t = &load->cpu[i].taker[j];
+
+			for (k = 0; k < t->n; k++)
+				damaged += !object_intact(&t->o[k]);
+			bytes += t->bytes;
+			nulls += t->nulls;
+			KUNIT_EXPECT_TRUE_MSG(test, t->n > 0, "context %d of thread %d", j, i);
+		}
+		KUNIT_EXPECT_GE(test, load->cpu[i].taker[THREAD].n, THREAD_LEAST * (int)scale);
+	}
+	KUNIT_EXPECT_EQ(test, damaged, 0UL);
+	KUNIT_EXPECT_EQ(test, st.bytes_used, bytes);
+	KUNIT_EXPECT_EQ(test, st.failed_nofill + st.failed_nomem + st.failed_limit, nulls);
+	KUNIT_EXPECT_EQ(test, st.failed_size, 0UL);
+	expect_sane(test, load->r);
+}
+
+struct crowd {
+	const char *what;
+	unsigned int flags;
+	size_t block;
+	bool wander;
+};
+
+static const struct crowd crowds[] = {
+	{ "shared 4K", 0, PAGE_SIZE, false },
+	{ "shared vmalloc 64K", KREGION_F_VMALLOC, SZ_64K, false },
+	{ "percpu 64K", KREGION_F_PERCPU, SZ_64K, false },
+	{ "percpu 4K, threads wander", KREGION_F_PERCPU | KREGION_F_PAGES, PAGE_SIZE, true },
+	{ "shared 64K", 0, SZ_64K, false },
+	{ "shared 4K, threads wander", KREGION_F_PAGES, PAGE_SIZE, true },
+	{ "percpu 4K", KREGION_F_PERCPU, PAGE_SIZE, false },
+	{ "percpu vmalloc 64K", KREGION_F_PERCPU | KREGION_F_VMALLOC, SZ_64K, false },
+	{ "percpu 64K, threads wander", KREGION_F_PERCPU, SZ_64K, true },
+};
+
+static void crowd_desc(const struct crowd *p, char *desc)
+{
+	strscpy(desc, p->what, KUNIT_PARAM_DESC_SIZE);
+}
+
+KUNIT_ARRAY_PARAM(crowd, crowds, crowd_desc);
+
+/* The first few of them, or all if scale > 1. */
+static const void *some_gen_params(const void *prev, char *desc)
+{
+	if (prev == &crowds[3] && scale == 1)
+		return NULL;
+	return crowd_gen_params(prev, desc);
+}
+
+static struct load *load_of_crowd(struct kunit *test, const struct crowd *p)
+{
+	const struct kregion_attr attr = {
+		.flags = p->flags, .block_size = p->block, .reserve = SZ_4K,
+	};
+	struct load *load = load_make(test, region_make(test, &attr), p->block);
+
+	load->wander = p->wander;
+	load->vmalloc = p->flags & KREGION_F_VMALLOC;
+	return load;
+}
+
+static void all_contexts_at_once(struct kunit *test)
+{
+	struct load *load = load_of_crowd(test, test->param_value);
+
+	load_run(load);
+	load_check(test, load);
+}
+
+static void all_contexts_at_once_after_reset(struct kunit *test)
+{
+	const struct crowd *p = test->param_value;
+	struct load *load = load_of_crowd(test, p), *again;
+	struct kregion_stats st;
+
+	load_run(load);
+	kregion_reset(load->r);
+	st = stats_of(load->r);
+	KUNIT_EXPECT_EQ(test, st.bytes_used, 0UL);
+	KUNIT_EXPECT_EQ(test, st.blocks_large, 0UL);
+	KUNIT_EXPECT_EQ(test, st.blocks_spare, blocks_of(&st));
+
+	/* What failed before is still counted: begin anew for exact sums. */
+	kregion_drop(load->r);
+	again = load_make(test, load->r, p->block);
+	again->wander = p->wander;
+	again->vmalloc = load->vmalloc;
+	again->cpu[0].taker[0].nulls = st.failed_nofill + st.failed_nomem + st.failed_limit;
+	load_run(again);
+	load_check(test, again);
+}
+
+/* ---- readers ------------------------------------------------------------------------ */
+
+struct reader {
+	struct kregion *r;
+	const char *known;
+	unsigned long rounds, wrong;
+	struct completion done;
+	bool stop;
+};
+
+static int reader_thread(void *data)
+{
+	struct reader *reader = data;
+	struct kregion_stats st;
+
+	do {
+		kregion_stats(reader->r, &st);
+		reader->wrong += st.bytes_used > st.bytes_held || !st.bytes_used;
+		reader->wrong += !kregion_contains(reader->r, reader->known);
+		reader->wrong += kregion_contains(reader->r, reader);
+		reader->rounds++;
+		cond_resched();
+	} while (!READ_ONCE(reader->stop));
+	complete(&reader->done);
+	return 0;
+}
+
+static void readers_disturb_nobody(struct kunit *test)
+{
+	struct load *load = load_of_crowd(test, test->param_value);
+	struct reader *reader = buffer(test, sizeof(*reader));
+	struct task_struct *task;
+	char *known;
+
+	known = kregion_alloc(load->r, 64, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, known);
+	load->cpu[0].taker[THREAD].bytes = 64;
+	reader->r = load->r;
+	reader->known = known + 63;
+	init_completion(&reader->done);
+	task = kthread_run(reader_thread, reader, "kunit-reader");
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
+	load_run(load);
+	WRITE_ONCE(reader->stop, true);
+	wait_for_completion(&reader->done);
+	KUNIT_EXPECT_GT(test, reader->rounds, 0UL);
+	KUNIT_EXPECT_EQ(test, reader->wrong, 0UL);
+	load_check(test, load);
+}
+
+/* ---- at the limit --------------------------------------------------------------------- */
+
+static const struct mode limit_modes[] = {
+	{ "shared", 0, 0 },
+	{ "percpu", KREGION_F_PERCPU, 0 },
+};
+
+KUNIT_ARRAY_PARAM(limit, limit_modes, mode_desc);
+
+/* All fight for the last bytes: what is handed out is what there is, to the byte. */
+struct fight {
+	struct kregion *r;
+	atomic_t ready;
+	int nr;
+	atomic_long_t got;
+	struct completion done;
+};
+
+static int fight_thread(void *data)
+{
+	struct fight *f = data;
+	unsigned long got = 0;
+	int tries;
+
+	atomic_inc(&f->ready);
+	while (atomic_read(&f->ready) < f->nr)
+		cond_resched();
+	for (tries = 0; tries < 2000; tries++)
+		got += !!kregion_alloc(f->r, hidden(tries % 2 ? 200 : 8), GFP_KERNEL) *
+		       (tries % 2 ? 200 : 8);
+	atomic_long_add(got, &f->got);
+	complete(&f->done);
+	return 0;
+}
+
+static void the_limit_is_exact_with_all_cpus_at_it(struct kunit *test)
+{
+	const unsigned long blocks = 4 * num_online_cpus();
+	const struct mode *mode = test->param_value;
+	const struct kregion_attr attr = {
+		.flags = mode->flags, .block_size = PAGE_SIZE, .limit = blocks * PAGE_SIZE,
+	};
+	struct fight *f = buffer(test, sizeof(*f));
+	struct task_struct *task;
+	struct kregion_stats st;
+	int cpu;
+
+	f->r = region_make(test, &attr);
+	f->nr = num_online_cpus();
+	init_completion(&f->done);
+	for_each_online_cpu(cpu) {
+		task = kthread_create(fight_thread, f, "kunit/%d", cpu);
+		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
+		kthread_bind(task, cpu);
+		wake_up_process(task);
+	}
+	for_each_online_cpu(cpu)
+		wait_for_completion(&f->done);
+	st = stats_of(f->r);
+	KUNIT_EXPECT_EQ(test, st.bytes_used, (unsigned long)atomic_long_read(&f->got));
+	KUNIT_EXPECT_EQ(test, st.bytes_held, attr.limit);
+	KUNIT_EXPECT_EQ(test, blocks_of(&st), blocks);
+	KUNIT_EXPECT_GT(test, st.failed_limit, 0UL);
+	expect_sane(test, f->r);
+}
+
+static struct kunit_case cases[] = {
+	KUNIT_CASE_PARAM(all_contexts_at_once, crowd_gen_params),
+	KUNIT_CASE_PARAM(all_contexts_at_once_after_reset, some_gen_params),
+	KUNIT_CASE_PARAM(readers_disturb_nobody, some_gen_params),
+	KUNIT_CASE_PARAM(the_limit_is_exact_with_all_cpus_at_it, limit_gen_params),
+	{}
+};
+
+KREGION_SUITE(concurrent, cases);

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Plants one defect, so that a run can show that its detectors detect:
+ * insmod kregion_defect.ko kind=KIND. Each uses memory of a region where the
+ * detector is about memory. Loading it always fails; what counts is the log.
+ */
+
+#include <linux/debugobjects.h>
+#include <linux/delay.h>
+#include <linux/kregion.h>
+#include <linux/mutex.h>
+#include <linux/slab.h>
+#include <linux/spinlock.h>
+#include <linux/workqueue.h>
+
+static char *kind = "";
+module_param(kind, charp, 0);
+
+static DEFINE_SPINLOCK(lock_a);
+static DEFINE_SPINLOCK(lock_b);
+
+static noinline void plant_lockdep(void)
+{
+	spin_lock(&lock_a);
+	spin_lock(&lock_b);
+	spin_unlock(&lock_b);
+	spin_unlock(&lock_a);
+	spin_lock(&lock_b);
+	spin_lock(&lock_a);
+	spin_unlock(&lock_a);
+	spin_unlock(&lock_b);
+}
+
+/* The allocator says that it may sleep before it finds that it need not. */
+static noinline void plant_sleep(void)
+{
+	struct kregion *r = kregion_create("defect", NULL);
+
+	spin_lock(&lock_a);
+	kregion_alloc_aligned(r, KREGION_BLOCK_SIZE, 64, GFP_KERNEL);
+	spin_unlock(&lock_a);
+	kregion_destroy(r);
+}
+
+/* A write behind an object, which only the shadow of a debug region knows of. */
+static noinline void plant_kasan(unsigned int backing)
+{
+	const struct kregion_attr attr = { .flags = KREGION_F_DEBUG | backing };
+	struct kregion *r = kregion_create("defect", &attr);
+	char *p = kregion_alloc(r, 64, GFP_KERNEL);
+
+	OPTIMIZER_HIDE_VAR(p);
+	if (p)
+		WRITE_ONCE(p[64 + 8], 1);
+	kregion_destroy(r);
+}
+
+/* As the same, with the checks of KREGION_F_DEBUG alone. */
+static noinline void plant_guard(void)
+{
+	struct kregion *r = kregion_create("defect", &(struct kregion_attr) {
+		.flags = KREGION_F_DEBUG, .block_size = SZ_16K,
+	});
+	char *p = kregion_alloc(r, 60, GFP_KERNEL);
+
+	OPTIMIZER_HIDE_VAR(p);
+	if (p)
+		WRITE_ONCE(p[60], 1);
+	kregion_destroy(r);
+}
+
+static noinline void plant_leak(void)
+{
+	void *p = kmalloc(1234, GFP_KERNEL);
+
+	OPTIMIZER_HIDE_VAR(p);
+}
+
+/* kmemleak finds what only region memory points to, so this is none ... */
+static struct kregion *kept;
+
+static noinline void plant_held(void)
+{
+	void **p;
+
+	kept = kregion_create("defect", NULL);
+	p = kregion_alloc(kept, sizeof(*p), GFP_KERNEL);
+	if (p)
+		*p = kmalloc(2345, GFP_KERNEL);
+}
+
+/* A live work item is freed with its memory. */
+static void nothing(struct work_struct *work)
+{
+}
+
+static noinline void plant_object(void)
+{
+	struct delayed_work *work = kmalloc(sizeof(*work), GFP_KERNEL);
+
+	if (!work)
+		return;
+	INIT_DELAYED_WORK(work, nothing);
+	schedule_delayed_work(work, HZ / 10);
+	kfree(work);
+	msleep(200);
+}
+
+static int __init defect_init(void)
+{
+	if (!strcmp(kind, "lockdep"))
+		plant_lockdep();
+	else if (!strcmp(kind, "sleep"))
+		plant_sleep();
+	else if (!strcmp(kind, "kasan"))
+		plant_kasan(KREGION_F_PAGES);
+	else if (!strcmp(kind, "kasan-vmalloc"))
+		plant_kasan(KREGION_F_VMALLOC);
+	else if (!strcmp(kind, "guard"))
+		plant_guard();
+	else if (!strcmp(kind, "leak"))
+		plant_leak();
+	else if (!strcmp(kind, "held"))
+		plant_held();
+	else if (!strcmp(kind, "object"))
+		plant_object();
+	else if (!strcmp(kind, "warn"))
+		WARN(1, "a planted warning\n");
+	else
+		return -EINVAL;
+	return strcmp(kind, "held") ? -ECANCELED : 0;
+}
+
+static void __exit defect_exit(void)
+{
+	kregion_destroy(kept);
+}
+
+module_init(defect_init);
+module_exit(defect_exit);
+MODULE_LICENSE("GPL");
+MODULE_DESCRIPTION("Planted defects for the detectors of the kregion tests");

@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Allocation failures, one by one: the n-th request that a piece of work makes
+ * of the system fails, for n = 1, 2 and so on until the work makes fewer.
+ *
+ * Needs CONFIG_FAULT_INJECTION with FAILSLAB and FAIL_PAGE_ALLOC, and in debugfs
+ * failslab/ignore-gfp-wait and fail_page_alloc/ignore-gfp-wait set to N and
+ * fail_page_alloc/min-order to 0.
+ */
+
+#include <linux/sched.h>
+#include <linux/slab.h>
+
+#include "test.h"
+
+#define NTH_MAX	400
+
+#ifdef CONFIG_FAULT_INJECTION
+static void fault_arm(unsigned int nth)
+{
+	WRITE_ONCE(current->fail_nth, nth);
+}
+
+/* Was the fault injected? */
+static bool fault_disarm(void)
+{
+	const bool hit = !READ_ONCE(current->fail_nth);
+
+	WRITE_ONCE(current->fail_nth, 0);
+	return hit;
+}
+#else
+static void fault_arm(unsigned int nth)
+{
+}
+
+static bool fault_disarm(void)
+{
+	return false;
+}
+#endif
+
+static void need_faults(struct kunit *test)
+{
+	void *slab;
+	struct page *page;
+	bool hit;
+
+	if (!IS_ENABLED(CONFIG_FAILSLAB) || !IS_ENABLED(CONFIG_FAIL_PAGE_ALLOC))
+		kunit_skip(test, "no fault injection in this kernel");
+	fault_arm(1);
+	slab = kmalloc(32, GFP_KERNEL);
+	hit = fault_disarm();
+	kfree(slab);
+	fault_arm(1);
+	page = alloc_pages(GFP_KERNEL, 0);
+	hit &= fault_disarm();
+	if (page)
+		__free_pages(page, 0);
+	if (!hit)
+		kunit_skip(test, "failslab or fail_page_alloc is not set up in debugfs");
+}
+
+static const struct mode fault_modes[] = {
+	{ "shared pages", KREGION_F_PAGES, PAGE_SIZE },
+	{ "shared vmalloc", KREGION_F_VMALLOC, PAGE_SIZE },
+	{ "shared", 0, PAGE_SIZE },
+	{ "shared 64K", 0, 0 },
+	{ "percpu pages", KREGION_F_PERCPU | KREGION_F_PAGES, PAGE_SIZE },
+	{ "percpu vmalloc", KREGION_F_PERCPU | KREGION_F_VMALLOC, PAGE_SIZE },
+	{ "percpu pages 64K", KREGION_F_PERCPU | KREGION_F_PAGES, 0 },
+	{ "single pages", KREGION_F_SINGLE | KREGION_F_PAGES, PAGE_SIZE },
+	{ "single", KREGION_F_SINGLE, PAGE_SIZE },
+	{ "debug", KREGION_F_DEBUG, PAGE_SIZE },
+	{ "node", KREGION_F_NODE, PAGE_SIZE },
+	{ "node vmalloc", KREGION_F_NODE | KREGION_F_VMALLOC, PAGE_SIZE },
+	{ "account", KREGION_F_ACCOUNT, PAGE_SIZE },
+};
+
+KUNIT_ARRAY_PARAM(mode, fault_modes, mode_desc);
+
+/* Blocks of a page from the page allocator: there is no second way to come by one. */
+static bool one_way(const struct mode *mode)
+{
+	return mode->flags & KREGION_F_PAGES && mode->block == PAGE_SIZE;
+}
+
+static void create_fails_at_each_allocation(struct kunit *test)
+{
+	const struct mode *mode = test->param_value;
+	const struct kregion_attr attr = {
+		.flags = mode->flags, .block_size = mode->block, .reserve = 3000,
+	};
+	const long before = bytes_outstanding();
+	unsigned int n, failures = 0;
+	struct kregion *r;
+	bool hit = true;
+
+	need_faults(test);
+	for (n = 1; hit && n < NTH_MAX; n++) {
+		fault_arm(n);
+		r = kregion_create("kunit", &attr);
+		hit = fault_disarm();
+		if (IS_ERR(r)) {
+			KUNIT_EXPECT_TRUE(test, hit);
+			KUNIT_EXPECT_EQ(test, PTR_ERR(r), (long)-ENOMEM);
+			failures++;
+		} else {
+			KUNIT_EXPECT_NOT_NULL(test, r);
+			KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, 8, GFP_KERNEL));
+			kregion_destroy(r);
+		}
+		KUNIT_EXPECT_EQ(test, bytes_outstanding(), before);
+	}
+	KUNIT_EXPECT_FALSE(test, hit);
+	KUNIT_EXPECT_GT(test, failures, 0U);
+	kunit_info(test, "%u faults, %u failures\n", n - 2, failures);
+}
+
+/* What a request may ask for. */
+struct request {
+	const char *what;
+	void *(*make)(struct kregion *r, size_t block);
+};
+
+static void *make_first(struct kregion *r, size_t block)
+{
+	return kregion_alloc(r, 24, GFP_KERNEL);
+}
+
+static void *make_atomic(struct kregion *r, size_t block)
+{
+	return kregion_alloc(r, 24, GFP_ATOMIC);
+}
+
+static void *make_zeroed(struct kregion *r, size_t block)
+{
+	return kregion_zalloc(r, hidden(100), GFP_KERNEL);
+}
+
+static void *make_aligned(struct kregion *r, size_t block)
+{
+	return kregion_alloc_aligned(r, 24, 64, GFP_KERNEL);
+}
+
+static void *make_large(struct kregion *r, size_t block)
+{
+	return kregion_alloc(r, block, GFP_KERNEL);
+}
+
+static void *make_memdup(struct kregion *r, size_t block)
+{
+	return kregion_memdup(r, "0123456789", 10, GFP_KERNEL);
+}
+
+static void *make_strdup(struct kregion *r, size_t block)
+{
+	return kregion_strdup(r, "text", GFP_KERNEL);
+}
+
+static void *make_asprintf(struct kregion *r, size_t block)
+{
+	return kregion_asprintf(r, GFP_KERNEL, "%zu", block);
+}
+
+static const struct request requests[] = {
+	{ "alloc", make_first },
+	{ "atomic", make_atomic },
+	{ "zalloc", make_zeroed },
+	{ "aligned", make_aligned },
+	{ "large", make_large },
+	{ "memdup", make_memdup },
+	{ "strdup", make_strdup },
+	{ "asprintf", make_asprintf },
+};
+
+/* @r holds nothing: each fault in @request's way gives NULL or a good object. */
+static unsigned int walk(struct kunit *test, struct kregion *r, const struct mode *mode,
+			 const struct request *request)
+{
+	const size_t block = mode->block ?: KREGION_BLOCK_SIZE;
+	unsigned int n, failures = 0;
+	struct kregion_stats before, after;
+	bool hit = true;
+	void *p;
+
+	for (n = 1; hit && n < NTH_MAX; n++) {
+		before = stats_of(r);
+		fault_arm(n);
+		p = request->make(r, block);
+		hit = fault_disarm();
+		after = stats_of(r);
+		if (p) {
+			KUNIT_EXPECT_EQ(test, after.failed_nomem, before.failed_nomem);
+			KUNIT_EXPECT_TRUE(test, kregion_contains(r, p));
+			/* Back to where the walk began. */
+			kregion_drop(r);
+			continue;
+		}
+		failures++;
+		KUNIT_EXPECT_EQ_MSG(test, after.failed_nomem, before.failed_nomem + 1, "%s",
+				    request->what);
+		KUNIT_EXPECT_EQ(test, after.bytes_held, before.bytes_held);
+		KUNIT_EXPECT_EQ(test, after.bytes_used, before.bytes_used);
+		KUNIT_EXPECT_EQ(test, after.fills, before.fills);
+	}
+	KUNIT_EXPECT_FALSE(test, hit && n == NTH_MAX);
+	return failures;
+}
+
+static void each_request_survives_a_fault_at_each_allocation(struct kunit *test)
+{
+	const struct mode *mode = test->param_value;
+	struct kregion *r;
+	unsigned int failures;
+	int i;
+
+	need_faults(test);
+	r = region_of_mode(test, mode);
+	for (i = 0; i < ARRAY_SIZE(requests); i++) {
+		if (mode->flags & KREGION_F_VMALLOC && requests[i].make == make_atomic)
+			continue;
+		failures = walk(test, r, mode, &requests[i]);
+		if (one_way(mode))
+			KUNIT_EXPECT_GT(test, failures, 0U);
+		KUNIT_EXPECT_EQ(test, stats_of(r).bytes_held, 0UL);
+	}
+	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, 8, GFP_KERNEL));
+	expect_sane(test, r);
+}
+
+/* The n-th block does not come; what there is stays, and the next try succeeds. */
+static void the_nth_block_fails(struct kunit *test)
+{
+	const struct mode *mode = test->param_value;
+	const size_t eighth = (mode->block ?: KREGION_BLOCK_SIZE) / 8;
+	struct object *o = buffer(test, 100 * sizeof(*o));
+	unsigned int nth, failures = 0;
+	struct kregion *r;
+	int n, i;
+	void *p;
+
+	need_faults(test);
+	/* kmemleak makes requests of its own in between; their failures are its matter. */
+	for (nth = 1; nth <= (one_way(mode) && failures < 5 ? 20 : 5); nth++) {
+		r = region_of_mode(test, mode);
+		fault_arm(nth);
+		for (n = 0; n < 100; n++) {
+			p = kregion_alloc(r, eighth, GFP_KERNEL);
+			if (!p) {
+				failures++;
+				KUNIT_EXPECT_EQ(test, stats_of(r).failed_nomem, 1UL);
+				p = kregion_alloc(r, eighth, GFP_KERNEL);
+			}
+			KUNIT_ASSERT_NOT_NULL(test, p);
+			object_write(&o[n], p, eighth, nth * 1000 + n);
+		}
+		KUNIT_EXPECT_TRUE(test, fault_disarm());
+		for (i = 0; i < n; i++)
+			KUNIT_EXPECT_TRUE(test, object_intact(&o[i]));
+		expect_sane(test, r);
+		region_destroy(r);
+	}
+	if (one_way(mode))
+		KUNIT_EXPECT_EQ(test, failures, 5U);
+}
+
+/* No block ever comes. */
+static void every_block_fails(struct kunit *test)
+{
+	const struct mode *mode = test->param_value;
+	unsigned int i, failed = 0, got = 0;
+	struct kregion *r;
+
+	need_faults(test);
+	r = region_of_mode(test, mode);
+	for (i = 0; i < 100; i++) {
+		fault_arm(1);
+		if (kregion_alloc(r, i % 2 ? 24 : PAGE_SIZE, GFP_NOWAIT))
+			got++;
+		else
+			failed++;
+		fault_disarm();
+	}
+	KUNIT_EXPECT_EQ(test, stats_of(r).failed_nomem, (unsigned long)failed);
+	if (one_way(mode)) {
+		KUNIT_EXPECT_EQ(test, got, 0U);
+		KUNIT_EXPECT_EQ(test, stats_of(r).bytes_held, 0UL);
+		KUNIT_EXPECT_EQ(test, stats_of(r).fills, 0UL);
+	}
+	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, 24, GFP_KERNEL));
+	expect_sane(test, r);
+}
+
+/* When the next block does not come, the tail of the current one is still there. */
+static void a_failed_block_leaves_the_current_one_open(struct kunit *test)
+{
+	const struct mode mode = { "", KREGION_F_PAGES, PAGE_SIZE };
+	struct kregion *r;
+	size_t capacity;
+
+	need_faults(test);
+	capacity = capacity_of(test, &mode);
+	r = region_of_mode(test, &mode);
+	leave_room(test, r, capacity, 64);
+	fault_arm(1);
+	KUNIT_EXPECT_NULL(test, kregion_alloc(r, 65, GFP_KERNEL));
+	KUNIT_EXPECT_TRUE(test, fault_disarm());
+	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, 64, GFP_KERNEL));
+	KUNIT_EXPECT_EQ(test, stats_of(r).fills, 1UL);
+	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_used, capacity);
+	KUNIT_EXPECT_EQ(test, stats_of(r).failed_nomem, 1UL);
+}
+
+static void reserve_fails_at_each_allocation(struct kunit *test)
+{
+	const struct mode *mode = test->param_value;
+	unsigned int n, failures = 0, i;
+	struct kregion *r;
+	bool hit = true;
+	int err;
+
+	need_faults(test);
+	for (n = 1; hit && n < NTH_MAX; n++) {
+		r = region_of_mode(test, mode);
+		fault_arm(n);
+		err = kregion_reserve(r, 3000, GFP_KERNEL);
+		hit = fault_disarm();
+		if (err) {
+			KUNIT_EXPECT_EQ(test, err, -ENOMEM);
+			KUNIT_EXPECT_TRUE(test, hit);
+			failures++;
+			err = kregion_reserve(r, 3000, GFP_KERNEL);
+		}
+		KUNIT_EXPECT_EQ(test, err, 0);
+		for (i = 0; i < 3000 / 100; i++)
+			KUNIT_EXPECT_NOT_NULL(test, kregion_alloc_nofill(r, 100));
+		expect_sane(test, r);
+		region_destroy(r);
+	}
+	KUNIT_EXPECT_FALSE(test, hit);
+	if (one_way(mode))
+		KUNIT_EXPECT_GT(test, failures, 0U);
+}
+
+static struct kunit_case cases[] = {
+	KUNIT_CASE_PARAM(create_fails_at_each_allocation, mode_gen_params),
+	KUNIT_CASE_PARAM(each_request_survives_a_fault_at_each_allocation, mode_gen_params),
+	KUNIT_CASE_PARAM(the_nth_block_fails, mode_gen_params),
+	KUNIT_CASE_PARAM(every_block_fails, mode_gen_params),
+	KUNIT_CASE(a_failed_block_leaves_the_current_one_open),
+	KUNIT_CASE_PARAM(reserve_fails_at_each_allocation, mode_gen_params),
+	{}
+};
+
+KREGION_SUITE(fault, cases);

@@ -1,0 +1,373 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * /sys/kernel/debug/kregion/.
+ */
+
+#include <linux/completion.h>
+#include <linux/kthread.h>
+#include <linux/nodemask.h>
+#include <linux/sched.h>
+
+#include "test.h"
+
+static const char * const fields[] = {
+	"blocks_current", "blocks_full", "blocks_large", "blocks_spare", "blocks_peak",
+	"bytes_held", "bytes_used", "bytes_lost", "fills", "failed_nomem", "failed_limit",
+	"failed_size", "failed_nofill", "drops", "resets",
+};
+
+#define NR_FIELDS	ARRAY_SIZE(fields)
+#define REGION_COLUMNS	4	/* in front of the fields */
+
+static int columns_of(const char *line)
+{
+	char text[64];
+	int n = 0;
+
+	for (;;) {
+		column_text(line, n, text, sizeof(text));
+		if (!text[0] || (n && text[0] == '\n'))
+			return n;
+		n++;
+	}
+}
+
+static const char *line_of(const char *text, u64 number)
+{
+	while (text && column(text, 0) != number)
+		text = next_line(text);
+	return text;
+}
+
+static void expect_column(struct kunit *test, const char *line, int i, const char *text)
+{
+	char got[64];
+
+	column_text(line, i, got, sizeof(got));
+	KUNIT_EXPECT_STREQ(test, got, text);
+}
+
+/* A region with something of everything. */
+static struct kregion *busy_region(struct kunit *test, const char *name, unsigned int flags)
+{
+	const struct kregion_attr attr = {
+		.flags = flags, .block_size = PAGE_SIZE, .reserve = 100, .limit = SZ_1M,
+	};
+	struct kregion *r = region_named(test, name, &attr);
+	int i;
+
+	KUNIT_ASSERT_NOT_NULL(test, kregion_alloc(r, 8, GFP_KERNEL));
+	kregion_reset(r);
+	kregion_drop(r);
+	for (i = 0; i < 20; i++)
+		KUNIT_ASSERT_NOT_NULL(test, kregion_alloc(r, 504, GFP_KERNEL));
+	KUNIT_ASSERT_NOT_NULL(test, kregion_alloc(r, 3 * PAGE_SIZE, GFP_KERNEL));
+	KUNIT_EXPECT_NULL(test, kregion_alloc(r, SZ_1M, GFP_KERNEL));
+	KUNIT_EXPECT_NULL(test, kregion_alloc(r, SIZE_MAX, GFP_KERNEL));
+	return r;
+}
+
+static void files_are_read_only(struct kunit *test)
+{
+	KUNIT_EXPECT_EQ(test, file_mode(test, "regions"), 0444U);
+	KUNIT_EXPECT_EQ(test, file_mode(test, "blocks"), 0444U);
+	KUNIT_EXPECT_EQ(test, file_mode(test, "totals"), 0444U);
+}
+
+static void regions_has_a_version_and_a_header(struct kunit *test)
+{
+	const char *text = file_text(test, "regions"), *header;
+	int i;
+
+	KUNIT_EXPECT_TRUE(test, !strncmp(text, "# kregion regions 1\n", 20));
+	header = next_line(text);
+	KUNIT_ASSERT_NOT_NULL(test, header);
+	expect_column(test, header, 0, "id");
+	expect_column(test, header, 1, "name");
+	expect_column(test, header, 2, "owner");
+	expect_column(test, header, 3, "mode");
+	for (i = 0; i < NR_FIELDS; i++)
+		expect_column(test, header, REGION_COLUMNS + i, fields[i]);
+}
+
+static const struct mode file_modes[] = {
+	{ "shared", 0 }, { "percpu", KREGION_F_PERCPU }, { "single", KREGION_F_SINGLE },
+};
+
+KUNIT_ARRAY_PARAM(mode, file_modes, mode_desc);
+
+static void a_line_says_what_stats_says(struct kunit *test)
+{
+	const struct mode *mode = test->param_value;
+	struct kregion *r = busy_region(test, "kunit-listed", mode->flags);
+	const u64 number = region_number(test, "kunit-listed");
+	const struct kregion_stats st = stats_of(r);
+	const unsigned long *value = (const unsigned long *)&st;
+	const char *line;
+	int i;
+
+	KUNIT_ASSERT_GT(test, number, 0ULL);
+	line = line_of(file_text(test, "regions"), number);
+	KUNIT_ASSERT_NOT_NULL(test, line);
+	expect_column(test, line, 1, "kunit-listed");
+	expect_column(test, line, 2, KBUILD_MODNAME);
+	expect_column(test, line, 3, mode->name);
+	for (i = 0; i < NR_FIELDS; i++)
+		KUNIT_EXPECT_EQ_MSG(test, column(line, REGION_COLUMNS + i), (u64)value[i], "%s",
+				    fields[i]);
+	KUNIT_EXPECT_GT(test, st.failed_limit + st.failed_size + st.drops + st.resets, 3UL);
+}
+
+/* The region's blocks, one by one, are what its statistics add up. */
+static void block_lines_add_up_to_the_statistics(struct kunit *test)
+{
+	static const unsigned int backings[] = { KREGION_F_PAGES, KREGION_F_VMALLOC };
+	const struct mode *mode = test->param_value;
+	unsigned long current_, full, large, spare, held, used;
+	struct kregion_stats st;
+	struct kregion *r;
+	const char *text, *line;
+	char name[32], kind[16], cpu[16];
+	u64 number;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(backings); i++) {
+		current_ = 0, full = 0, large = 0, spare = 0, held = 0, used = 0;
+		snprintf(name, sizeof(name), "kunit-blocks-%d", i);
+		r = busy_region(test, name, mode->flags | backings[i]);
+		number = region_number(test, name);
+		KUNIT_ASSERT_GT(test, number, 0ULL);
+		text = file_text(test, "blocks");
+		st = stats_of(r);
+		KUNIT_EXPECT_TRUE(test, !strncmp(text, "# kregion blocks 1\n", 19));
+		line = next_line(text);
+		KUNIT_ASSERT_NOT_NULL(test, line);
+		for (line = next_line(line); line; line = next_line(line)) {
+			if (column(line, 0) != number)
+				continue;
+			column_text(line, 1, kind, sizeof(kind));
+			current_ += !strcmp(kind, "current");
+			full += !strcmp(kind, "full");
+			large += !strcmp(kind, "large");
+			spare += !strcmp(kind, "spare");
+			column_text(line, 2, cpu, sizeof(cpu));
+			KUNIT_EXPECT_TRUE(test, !strcmp(cpu, "-") || column(line, 2) < nr_cpu_ids);
+			if (!(mode->flags & KREGION_F_PERCPU))
+				KUNIT_EXPECT_STREQ(test, cpu, "-");
+			else if (!strcmp(kind, "current"))
+				KUNIT_EXPECT_EQ(test, column(line, 2), (u64)raw_smp_processor_id());
+			expect_column(test, line, 3, i ? "vmalloc" : "pages");
+			KUNIT_EXPECT_LT(test, column(line, 4), (u64)MAX_NUMNODES);
+			held += column(line, 5);
+			used += column(line, 6);
+			KUNIT_EXPECT_LE(test, column(line, 6), column(line, 5));
+		}
+		KUNIT_EXPECT_EQ(test, current_, st.blocks_current);
+		KUNIT_EXPECT_EQ(test, full, st.blocks_full);
+		KUNIT_EXPECT_EQ(test, large, st.blocks_large);
+		KUNIT_EXPECT_EQ(test, spare, st.blocks_spare);
+		KUNIT_EXPECT_EQ(test, held, st.bytes_held);
+		KUNIT_EXPECT_EQ(test, used, st.bytes_used);
+		KUNIT_EXPECT_GT(test, large * full, 0UL);
+	}
+}
+
+static void blocks_come_from_the_node_asked_for(struct kunit *test)
+{
+	const struct kregion_attr attr = {
+		.flags = KREGION_F_NODE, .node = first_online_node,
+	};
+	struct kregion *r = region_named(test, "kunit-node", &attr);
+	const char *line;
+	u64 number;
+
+	KUNIT_ASSERT_NOT_NULL(test, kregion_alloc(r, 8, GFP_KERNEL));
+	KUNIT_ASSERT_NOT_NULL(test, kregion_alloc(r, SZ_1M, GFP_KERNEL));
+	number = region_number(test, "kunit-node");
+	KUNIT_ASSERT_GT(test, number, 0ULL);
+	line = line_of(file_text(test, "blocks"), number);
+	KUNIT_ASSERT_NOT_NULL(test, line);
+	KUNIT_EXPECT_EQ(test, column(line, 4), (u64)attr.node);
+	line = line_of(next_line(line), number);
+	KUNIT_ASSERT_NOT_NULL(test, line);
+	KUNIT_EXPECT_EQ(test, column(line, 4), (u64)attr.node);
+}
+
+static u64 total(const char *text, const char *key)
+{
+	const size_t len = strlen(key);
+
+	for (; text; text = next_line(text))
+		if (!strncmp(text, key, len) && text[len] == ':')
+			return column(text, 1);
+	return U64_MAX;
+}
+
+static void totals_are_the_sums_of_all_regions(struct kunit *test)
+{
+	const char *text, *totals, *line;
+	u64 sum[NR_FIELDS] = {}, n = 0;
+	int i;
+
+	busy_region(test, "kunit-one", 0);
+	busy_region(test, "kunit-two", KREGION_F_PERCPU);
+	busy_region(test, "kunit-three", KREGION_F_SINGLE);
+	text = file_text(test, "regions");
+	totals = file_text(test, "totals");
+	KUNIT_EXPECT_TRUE(test, !strncmp(totals, "regions: ", 9));
+	line = next_line(text);
+	KUNIT_ASSERT_NOT_NULL(test, line);
+	for (line = next_line(line); line; line = next_line(line), n++)
+		for (i = 0; i < NR_FIELDS; i++)
+			sum[i] += column(line, REGION_COLUMNS + i);
+	KUNIT_EXPECT_GE(test, n, 3ULL);
+	KUNIT_EXPECT_EQ(test, total(totals, "regions"), n);
+	for (i = 0; i < NR_FIELDS; i++)
+		KUNIT_EXPECT_EQ_MSG(test, total(totals, fields[i]), sum[i], "%s", fields[i]);
+}
+
+static void no_file_shows_an_address(struct kunit *test)
+{
+	static const char * const files[] = { "regions", "blocks", "totals" };
+	const char *text;
+	int i;
+
+	busy_region(test, "kunit-one", 0);
+	busy_region(test, "kunit-two", KREGION_F_PERCPU | KREGION_F_VMALLOC);
+	for (i = 0; i < ARRAY_SIZE(files); i++) {
+		text = file_text(test, files[i]);
+		KUNIT_EXPECT_TRUE(test, no_address_in(text));
+		KUNIT_EXPECT_NULL(test, strstr(text, "0x"));
+		KUNIT_EXPECT_NULL(test, strstr(text, "ptrval"));
+	}
+}
+
+static void more_regions_than_fit_a_page(struct kunit *test)
+{
+	u64 number, last = 0;
+	const char *line;
+	char name[32];
+	int n = 0, i;
+
+	for (i = 0; i < 150; i++)
+		region_named(test, "kunit-one-of-many", NULL);
+	line = next_line(file_text(test, "regions"));
+	KUNIT_ASSERT_NOT_NULL(test, line);
+	for (line = next_line(line); line; line = next_line(line)) {
+		number = column(line, 0);
+		KUNIT_EXPECT_GT(test, number, last);
+		last = number;
+		KUNIT_EXPECT_EQ(test, columns_of(line), REGION_COLUMNS + (int)NR_FIELDS);
+		column_text(line, 1, name, sizeof(name));
+		n += !strcmp(name, "kunit-one-of-many");
+	}
+	KUNIT_EXPECT_EQ(test, n, 150);
+}
+
+static void more_blocks_than_fit_a_page(struct kunit *test)
+{
+	const struct kregion_attr attr = { .block_size = PAGE_SIZE };
+	struct kregion *r = region_named(test, "kunit-blocks", &attr);
+	const char *line;
+	u64 number;
+	int n = 0, i;
+
+	for (i = 0; i < 300; i++)
+		KUNIT_ASSERT_NOT_NULL(test, kregion_alloc(r, PAGE_SIZE / 8, GFP_KERNEL));
+	for (i = 0; i < 200; i++)
+		KUNIT_ASSERT_NOT_NULL(test, kregion_alloc(r, PAGE_SIZE / 2, GFP_KERNEL));
+	number = region_number(test, "kunit-blocks");
+	for (line = file_text(test, "blocks"); line; line = next_line(line))
+		n += column(line, 0) == number;
+	KUNIT_EXPECT_EQ(test, n, (int)stats_of(r).fills);
+	KUNIT_EXPECT_GT(test, n, 200);
+}
+
+/* ---- while regions come and go -------------------------------------------------------- */
+
+struct churn {
+	unsigned long rounds;
+	int failed;
+	struct completion done;
+	bool stop;
+};
+
+static int churn_thread(void *data)
+{
+	struct kregion_attr attr = { .block_size = PAGE_SIZE };
+	struct churn *churn = data;
+	struct kregion *r[8] = {};
+	int i = 0;
+
+	while (!READ_ONCE(churn->stop)) {
+		kregion_destroy(r[i % 8]);
+		attr.flags = i % 2 ? KREGION_F_PERCPU : 0;
+		r[i % 8] = kregion_create("kunit-churn", &attr);
+		if (IS_ERR(r[i % 8]) || !kregion_alloc(r[i % 8], 400, GFP_KERNEL) ||
+		    !kregion_alloc(r[i % 8], 2000, GFP_KERNEL))
+			churn->failed++;
+		if (i % 3 == 0 && !IS_ERR(r[i % 8]))
+			kregion_drop(r[i % 8]);
+		i++;
+		churn->rounds++;
+		cond_resched();
+	}
+	for (i = 0; i < 8; i++)
+		kregion_destroy(r[i]);
+	complete(&churn->done);
+	return 0;
+}
+
+static void reading_while_regions_come_and_go(struct kunit *test)
+{
+	struct churn *churn = buffer(test, sizeof(*churn));
+	char *text[3 * 8];
+	struct task_struct *task;
+	const char *line;
+	u64 last;
+	int i;
+
+	init_completion(&churn->done);
+	task = kthread_run(churn_thread, churn, "kunit-churn");
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
+	for (i = 0; i < ARRAY_SIZE(text); i += 3) {
+		text[i] = file_text(test, "regions");
+		text[i + 1] = file_text(test, "blocks");
+		text[i + 2] = file_text(test, "totals");
+		cond_resched();
+	}
+	WRITE_ONCE(churn->stop, true);
+	wait_for_completion(&churn->done);
+	KUNIT_EXPECT_GT(test, churn->rounds, 0UL);
+	KUNIT_EXPECT_EQ(test, churn->failed, 0);
+	for (i = 0; i < ARRAY_SIZE(text); i += 3) {
+		last = 0;
+		line = next_line(next_line(text[i]));
+		for (; line; line = next_line(line)) {
+			KUNIT_EXPECT_GT(test, column(line, 0), last);
+			last = column(line, 0);
+			KUNIT_EXPECT_EQ(test, columns_of(line), REGION_COLUMNS + (int)NR_FIELDS);
+		}
+		line = next_line(next_line(text[i + 1]));
+		for (; line; line = next_line(line))
+			KUNIT_EXPECT_EQ(test, columns_of(line), 7);
+		KUNIT_EXPECT_NE(test, total(text[i + 2], "regions"), U64_MAX);
+		KUNIT_EXPECT_NE(test, total(text[i + 2], "resets"), U64_MAX);
+	}
+}
+
+static struct kunit_case cases[] = {
+	KUNIT_CASE(files_are_read_only),
+	KUNIT_CASE(regions_has_a_version_and_a_header),
+	KUNIT_CASE_PARAM(a_line_says_what_stats_says, mode_gen_params),
+	KUNIT_CASE_PARAM(block_lines_add_up_to_the_statistics, mode_gen_params),
+	KUNIT_CASE(blocks_come_from_the_node_asked_for),
+	KUNIT_CASE(totals_are_the_sums_of_all_regions),
+	KUNIT_CASE(no_file_shows_an_address),
+	KUNIT_CASE(more_regions_than_fit_a_page),
+	KUNIT_CASE(more_blocks_than_fit_a_page),
+	KUNIT_CASE(reading_while_regions_come_and_go),
+	{}
+};
+
+KREGION_SUITE(debugfs, cases);

@@ -1,0 +1,473 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Drop and reset, and those who break their rules.
+ */
+
+#include <linux/completion.h>
+#include <linux/delay.h>
+#include <linux/kthread.h>
+#include <linux/sched/task.h>
+#include <linux/spinlock.h>
+#include <linux/tracepoint.h>
+
+#include "test.h"
+
+KUNIT_ARRAY_PARAM(base, base_modes, mode_desc);
+
+static size_t block_of(const struct mode *mode)
+{
+	return mode->block ?: KREGION_BLOCK_SIZE;
+}
+
+/* A few blocks of small objects, and two large ones. */
+static void use(struct kunit *test, struct kregion *r, size_t block)
+{
+	int i;
+
+	for (i = 0; i < 30; i++)
+		KUNIT_ASSERT_NOT_NULL(test, kregion_alloc(r, block / 8, GFP_KERNEL));
+	KUNIT_ASSERT_NOT_NULL(test, kregion_alloc(r, block / 2, GFP_KERNEL));
+	KUNIT_ASSERT_NOT_NULL(test, kregion_alloc(r, block, GFP_KERNEL));
+	KUNIT_ASSERT_NOT_NULL(test, kregion_alloc(r, 1, GFP_KERNEL));
+}
+
+static void drop_gives_everything_back(struct kunit *test)
+{
+	const struct mode *mode = test->param_value;
+	struct kregion *r = region_of_mode(test, mode);
+	const long before = bytes_outstanding();
+	struct kregion_stats st;
+
+	use(test, r, block_of(mode));
+	KUNIT_EXPECT_EQ(test, bytes_outstanding() - before, (long)stats_of(r).bytes_held);
+	kregion_drop(r);
+	KUNIT_EXPECT_EQ(test, bytes_outstanding(), before);
+	st = stats_of(r);
+	KUNIT_EXPECT_EQ(test, blocks_of(&st), 0UL);
+	KUNIT_EXPECT_EQ(test, st.bytes_held + st.bytes_used + st.bytes_lost, 0UL);
+	KUNIT_EXPECT_EQ(test, st.drops, 1UL);
+	KUNIT_EXPECT_EQ(test, st.resets, 0UL);
+	expect_sane(test, r);
+}
+
+static void region_is_as_new_after_drop(struct kunit *test)
+{
+	const struct mode *mode = test->param_value;
+	struct kregion *r = region_of_mode(test, mode);
+	struct kregion_stats first, second;
+
+	use(test, r, block_of(mode));
+	first = stats_of(r);
+	kregion_drop(r);
+	use(test, r, block_of(mode));
+	second = stats_of(r);
+	KUNIT_EXPECT_EQ(test, second.blocks_current, first.blocks_current);
+	KUNIT_EXPECT_EQ(test, second.blocks_full, first.blocks_full);
+	KUNIT_EXPECT_EQ(test, second.blocks_large, first.blocks_large);
+	KUNIT_EXPECT_EQ(test, second.blocks_spare, first.blocks_spare);
+	KUNIT_EXPECT_EQ(test, second.bytes_held, first.bytes_held);
+	KUNIT_EXPECT_EQ(test, second.bytes_used, first.bytes_used);
+	KUNIT_EXPECT_EQ(test, second.bytes_lost, first.bytes_lost);
+	KUNIT_EXPECT_EQ(test, second.fills, 2 * first.fills);
+	KUNIT_EXPECT_EQ(test, second.blocks_peak, first.blocks_peak);
+}
+
+static void reset_keeps_ordinary_blocks_only(struct kunit *test)
+{
+	const struct mode *mode = test->param_value;
+	struct kregion *r = region_of_mode(test, mode);
+	struct kregion_stats before, after;
+
+	use(test, r, block_of(mode));
+	before = stats_of(r);
+	kregion_reset(r);
+	after = stats_of(r);
+	KUNIT_EXPECT_EQ(test, after.blocks_spare, before.blocks_current + before.blocks_full);
+	KUNIT_EXPECT_EQ(test, blocks_of(&after), after.blocks_spare);
+	KUNIT_EXPECT_EQ(test, after.bytes_used + after.bytes_lost, 0UL);
+	KUNIT_EXPECT_EQ(test, after.bytes_held, after.blocks_spare * block_of(mode));
+	KUNIT_EXPECT_EQ(test, after.fills, before.fills);
+	KUNIT_EXPECT_EQ(test, after.resets, 1UL);
+	KUNIT_EXPECT_EQ(test, after.drops, 0UL);
+	expect_sane(test, r);
+}
+
+static void no_block_is_asked_for_after_reset(struct kunit *test)
+{
+	const struct mode *mode = test->param_value;
+	const size_t block = block_of(mode);
+	struct kregion *r = region_of_mode(test, mode);
+	unsigned long fills = 0;
+	int round, i;
+
+	for (round = 0; round < 5; round++) {
+		struct object o[40];
+
+		for (i = 0; i < ARRAY_SIZE(o); i++)
+			object_write(&o[i], kregion_alloc(r, block / 8, GFP_KERNEL), block / 8,
+				     round * 100 + i);
+		for (i = 0; i < ARRAY_SIZE(o); i++)
+			KUNIT_EXPECT_TRUE(test, object_intact(&o[i]));
+		fills = fills ?: stats_of(r).fills;
+		KUNIT_EXPECT_EQ(test, stats_of(r).fills, fills);
+		KUNIT_EXPECT_EQ(test, stats_of(r).bytes_used, 5 * block);
+		expect_sane(test, r);
+		kregion_reset(r);
+	}
+	KUNIT_EXPECT_EQ(test, stats_of(r).resets, 5UL);
+}
+
+static void drop_and_reset_of_an_unused_region(struct kunit *test)
+{
+	struct kregion *r = region_of_mode(test, test->param_value);
+
+	kregion_reset(r);
+	kregion_drop(r);
+	kregion_drop(r);
+	kregion_reset(r);
+	KUNIT_EXPECT_EQ(test, stats_of(r).drops, 2UL);
+	KUNIT_EXPECT_EQ(test, stats_of(r).resets, 2UL);
+	KUNIT_EXPECT_EQ(test, stats_of(r).fills, 0UL);
+	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, 8, GFP_KERNEL));
+	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_used, 8UL);
+}
+
+static void drop_after_reset_gives_the_spares_back(struct kunit *test)
+{
+	const struct mode *mode = test->param_value;
+	struct kregion *r = region_of_mode(test, mode);
+
+	use(test, r, block_of(mode));
+	kregion_reset(r);
+	KUNIT_EXPECT_GT(test, stats_of(r).bytes_held, 0UL);
+	kregion_drop(r);
+	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_held, 0UL);
+}
+
+static void limit_holds_across_drop_and_reset(struct kunit *test)
+{
+	const struct mode *mode = test->param_value;
+	const struct kregion_attr attr = {
+		.flags = mode->flags, .block_size = PAGE_SIZE, .limit = 3 * PAGE_SIZE,
+	};
+	struct kregion *r = region_make(test, &attr);
+	unsigned long got, first = 0;
+	int round;
+
+	for (round = 0; round < 4; round++) {
+		for (got = 0; kregion_alloc(r, 500, GFP_KERNEL); got++)
+			;
+		KUNIT_EXPECT_EQ(test, stats_of(r).bytes_held, 3 * PAGE_SIZE);
+		KUNIT_EXPECT_EQ(test, stats_of(r).failed_limit, round + 1UL);
+		first = first ?: got;
+		KUNIT_EXPECT_EQ(test, got, first);
+		if (round % 2)
+			kregion_drop(r);
+		else
+			kregion_reset(r);
+	}
+	KUNIT_EXPECT_GT(test, first, 3UL);
+}
+
+/* Spares count against the limit, but do not keep what was freed from being used. */
+static void reset_makes_room_for_small_objects(struct kunit *test)
+{
+	const struct mode *mode = test->param_value;
+	const struct kregion_attr attr = {
+		.flags = mode->flags, .block_size = PAGE_SIZE, .limit = 8 * PAGE_SIZE,
+	};
+	struct kregion *r = region_make(test, &attr);
+
+	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, 6 * PAGE_SIZE, GFP_KERNEL));
+	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, 8, GFP_KERNEL));
+	KUNIT_EXPECT_NULL(test, kregion_alloc(r, 6 * PAGE_SIZE, GFP_KERNEL));
+	kregion_reset(r);
+	/* The large block is gone, so there is room for one again. */
+	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, 6 * PAGE_SIZE, GFP_KERNEL));
+	KUNIT_EXPECT_LE(test, stats_of(r).bytes_held, 8 * PAGE_SIZE);
+}
+
+static void reset_in_atomic_context(struct kunit *test)
+{
+	const struct mode *mode = test->param_value;
+	struct kregion *r = region_of_mode(test, mode);
+	static DEFINE_SPINLOCK(lock);
+	unsigned long irq;
+
+	use(test, r, block_of(mode));
+	spin_lock_irqsave(&lock, irq);
+	kregion_reset(r);
+	spin_unlock_irqrestore(&lock, irq);
+	KUNIT_EXPECT_EQ(test, stats_of(r).blocks_large, 0UL);
+	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_used, 0UL);
+	use(test, r, block_of(mode));
+	expect_sane(test, r);
+}
+
+static void peak_is_the_most_ever_held(struct kunit *test)
+{
+	const struct mode *mode = test->param_value;
+	struct kregion *r = region_of_mode(test, mode);
+	struct kregion_stats st;
+
+	use(test, r, block_of(mode));
+	st = stats_of(r);
+	KUNIT_EXPECT_EQ(test, st.blocks_peak, blocks_of(&st));
+	kregion_drop(r);
+	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, 8, GFP_KERNEL));
+	KUNIT_EXPECT_EQ(test, stats_of(r).blocks_peak, st.blocks_peak);
+}
+
+/* ---- misuse ---------------------------------------------------------------------- */
+
+/* What a probe does while @r is being dropped or reset. */
+struct intruder {
+	int allocs, nofills, resets;	/* how often to try */
+	bool middle;			/* try there, not at the start */
+	struct kregion *r;
+	int refused, tried;
+	/* for a second drop */
+	bool linger;
+	struct completion inside;
+	bool leave;
+	unsigned long waited;
+};
+
+static struct intruder *intruding;
+
+static void intrude(struct intruder *in)
+{
+	int i;
+
+	for (i = 0; i < in->allocs; i++) {
+		in->refused += !kregion_alloc(in->r, hidden(8 + 8 * i), GFP_ATOMIC);
+		in->refused += !kregion_alloc_aligned(in->r, 8, 64, GFP_ATOMIC);
+		in->refused += !kregion_alloc(in->r, SZ_256K, GFP_ATOMIC);
+		in->tried += 3;
+	}
+	for (i = 0; i < in->nofills; i++, in->tried++)
+		in->refused += !kregion_alloc_nofill(in->r, 8);
+	for (i = 0; i < in->resets; i++)
+		kregion_reset(in->r);
+}
+
+static void probe_start(void *data, u64 id, const char *name, unsigned long held)
+{
+	struct intruder *in = READ_ONCE(intruding);
+
+	if (!in || in->middle)
+		return;
+	if (!in->linger) {
+		intrude(in);
+		return;
+	}
+	/* Stay in the first drop until the second one has come back. */
+	complete(&in->inside);
+	while (!READ_ONCE(in->leave) && in->waited++ < 2000000)
+		cpu_relax();
+}
+
+/* Where a large block is freed. */
+static void probe_middle(void *data, u64 id, const char *name, unsigned long bytes, int backing)
+{
+	struct intruder *in = READ_ONCE(intruding);
+
+	if (in && in->middle)
+		intrude(in);
+}
+
+static struct {
+	const char *event;
+	void *probe;
+} misuse_probes[] = {
+	{ "kregion_drop", probe_start },
+	{ "kregion_reset", probe_start },
+	{ "kregion_block_free", probe_middle },
+};
+
+static int misuse_init(struct kunit_suite *suite)
+{
+	struct tracepoint *tp;
+	int i, err = suite_init(suite);
+
+	for (i = 0; !err && i < ARRAY_SIZE(misuse_probes); i++) {
+		tp = event_find(misuse_probes[i].event);
+		err = tp ? tracepoint_probe_register(tp, misuse_probes[i].probe, NULL) : -ENOENT;
+	}
+	return err;
+}
+
+static void misuse_exit(struct kunit_suite *suite)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(misuse_probes); i++)
+		tracepoint_probe_unregister(event_find(misuse_probes[i].event),
+					    misuse_probes[i].probe, NULL);
+	suite_exit(suite);
+}
+
+static const struct misuse {
+	const char *what;
+	bool drop;
+	struct intruder in;
+} misuses[] = {
+	{ "alloc during drop", true, { .allocs = 1 } },
+	{ "alloc during reset", false, { .allocs = 10 } },
+	{ "nofill during drop", true, { .nofills = 3 } },
+	{ "nofill during reset", false, { .nofills = 1 } },
+	{ "reset during drop", true, { .resets = 1 } },
+	{ "reset during reset", false, { .resets = 2 } },
+	{ "all during drop", true, { .allocs = 2, .nofills = 2, .resets = 2 } },
+};
+
+static const struct mode misuse_modes[] = {
+	{ "shared", 0 }, { "percpu", KREGION_F_PERCPU }, { "single", KREGION_F_SINGLE },
+	{ "debug", KREGION_F_DEBUG },
+};
+
+struct misuse_param {
+	const struct misuse *misuse;
+	const struct mode *mode;
+	bool middle;
+};
+
+/* Every misuse in every mode, at the start and in the middle. */
+static const void *misuse_gen_params(const void *prev, char *desc)
+{
+	const int n = ARRAY_SIZE(misuses), m = ARRAY_SIZE(misuse_modes);
+	static struct misuse_param param;
+	static int i;
+
+	i = prev ? i + 1 : 0;
+	if (i == n * m * 2)
+		return NULL;
+	param.misuse = &misuses[i % n];
+	param.mode = &misuse_modes[i / n % m];
+	param.middle = i / n / m;
+	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%s: %s, %s", param.mode->name, param.misuse->what,
+		 param.middle ? "in the middle" : "at the start");
+	return &param;
+}
+
+static void intruder_is_refused_with_one_warning(struct kunit *test)
+{
+	const struct misuse_param *param = test->param_value;
+	const struct misuse *p = param->misuse;
+	const struct kregion_attr attr = { .flags = param->mode->flags, .reserve = 100 };
+	struct kregion *r = region_named(test, "kunit-misused", &attr);
+	struct intruder in = p->in;
+
+	KUNIT_ASSERT_NOT_NULL(test, kregion_alloc(r, 1000, GFP_KERNEL));
+	KUNIT_ASSERT_NOT_NULL(test, kregion_alloc(r, KREGION_BLOCK_SIZE, GFP_KERNEL));
+	in.r = r;
+	in.middle = param->middle;
+	expect_warnings(test, 1);
+	WRITE_ONCE(intruding, &in);
+	if (p->drop)
+		kregion_drop(r);
+	else
+		kregion_reset(r);
+	WRITE_ONCE(intruding, NULL);
+	KUNIT_EXPECT_EQ(test, in.refused, in.tried);
+	KUNIT_EXPECT_GT(test, in.tried + in.resets, 0);
+	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_used, 0UL);
+	KUNIT_EXPECT_EQ(test, stats_of(r).drops, p->drop ? 1UL : 0);
+	KUNIT_EXPECT_EQ(test, stats_of(r).resets, p->drop ? 0 : 1UL);
+	KUNIT_EXPECT_TRUE(test, strstr(logged(), "kunit-misused"));
+	KUNIT_EXPECT_TRUE(test, no_address_in(logged()));
+	/* No harm done. */
+	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, 8, GFP_KERNEL));
+	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc_nofill(r, 8));
+	expect_sane(test, r);
+}
+
+/* The next drop or reset has a warning of its own. */
+static void each_drop_warns_for_itself(struct kunit *test)
+{
+	struct kregion *r = region_named(test, "kunit-misused", NULL);
+	struct intruder in = { .r = r, .allocs = 3, .middle = true };
+	unsigned long warnings;
+	int round;
+
+	for (round = 1; round <= 4; round++) {
+		KUNIT_ASSERT_NOT_NULL(test, kregion_alloc(r, KREGION_BLOCK_SIZE, GFP_KERNEL));
+		warnings = warnings_seen();
+		expect_warnings(test, 1);
+		WRITE_ONCE(intruding, &in);
+		if (round % 2)
+			kregion_drop(r);
+		else
+			kregion_reset(r);
+		WRITE_ONCE(intruding, NULL);
+		KUNIT_EXPECT_EQ(test, warnings_seen() - warnings, 1UL);
+		KUNIT_EXPECT_EQ(test, in.refused, 9 * round);
+	}
+}
+
+static int drop_in_thread(void *data)
+{
+	kregion_drop(data);
+	return 0;
+}
+
+static void two_drops_at_once(struct kunit *test)
+{
+	struct kregion *r = region_named(test, "kunit-dropped", NULL);
+	int cpu = cpumask_any_but(cpu_online_mask, raw_smp_processor_id());
+	struct intruder in = { .r = r, .linger = true };
+	struct task_struct *task;
+
+	if (cpu >= nr_cpu_ids)
+		kunit_skip(test, "one CPU");
+	KUNIT_ASSERT_NOT_NULL(test, kregion_alloc(r, 1000, GFP_KERNEL));
+	init_completion(&in.inside);
+	task = kthread_create(drop_in_thread, r, "kunit-drop");
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
+	get_task_struct(task);
+	kthread_bind(task, cpu);
+	expect_warnings(test, 1);
+	WRITE_ONCE(intruding, &in);
+	wake_up_process(task);
+	wait_for_completion(&in.inside);
+	WRITE_ONCE(intruding, NULL);
+	kregion_drop(r);
+	WRITE_ONCE(in.leave, true);
+	kthread_stop(task);
+	put_task_struct(task);
+	KUNIT_EXPECT_EQ(test, stats_of(r).drops, 1UL);
+	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_held, 0UL);
+	KUNIT_EXPECT_TRUE(test, strstr(logged(), "kunit-dropped"));
+	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, 8, GFP_KERNEL));
+}
+
+static struct kunit_case free_cases[] = {
+	KUNIT_CASE_PARAM(drop_gives_everything_back, all_gen_params),
+	KUNIT_CASE_PARAM(region_is_as_new_after_drop, all_gen_params),
+	KUNIT_CASE_PARAM(reset_keeps_ordinary_blocks_only, all_gen_params),
+	KUNIT_CASE_PARAM(no_block_is_asked_for_after_reset, all_gen_params),
+	KUNIT_CASE_PARAM(drop_and_reset_of_an_unused_region, base_gen_params),
+	KUNIT_CASE_PARAM(drop_after_reset_gives_the_spares_back, all_gen_params),
+	KUNIT_CASE_PARAM(limit_holds_across_drop_and_reset, base_gen_params),
+	KUNIT_CASE_PARAM(reset_makes_room_for_small_objects, base_gen_params),
+	KUNIT_CASE_PARAM(reset_in_atomic_context, all_gen_params),
+	KUNIT_CASE_PARAM(peak_is_the_most_ever_held, base_gen_params),
+	{}
+};
+
+static struct kunit_case misuse_cases[] = {
+	KUNIT_CASE_PARAM(intruder_is_refused_with_one_warning, misuse_gen_params),
+	KUNIT_CASE(each_drop_warns_for_itself),
+	KUNIT_CASE(two_drops_at_once),
+	{}
+};
+
+KREGION_SUITE(free, free_cases);
+struct kunit_suite suite_misuse = {
+	.name = "kregion_misuse",
+	.suite_init = misuse_init,
+	.suite_exit = misuse_exit,
+	.init = test_init,
+	.exit = test_exit,
+	.test_cases = misuse_cases,
+};

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * kregion_alloc_nofill() in NMIs that come while the same CPU allocates. One CPU
+ * sends NMIs, the other one allocates with and without a fill. x86 only: there is
+ * no portable way to cause an NMI.
+ */
+
+#include <linux/completion.h>
+#include <linux/delay.h>
+#include <linux/kthread.h>
+
+#include "test.h"
+
+KUNIT_ARRAY_PARAM(threadsafe, base_modes, mode_desc);
+
+#ifdef CONFIG_X86_LOCAL_APIC
+#include <asm/apic.h>
+#include <asm/nmi.h>
+
+#define NMIS		(300 * scale)
+#define OBJECTS		(20000 * scale)
+
+static struct {
+	struct kregion *r;
+	struct object *nmi, *thread;
+	unsigned int nr_nmi, nr_thread, refused;
+	int cpu;
+	struct completion done;
+} load;
+
+static int on_nmi(unsigned int type, struct pt_regs *regs)
+{
+	unsigned int n = load.nr_nmi;
+	void *p;
+
+	if (!READ_ONCE(load.r) || smp_processor_id() != load.cpu)
+		return NMI_DONE;
+	p = kregion_alloc_nofill(load.r, 24 + n % 5 * 16);
+	if (!p)
+		load.refused++;
+	else if (n < NMIS)
+		object_write(&load.nmi[n], p, 24 + n % 5 * 16, ~(u64)n);
+	WRITE_ONCE(load.nr_nmi, n + 1);
+	return NMI_HANDLED;
+}
+
+static int allocate(void *unused)
+{
+	unsigned int n = 0;
+	void *p;
+
+	/* Until there were enough NMIs, and some objects for each of them. */
+	while (READ_ONCE(load.nr_nmi) < NMIS && !kthread_should_stop()) {
+		const size_t size = hidden(8 + n % 7 * 8);
+
+		cond_resched();
+		if (n == OBJECTS || n > 100 * READ_ONCE(load.nr_nmi))
+			continue;
+		p = n % 3 ? kregion_alloc(load.r, size, GFP_KERNEL) :
+			    kregion_alloc_nofill(load.r, size);
+		if (p)
+			object_write(&load.thread[load.nr_thread++], p, size, n);
+		n++;
+	}
+	complete(&load.done);
+	while (!kthread_should_stop())
+		schedule_timeout_interruptible(1);
+	return 0;
+}
+
+static void nofill_is_served_in_nmi(struct kunit *test)
+{
+	const struct mode *mode = test->param_value;
+	struct kregion_attr attr = { .flags = mode->flags, .reserve = SZ_64K };
+	const unsigned long deadline = jiffies + 20 * HZ;
+	unsigned int i, bad = 0;
+	struct task_struct *task;
+	unsigned long used = 0;
+
+	if (mode->flags & KREGION_F_SINGLE)
+		kunit_skip(test, "the caller of a single region keeps NMIs out");
+	if (num_online_cpus() < 2)
+		kunit_skip(test, "needs two CPUs");
+	memset(&load, 0, sizeof(load));
+	init_completion(&load.done);
+	load.nmi = buffer(test, NMIS * sizeof(*load.nmi));
+	load.thread = buffer(test, OBJECTS * sizeof(*load.thread));
+	load.cpu = cpumask_last(cpu_online_mask);
+	load.r = region_make(test, &attr);
+
+	task = kthread_create(allocate, NULL, "kregion_nmi");
+	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
+	kthread_bind(task, load.cpu);
+	KUNIT_ASSERT_EQ(test, register_nmi_handler(NMI_LOCAL, on_nmi, 0, "kregion"), 0);
+	set_cpus_allowed_ptr(current, cpumask_of(cpumask_first(cpu_online_mask)));
+	wake_up_process(task);
+	while (!try_wait_for_completion(&load.done) && time_before(jiffies, deadline)) {
+		apic->send_IPI_mask(cpumask_of(load.cpu), NMI_VECTOR);
+		usleep_range(50, 100);
+	}
+	kthread_stop(task);
+	set_cpus_allowed_ptr(current, cpu_possible_mask);
+	unregister_nmi_handler(NMI_LOCAL, "kregion");
+
+	KUNIT_EXPECT_GE(test, load.nr_nmi, (unsigned int)NMIS);
+	KUNIT_EXPECT_EQ(test, stats_of(load.r).failed_nofill, (unsigned long)load.refused);
+	for (i = 0; i < min_t(unsigned int, load.nr_nmi, NMIS); i++) {
+		if (!load.nmi[i].p)
+			continue;
+		bad += !object_intact(&load.nmi[i]);
+		used += ALIGN(load.nmi[i].size, KREGION_ALIGN);
+	}
+	for (i = 0; i < load.nr_thread; i++) {
+		bad += !object_intact(&load.thread[i]);
+		used += ALIGN(load.thread[i].size, KREGION_ALIGN);
+	}
+	KUNIT_EXPECT_EQ(test, bad, 0U);
+	if (load.nr_nmi <= NMIS)
+		KUNIT_EXPECT_EQ(test, stats_of(load.r).bytes_used, used);
+	expect_sane(test, load.r);
+	kunit_info(test, "%u NMIs, %u served; %u objects of the thread", load.nr_nmi,
+		   load.nr_nmi - load.refused, load.nr_thread);
+}
+#else
+static void nofill_is_served_in_nmi(struct kunit *test)
+{
+	kunit_skip(test, "no way to cause an NMI here");
+}
+#endif
+
+static struct kunit_case nmi_cases[] = {
+	KUNIT_CASE_PARAM(nofill_is_served_in_nmi, threadsafe_gen_params),
+	{}
+};
+
+KREGION_SUITE(nmi, nmi_cases);

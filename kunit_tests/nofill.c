@@ -1,0 +1,547 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * kregion_alloc_nofill() and the reserve behind it.
+ */
+
+#include <linux/delay.h>
+#include <linux/hrtimer.h>
+#include <linux/interrupt.h>
+#include <linux/smp.h>
+#include <linux/spinlock.h>
+
+#include "test.h"
+
+KUNIT_ARRAY_PARAM(base, base_modes, mode_desc);
+
+static size_t block_of(const struct mode *mode)
+{
+	return mode->block ?: KREGION_BLOCK_SIZE;
+}
+
+static DEFINE_RAW_SPINLOCK(taker_lock);
+
+/* With interrupts off, so that nothing is refilled in between: how many come? */
+static unsigned long take(struct kregion *r, size_t size, unsigned long n)
+{
+	unsigned long irq, got = 0;
+
+	raw_spin_lock_irqsave(&taker_lock, irq);
+	while (got < n && kregion_alloc_nofill(r, size))
+		got++;
+	raw_spin_unlock_irqrestore(&taker_lock, irq);
+	return got;
+}
+
+/* Wait until @cond, for the refill to come; false if it never does. */
+#define wait_until(cond)							\
+({										\
+	int __i;								\
+										\
+	for (__i = 0; __i < 1000 && !(cond); __i++)				\
+		usleep_range(1000, 2000);					\
+	__i < 1000;								\
+})
+
+static unsigned long room_of(struct kregion *r)
+{
+	const struct kregion_stats st = stats_of(r);
+
+	return st.bytes_held - st.bytes_used - st.bytes_lost;
+}
+
+/* ---- without a reserve ------------------------------------------------------------ */
+
+static void without_a_block_there_is_nothing(struct kunit *test)
+{
+	struct kregion *r = region_of_mode(test, test->param_value);
+
+	KUNIT_EXPECT_NULL(test, kregion_alloc_nofill(r, 8));
+	KUNIT_EXPECT_NULL(test, kregion_alloc_nofill(r, hidden(1)));
+	KUNIT_EXPECT_EQ(test, stats_of(r).failed_nofill, 2UL);
+	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_held, 0UL);
+	KUNIT_EXPECT_EQ(test, stats_of(r).fills, 0UL);
+}
+
+static void the_current_block_serves_to_its_last_byte(struct kunit *test)
+{
+	const struct mode *mode = test->param_value;
+	const size_t capacity = capacity_of(test, mode);
+	struct kregion *r = region_of_mode(test, mode);
+
+	leave_room(test, r, capacity, 80);
+	KUNIT_EXPECT_NULL(test, kregion_alloc_nofill(r, hidden(81)));
+	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc_nofill(r, hidden(72)));
+	KUNIT_EXPECT_NULL(test, kregion_alloc_nofill(r, 16));
+	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc_nofill(r, 8));
+	KUNIT_EXPECT_NULL(test, kregion_alloc_nofill(r, 1));
+	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_used, capacity);
+	KUNIT_EXPECT_EQ(test, stats_of(r).failed_nofill, 3UL);
+	KUNIT_EXPECT_EQ(test, stats_of(r).fills, 1UL);
+	/* Nothing was closed by it. */
+	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_lost, 0UL);
+}
+
+static void more_than_an_eighth_is_too_large(struct kunit *test)
+{
+	const struct mode *mode = test->param_value;
+	const size_t eighth = block_of(mode) / 8;
+	const struct kregion_attr attr = {
+		.flags = mode->flags, .block_size = mode->block, .reserve = eighth,
+	};
+	struct kregion *r = region_make(test, &attr);
+
+	KUNIT_EXPECT_NULL(test, kregion_alloc_nofill(r, hidden(eighth + 1)));
+	KUNIT_EXPECT_NULL(test, kregion_alloc_nofill(r, block_of(mode)));
+	KUNIT_EXPECT_NULL(test, kregion_alloc_nofill(r, KREGION_MAX_ALLOC + 1));
+	KUNIT_EXPECT_EQ(test, stats_of(r).failed_size, 3UL);
+	KUNIT_EXPECT_EQ(test, stats_of(r).failed_nofill, 0UL);
+	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_used, 0UL);
+	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc_nofill(r, eighth));
+}
+
+/* ---- the promise --------------------------------------------------------------------- */
+
+struct promise {
+	unsigned int flags;
+	size_t block;
+	size_t size;
+};
+
+static const struct mode promise_modes[] = {
+	{ "shared 4K", 0, PAGE_SIZE },
+	{ "shared vmalloc 64K", KREGION_F_VMALLOC, SZ_64K },
+	{ "percpu 4K", KREGION_F_PERCPU, PAGE_SIZE },
+	{ "percpu 64K", KREGION_F_PERCPU, SZ_64K },
+	{ "single 4K", KREGION_F_SINGLE, PAGE_SIZE },
+	{ "single 64K", KREGION_F_SINGLE, SZ_64K },
+	{ "percpu debug 64K", KREGION_F_PERCPU | KREGION_F_DEBUG, SZ_64K },
+	{ "single debug 4K", KREGION_F_SINGLE | KREGION_F_DEBUG, PAGE_SIZE },
+};
+
+static const void *promise_gen_params(const void *prev, char *desc)
+{
+	static const size_t sizes[] = { 1, 7, 8, 9, 64, 100, 0 };
+	const int n = ARRAY_SIZE(sizes);
+	const struct mode *mode;
+	static struct promise p;
+	static int i;
+
+	i = prev ? i + 1 : 0;
+	if (i == n * ARRAY_SIZE(promise_modes))
+		return NULL;
+	mode = &promise_modes[i / n];
+	p.flags = mode->flags;
+	p.block = mode->block;
+	p.size = sizes[i % n] ?: p.block / 8;
+	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%s, size %zu", mode->name, p.size);
+	return &p;
+}
+
+/* Some blocks' worth, in calls that are not too many. */
+static size_t promised(const struct promise *p)
+{
+	return p->size < 500 ? SZ_2K : 4 * p->size;
+}
+
+static struct kregion *region_of_promise(struct kunit *test, const struct promise *p,
+					 size_t reserve)
+{
+	const struct kregion_attr attr = {
+		.flags = p->flags, .block_size = p->block, .reserve = reserve,
+	};
+
+	return region_make(test, &attr);
+}
+
+static void reserve_serves_what_was_promised(struct kunit *test)
+{
+	const struct promise *p = test->param_value;
+	const size_t size = p->size;
+	struct kregion *r = region_of_promise(test, p, promised(p));
+	const unsigned long n = promised(p) / size;
+	struct kregion_stats before = stats_of(r), after;
+	unsigned long irq, got = 0;
+
+	raw_spin_lock_irqsave(&taker_lock, irq);
+	while (got < n && kregion_alloc_nofill(r, size))
+		got++;
+	kregion_stats(r, &after);
+	raw_spin_unlock_irqrestore(&taker_lock, irq);
+	KUNIT_EXPECT_EQ(test, got, n);
+	KUNIT_EXPECT_EQ(test, after.fills, before.fills);
+	KUNIT_EXPECT_EQ(test, after.bytes_held, before.bytes_held);
+	KUNIT_EXPECT_EQ(test, after.failed_nofill, 0UL);
+	if (!(p->flags & KREGION_F_DEBUG))
+		KUNIT_EXPECT_EQ(test, after.bytes_used, n * ALIGN(size, 8));
+	expect_sane(test, r);
+}
+
+/* With ordinary objects before it, so that the promise begins in mid-block. */
+static void reserve_by_call_serves_what_was_promised(struct kunit *test)
+{
+	const struct promise *p = test->param_value;
+	const size_t size = p->size;
+	struct kregion *r = region_of_promise(test, p, 0);
+	const unsigned long n = promised(p) / size;
+	int i;
+
+	for (i = 0; i < 20; i++)
+		KUNIT_ASSERT_NOT_NULL(test, kregion_alloc(r, p->block / 16 + 8, GFP_KERNEL));
+	KUNIT_ASSERT_EQ(test, kregion_reserve(r, promised(p), GFP_KERNEL), 0);
+	KUNIT_EXPECT_EQ(test, take(r, size, n), n);
+	KUNIT_EXPECT_EQ(test, stats_of(r).failed_nofill, 0UL);
+	expect_sane(test, r);
+}
+
+/* As the calls come, large and small in turn. */
+static void sizes_may_be_mixed(struct kunit *test)
+{
+	const struct mode *mode = test->param_value;
+	const size_t eighth = block_of(mode) / 8;
+	const struct kregion_attr attr = {
+		.flags = mode->flags, .block_size = mode->block, .reserve = 4 * eighth,
+	};
+	struct kregion *r = region_make(test, &attr);
+	struct object *o = buffer(test, 1000 * sizeof(*o));
+	size_t size, left = 4 * eighth;
+	struct rnd_state rnd;
+	unsigned long irq;
+	int n = 0, i;
+	void *p;
+
+	random_begin(test, &rnd);
+	raw_spin_lock_irqsave(&taker_lock, irq);
+	while (left && n < 1000) {
+		size = prandom_u32_state(&rnd) % 4 ? 1 + prandom_u32_state(&rnd) % 50 :
+		       1 + prandom_u32_state(&rnd) % eighth;
+		size = min(size, left);
+		p = kregion_alloc_nofill(r, size);
+		if (!p)
+			break;
+		object_write(&o[n++], p, size, prandom_u32_state(&rnd));
+		left -= size;
+	}
+	raw_spin_unlock_irqrestore(&taker_lock, irq);
+	KUNIT_EXPECT_TRUE_MSG(test, !left || n == 1000, "object %d, %zu bytes left", n, left);
+	for (i = 0; i < n; i++)
+		KUNIT_EXPECT_TRUE(test, object_intact(&o[i]));
+	KUNIT_EXPECT_EQ(test, stats_of(r).failed_nofill, 0UL);
+}
+
+struct remote_take {
+	struct kregion *r;
+	size_t size;
+	unsigned long n, got;
+};
+
+static void take_here(void *data)
+{
+	struct remote_take *t = data;
+
+	t->got += take(t->r, t->size, t->n);
+}
+
+/* Refill goes on meanwhile; it must not break the promise either. */
+static void the_promise_holds_whatever_cpus_call(struct kunit *test)
+{
+	const struct promise *p = test->param_value;
+	const size_t size = p->size;
+	struct kregion *r = region_of_promise(test, p, promised(p));
+	struct remote_take t = { .r = r, .size = size };
+	unsigned long left = promised(p) / size, calls = 0;
+	int cpu;
+
+	while (left && calls < 1000) {
+		for_each_online_cpu(cpu) {
+			t.n = clamp(left / 8, 1UL, left);
+			left -= t.n;
+			t.got = 0;
+			/* In a hard interrupt on other CPUs. */
+			smp_call_function_single(cpu, take_here, &t, 1);
+			calls++;
+			KUNIT_EXPECT_EQ(test, t.got, t.n);
+			if (!left)
+				break;
+		}
+	}
+	KUNIT_EXPECT_EQ(test, left, 0UL);
+	KUNIT_EXPECT_EQ(test, stats_of(r).failed_nofill, 0UL);
+}
+
+/* ---- spent, and refilled ---------------------------------------------------------------- */
+
+static void a_spent_reserve_is_refilled(struct kunit *test)
+{
+	const struct mode *mode = test->param_value;
+	const struct kregion_attr attr = {
+		.flags = mode->flags, .block_size = mode->block, .reserve = 2000,
+	};
+	struct kregion *r = region_make(test, &attr);
+	const unsigned long room = room_of(r);
+	struct kregion_stats st;
+	int round;
+
+	for (round = 1; round <= 3; round++) {
+		st = stats_of(r);
+		KUNIT_EXPECT_GE(test, take(r, 40, room), 2000UL / 40);
+		KUNIT_EXPECT_EQ(test, stats_of(r).failed_nofill, (unsigned long)round);
+		KUNIT_ASSERT_TRUE(test, wait_until(room_of(r) >= room));
+		KUNIT_EXPECT_GT(test, stats_of(r).fills, st.fills);
+	}
+	KUNIT_EXPECT_EQ(test, take(r, 40, 50), 50UL);
+	expect_sane(test, r);
+}
+
+static void null_when_limit_and_reserve_are_spent(struct kunit *test)
+{
+	const struct mode *mode = test->param_value;
+	const struct kregion_attr attr = {
+		.flags = mode->flags, .block_size = PAGE_SIZE, .limit = 8 * PAGE_SIZE,
+		.reserve = 1000,
+	};
+	struct kregion *r = region_make(test, &attr);
+	struct kregion_stats st;
+	unsigned long failed;
+	int i;
+
+	for (i = 0; i < 1000 && stats_of(r).bytes_held < attr.limit; i++) {
+		take(r, 8, PAGE_SIZE);
+		usleep_range(1000, 2000);
+	}
+	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_held, attr.limit);
+	/* A refill may still be handing its last block over. */
+	for (i = 0; i < 20; i++) {
+		take(r, 8, attr.limit);
+		usleep_range(1000, 2000);
+	}
+	failed = stats_of(r).failed_nofill;
+	for (i = 0; i < 100; i++)
+		KUNIT_EXPECT_NULL(test, kregion_alloc_nofill(r, 8));
+	st = stats_of(r);
+	KUNIT_EXPECT_EQ(test, st.failed_nofill, failed + 100);
+	KUNIT_EXPECT_EQ(test, st.bytes_held, attr.limit);
+	KUNIT_EXPECT_EQ(test, blocks_of(&st), 8UL);
+	KUNIT_EXPECT_EQ(test, st.bytes_lost, 0UL);
+	KUNIT_EXPECT_NULL(test, kregion_alloc(r, 8, GFP_KERNEL));
+
+	kregion_drop(r);
+	KUNIT_EXPECT_EQ(test, take(r, 8, 1000 / 8), 1000UL / 8);
+}
+
+static void reserve_is_restored_by_drop_and_reset(struct kunit *test)
+{
+	const struct mode *mode = test->param_value;
+	const struct kregion_attr attr = {
+		.flags = mode->flags, .block_size = mode->block, .reserve = 3000,
+	};
+	struct kregion *r = region_make(test, &attr);
+	const unsigned long room = room_of(r);
+	const unsigned long held = stats_of(r).bytes_held;
+	struct kregion_stats st;
+	int round;
+
+	for (round = 0; round < 6; round++) {
+		KUNIT_EXPECT_EQ(test, take(r, 30, 100), 100UL);
+		KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, 500, GFP_KERNEL));
+		if (round == 3)
+			take(r, 64, 2 * room);
+		if (round % 2) {
+			/* What is there is what the next calls find: nothing is asked for. */
+			kregion_drop(r);
+			KUNIT_EXPECT_EQ(test, stats_of(r).bytes_held, held);
+		} else {
+			kregion_reset(r);
+			KUNIT_EXPECT_GE(test, stats_of(r).bytes_held, held);
+		}
+		st = stats_of(r);
+		KUNIT_EXPECT_EQ(test, st.bytes_used, 0UL);
+		KUNIT_EXPECT_EQ(test, st.blocks_spare, blocks_of(&st));
+		KUNIT_EXPECT_GE(test, room_of(r), room);
+	}
+	KUNIT_EXPECT_EQ(test, take(r, 30, 100), 100UL);
+}
+
+/* Ordinary objects may not eat into the reserve. */
+static void ordinary_objects_leave_the_reserve_alone(struct kunit *test)
+{
+	const struct mode *mode = test->param_value;
+	const size_t block = block_of(mode);
+	const struct kregion_attr attr = {
+		.flags = mode->flags, .block_size = block, .limit = 24 * block,
+		.reserve = block / 4,
+	};
+	struct kregion *r = region_make(test, &attr);
+	unsigned long n = 0;
+
+	while (kregion_alloc(r, hidden(block / 8), GFP_KERNEL))
+		n++;
+	KUNIT_EXPECT_GT(test, n, 0UL);
+	KUNIT_EXPECT_EQ(test, stats_of(r).failed_limit, 1UL);
+	KUNIT_EXPECT_EQ(test, take(r, 8, block / 4 / 8), block / 4 / 8);
+}
+
+/* ---- kregion_reserve() ---------------------------------------------------------------------- */
+
+static void reserve_over_the_limit_is_enospc(struct kunit *test)
+{
+	const struct mode *mode = test->param_value;
+	const struct kregion_attr attr = {
+		.flags = mode->flags, .block_size = PAGE_SIZE, .limit = 8 * PAGE_SIZE,
+	};
+	struct kregion *r = region_make(test, &attr);
+
+	KUNIT_EXPECT_EQ(test, kregion_reserve(r, 9 * PAGE_SIZE, GFP_KERNEL), -ENOSPC);
+	KUNIT_EXPECT_EQ(test, kregion_reserve(r, 8 * PAGE_SIZE, GFP_KERNEL), -ENOSPC);
+	KUNIT_EXPECT_EQ(test, kregion_reserve(r, SIZE_MAX, GFP_KERNEL), -ENOSPC);
+	KUNIT_EXPECT_LE(test, stats_of(r).bytes_held, 8 * PAGE_SIZE);
+	kregion_drop(r);
+	KUNIT_EXPECT_EQ(test, kregion_reserve(r, PAGE_SIZE, GFP_KERNEL), 0);
+	KUNIT_EXPECT_EQ(test, take(r, 64, PAGE_SIZE / 64), PAGE_SIZE / 64);
+}
+
+/* The most that the limit lets be promised, in calls that leave the most behind. */
+static void a_promise_cut_by_the_limit_is_kept(struct kunit *test)
+{
+	static const size_t sizes[] = { 8, 24, PAGE_SIZE / 16 + 8, PAGE_SIZE / 8 };
+	const struct mode *mode = test->param_value;
+	const struct kregion_attr attr = {
+		.flags = mode->flags, .block_size = PAGE_SIZE, .limit = 8 * PAGE_SIZE,
+	};
+	struct kregion *r;
+	size_t bytes;
+	int i, err;
+
+	for (bytes = attr.limit; bytes; bytes -= 256) {
+		r = region_make(test, &attr);
+		err = kregion_reserve(r, bytes, GFP_KERNEL);
+		region_destroy(r);
+		if (!err)
+			break;
+		KUNIT_EXPECT_EQ(test, err, -ENOSPC);
+	}
+	KUNIT_ASSERT_GT(test, bytes, attr.limit / 2);
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		r = region_make(test, &attr);
+		KUNIT_EXPECT_EQ(test, kregion_reserve(r, bytes, GFP_KERNEL), 0);
+		KUNIT_EXPECT_EQ(test, take(r, sizes[i], bytes / sizes[i]), bytes / sizes[i]);
+	}
+}
+
+static void reserve_that_no_machine_has_is_enospc(struct kunit *test)
+{
+	struct kregion *r = region_of_mode(test, test->param_value);
+
+	KUNIT_EXPECT_EQ(test, kregion_reserve(r, SIZE_MAX, GFP_KERNEL), -ENOSPC);
+	KUNIT_EXPECT_EQ(test, kregion_reserve(r, SIZE_MAX - 7, GFP_KERNEL), -ENOSPC);
+	KUNIT_EXPECT_EQ(test, kregion_reserve(r, LONG_MAX, GFP_KERNEL), -ENOSPC);
+	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_held, 0UL);
+}
+
+static void reserve_of_nothing_holds_nothing(struct kunit *test)
+{
+	struct kregion *r = region_of_mode(test, test->param_value);
+
+	KUNIT_EXPECT_EQ(test, kregion_reserve(r, 0, GFP_KERNEL), 0);
+	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_held, 0UL);
+	kregion_drop(r);
+	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_held, 0UL);
+}
+
+static void reserve_again_makes_up_for_what_was_used(struct kunit *test)
+{
+	struct kregion *r = region_of_mode(test, test->param_value);
+	int i;
+
+	for (i = 0; i < 5; i++) {
+		KUNIT_EXPECT_EQ(test, kregion_reserve(r, 4000, GFP_KERNEL), 0);
+		KUNIT_EXPECT_EQ(test, take(r, 1, 4000), 4000UL);
+	}
+	KUNIT_EXPECT_EQ(test, stats_of(r).failed_nofill, 0UL);
+}
+
+static void reserve_in_atomic_context(struct kunit *test)
+{
+	const struct mode *mode = test->param_value;
+	struct kregion *r = region_of_mode(test, mode);
+	static DEFINE_SPINLOCK(lock);
+	unsigned long irq;
+	int err;
+
+	spin_lock_irqsave(&lock, irq);
+	err = kregion_reserve(r, 100, GFP_NOWAIT);
+	spin_unlock_irqrestore(&lock, irq);
+	KUNIT_EXPECT_EQ(test, err, mode->flags & KREGION_F_VMALLOC ? -ENOMEM : 0);
+	KUNIT_EXPECT_EQ(test, take(r, 10, 10), err ? 0UL : 10UL);
+}
+
+/* ---- hard interrupts --------------------------------------------------------------- */
+
+struct tick {
+	struct hrtimer timer;
+	struct kregion *r;
+	struct object o[200];
+	int n;
+	int failed;
+};
+
+static enum hrtimer_restart tick_fn(struct hrtimer *timer)
+{
+	struct tick *tick = container_of(timer, struct tick, timer);
+	void *p = kregion_alloc_nofill(tick->r, 32);
+
+	if (!p) {
+		tick->failed++;
+		return HRTIMER_NORESTART;
+	}
+	object_write(&tick->o[tick->n], p, 32, 0x1234 + tick->n);
+	if (++tick->n == ARRAY_SIZE(tick->o))
+		return HRTIMER_NORESTART;
+	hrtimer_forward_now(timer, ns_to_ktime(100 * NSEC_PER_USEC));
+	return HRTIMER_RESTART;
+}
+
+static void a_timer_interrupt_is_served(struct kunit *test)
+{
+	const struct mode *mode = test->param_value;
+	const struct kregion_attr attr = {
+		.flags = mode->flags, .block_size = mode->block, .reserve = 32 * 200,
+	};
+	struct tick *tick = buffer(test, sizeof(*tick));
+	int i;
+
+	tick->r = region_make(test, &attr);
+	hrtimer_init(&tick->timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL_HARD);
+	tick->timer.function = tick_fn;
+	hrtimer_start(&tick->timer, ns_to_ktime(100 * NSEC_PER_USEC), HRTIMER_MODE_REL_HARD);
+	KUNIT_EXPECT_TRUE(test, wait_until(!hrtimer_active(&tick->timer)));
+	hrtimer_cancel(&tick->timer);
+	KUNIT_EXPECT_EQ(test, tick->n, (int)ARRAY_SIZE(tick->o));
+	KUNIT_EXPECT_EQ(test, tick->failed, 0);
+	for (i = 0; i < tick->n; i++)
+		KUNIT_EXPECT_TRUE(test, object_intact(&tick->o[i]));
+	KUNIT_EXPECT_EQ(test, stats_of(tick->r).bytes_used, 32UL * tick->n);
+}
+
+static struct kunit_case cases[] = {
+	KUNIT_CASE_PARAM(without_a_block_there_is_nothing, base_gen_params),
+	KUNIT_CASE_PARAM(the_current_block_serves_to_its_last_byte, all_gen_params),
+	KUNIT_CASE_PARAM(more_than_an_eighth_is_too_large, all_gen_params),
+	KUNIT_CASE_PARAM(reserve_serves_what_was_promised, promise_gen_params),
+	KUNIT_CASE_PARAM(reserve_by_call_serves_what_was_promised, promise_gen_params),
+	KUNIT_CASE_PARAM(sizes_may_be_mixed, all_gen_params),
+	KUNIT_CASE_PARAM(the_promise_holds_whatever_cpus_call, promise_gen_params),
+	KUNIT_CASE_PARAM(a_spent_reserve_is_refilled, all_gen_params),
+	KUNIT_CASE_PARAM(null_when_limit_and_reserve_are_spent, base_gen_params),
+	KUNIT_CASE_PARAM(reserve_is_restored_by_drop_and_reset, all_gen_params),
+	KUNIT_CASE_PARAM(ordinary_objects_leave_the_reserve_alone, all_gen_params),
+	KUNIT_CASE_PARAM(reserve_over_the_limit_is_enospc, base_gen_params),
+	KUNIT_CASE_PARAM(a_promise_cut_by_the_limit_is_kept, base_gen_params),
+	KUNIT_CASE_PARAM(reserve_that_no_machine_has_is_enospc, base_gen_params),
+	KUNIT_CASE_PARAM(reserve_of_nothing_holds_nothing, base_gen_params),
+	KUNIT_CASE_PARAM(reserve_again_makes_up_for_what_was_used, all_gen_params),
+	KUNIT_CASE_PARAM(reserve_in_atomic_context, all_gen_params),
+	KUNIT_CASE_PARAM(a_timer_interrupt_is_served, base_gen_params),
+	{}
+};
+
+KREGION_SUITE(nofill, cases);

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * KUnit suites for kregion.ko: every sentence of its contract, by behaviour.
+ */
+
+#include "test.h"
+
+kunit_test_suites(&suite_life, &suite_alloc, &suite_strings, &suite_shared, &suite_percpu,
+		  &suite_single, &suite_concurrent, &suite_nofill, &suite_free, &suite_misuse,
+		  &suite_debug, &suite_stats, &suite_debugfs, &suite_fault, &suite_nmi);
+
+MODULE_LICENSE("GPL");
+MODULE_DESCRIPTION("KUnit suites for the region allocator");

@@ -1,0 +1,537 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What the suites share: regions and buffers that go away with their case,
+ * counts of WARNs, the module's trace events, and its debugfs files.
+ */
+
+#include <linux/ctype.h>
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/random.h>
+#include <linux/seq_file.h>
+#include <linux/tracepoint.h>
+#include <linux/uio.h>
+#include <linux/vmalloc.h>
+#include <trace/events/error_report.h>
+
+#include "test.h"
+
+unsigned int scale = 1;
+module_param(scale, uint, 0444);
+MODULE_PARM_DESC(scale, "how many times longer the random and concurrent cases are; over 1 also all parameters");
+
+static unsigned long long seed;
+module_param(seed, ullong, 0444);
+MODULE_PARM_DESC(seed, "of the random cases; 0, the default, takes a new one each time");
+
+bool fresh = true;
+module_param(fresh, bool, 0444);
+MODULE_PARM_DESC(fresh, "kregion.ko was loaded just before, so what it warns of once is still due");
+
+static unsigned long announced_warnings;
+module_param(announced_warnings, ulong, 0444);
+MODULE_PARM_DESC(announced_warnings, "WARNs that the cases announced");
+
+static atomic_long_t seen_warnings;
+static int seen_get(char *buf, const struct kernel_param *kp)
+{
+	return sysfs_emit(buf, "%ld\n", atomic_long_read(&seen_warnings));
+}
+
+static const struct kernel_param_ops seen_ops = { .get = seen_get };
+module_param_cb(seen_warnings, &seen_ops, NULL, 0444);
+MODULE_PARM_DESC(seen_warnings, "WARNs that came while suites ran");
+
+/* ---- modes ---------------------------------------------------------------- */
+
+const struct mode base_modes[3] = {
+	{ "shared", 0, 0 },
+	{ "percpu", KREGION_F_PERCPU, 0 },
+	{ "single", KREGION_F_SINGLE, 0 },
+};
+
+/* Mode x backing x block size; without "scale" only those that differ most. */
+const void *all_gen_params(const void *prev, char *desc)
+{
+	static const struct mode backings[] = {
+		{ "", 0 }, { " pages", KREGION_F_PAGES }, { " vmalloc", KREGION_F_VMALLOC },
+	};
+	static const struct mode blocks[] = {
+		{ "64K", 0, 0 }, { "4K", 0, PAGE_SIZE }, { "1M", 0, SZ_1M },
+	};
+	static struct mode mode;
+	static char name[32];
+	const struct mode *b, *k;
+	static int i;
+
+	for (i = prev ? i + 1 : 0; i < 27; i++) {
+		b = &backings[i / 3 % 3];
+		k = &blocks[i / 9];
+		if (scale > 1 || (b->flags & KREGION_F_PAGES ? k->block == PAGE_SIZE : !k->block))
+			break;
+	}
+	if (i >= (scale > 1 ? 27 : 18))
+		return NULL;
+	snprintf(name, sizeof(name), "%s%s %s", base_modes[i % 3].name, b->name, k->name);
+	mode.name = name;
+	mode.flags = base_modes[i % 3].flags | b->flags;
+	mode.block = k->block;
+	mode_desc(&mode, desc);
+	return &mode;
+}
+
+void mode_desc(const struct mode *mode, char *desc)
+{
+	strscpy(desc, mode->name, KUNIT_PARAM_DESC_SIZE);
+}
+
+/* ---- one case at a time ------------------------------------------------------ */
+
+#define REGIONS_MAX	256
+#define BUFFERS_MAX	64
+#define LOG_SIZE	4096
+
+static struct {
+	struct kregion *region[REGIONS_MAX];
+	void *buffer[BUFFERS_MAX];
+	int nr_regions, nr_buffers;
+	unsigned long announced, warnings, others;
+	long outstanding;
+	char log[LOG_SIZE];
+	size_t log_len;
+} now;
+
+static DEFINE_RAW_SPINLOCK(log_lock);
+static atomic_long_t other_reports;
+static atomic_long_t outstanding;
+
+int test_init(struct kunit *test)
+{
+	memset(&now, 0, sizeof(now));
+	now.warnings = warnings_seen();
+	now.others = atomic_long_read(&other_reports);
+	now.outstanding = bytes_outstanding();
+	/* What is counted of a per-CPU region is counted of one CPU. */
+	return set_cpus_allowed_ptr(current, cpumask_of(raw_smp_processor_id()));
+}
+
+void test_exit(struct kunit *test)
+{
+	while (now.nr_regions)
+		kregion_destroy(now.region[--now.nr_regions]);
+	while (now.nr_buffers)
+		vfree(now.buffer[--now.nr_buffers]);
+	KUNIT_EXPECT_EQ(test, warnings_seen() - now.warnings, now.announced);
+	KUNIT_EXPECT_EQ(test, (unsigned long)atomic_long_read(&other_reports), now.others);
+	KUNIT_EXPECT_EQ(test, bytes_outstanding(), now.outstanding);
+}
+
+struct kregion *region_named(struct kunit *test, const char *name,
+			     const struct kregion_attr *attr)
+{
+	struct kregion *r;
+
+	KUNIT_ASSERT_TRUE(test, now.nr_regions < REGIONS_MAX);
+	r = kregion_create(name, attr);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, r);
+	now.region[now.nr_regions++] = r;
+	return r;
+}
+
+struct kregion *region_make(struct kunit *test, const struct kregion_attr *attr)
+{
+	return region_named(test, "kunit", attr);
+}
+
+struct kregion *region_of_mode(struct kunit *test, const struct mode *mode)
+{
+	const struct kregion_attr attr = { .flags = mode->flags, .block_size = mode->block };
+
+	return region_make(test, &attr);
+}
+
+void region_destroy(struct kregion *r)
+{
+	int i;
+
+	for (i = 0; i < now.nr_regions; i++)
+		if (now.region[i] == r)
+			now.region[i] = now.region[--now.nr_regions];
+	kregion_destroy(r);
+}
+
+void *buffer(struct kunit *test, size_t bytes)
+{
+	void *p;
+
+	KUNIT_ASSERT_TRUE(test, now.nr_buffers < BUFFERS_MAX);
+	p = vzalloc(bytes);
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	now.buffer[now.nr_buffers++] = p;
+	return p;
+}
+
+struct kregion_stats stats_of(struct kregion *r)
+{
+	struct kregion_stats st;
+
+	/* Fields that are not filled in show up as nonsense. */
+	memset(&st, 0x5a, sizeof(st));
+	kregion_stats(r, &st);
+	return st;
+}
+
+unsigned long blocks_of(const struct kregion_stats *st)
+{
+	return st->blocks_current + st->blocks_full + st->blocks_large + st->blocks_spare;
+}
+
+void expect_sane(struct kunit *test, struct kregion *r)
+{
+	const struct kregion_stats st = stats_of(r);
+
+	KUNIT_EXPECT_LE(test, st.bytes_used + st.bytes_lost, st.bytes_held);
+	KUNIT_EXPECT_EQ(test, st.bytes_used % KREGION_ALIGN, 0UL);
+	KUNIT_EXPECT_EQ(test, st.bytes_held % PAGE_SIZE, 0UL);
+	KUNIT_EXPECT_GE(test, st.bytes_held, blocks_of(&st) * PAGE_SIZE);
+	KUNIT_EXPECT_LE(test, blocks_of(&st), st.blocks_peak);
+	KUNIT_EXPECT_LE(test, st.blocks_peak, st.fills);
+	if (!blocks_of(&st))
+		KUNIT_EXPECT_EQ(test, st.bytes_held, 0UL);
+	if (!st.blocks_full)
+		KUNIT_EXPECT_EQ(test, st.bytes_lost, 0UL);
+	if (blocks_of(&st) == st.blocks_spare)
+		KUNIT_EXPECT_EQ(test, st.bytes_used, 0UL);
+}
+
+/* A block that an object of @step did not fit into has its size in used and lost. */
+size_t capacity_of(struct kunit *test, const struct mode *mode)
+{
+	struct kregion *r = region_of_mode(test, mode);
+	const size_t block = mode->block ?: KREGION_BLOCK_SIZE, step = block / 8;
+	struct kregion_stats st;
+	int i;
+
+	for (i = 0; i < 9; i++) {
+		KUNIT_ASSERT_NOT_NULL(test, kregion_alloc(r, step, GFP_KERNEL));
+		st = stats_of(r);
+		if (st.blocks_full)
+			break;
+	}
+	KUNIT_ASSERT_EQ(test, st.blocks_full, 1UL);
+	region_destroy(r);
+	return st.bytes_used - step + st.bytes_lost;
+}
+
+void leave_room(struct kunit *test, struct kregion *r, size_t capacity, size_t left)
+{
+	const struct kregion_stats before = stats_of(r);
+	struct kregion_stats after;
+	size_t todo = capacity - left;
+	size_t step;
+
+	while (todo) {
+		/* No step is over an eighth of the block. */
+		step = min(todo, (capacity / 8) & ~(KREGION_ALIGN - 1));
+		KUNIT_ASSERT_NOT_NULL(test, kregion_alloc(r, step, GFP_KERNEL));
+		todo -= step;
+	}
+	after = stats_of(r);
+	KUNIT_ASSERT_LE(test, after.fills + after.resets - before.fills - before.resets, 1UL);
+	KUNIT_ASSERT_EQ(test, after.bytes_used - before.bytes_used, capacity - left);
+}
+
+/* ---- objects --------------------------------------------------------------- */
+
+void object_write(struct object *o, void *p, size_t size, u64 tag)
+{
+	o->p = p;
+	o->size = size;
+	o->tag = tag;
+	memset(p, tag & 0xff, size);
+	memcpy(p, &tag, min(size, sizeof(tag)));
+}
+
+bool object_intact(const struct object *o)
+{
+	const size_t head = min(o->size, sizeof(o->tag));
+
+	return !memcmp(o->p, &o->tag, head) &&
+	       !memchr_inv(o->p + head, o->tag & 0xff, o->size - head);
+}
+
+void random_begin(struct kunit *test, struct rnd_state *rnd)
+{
+	const u64 s = seed ?: get_random_u32() + 1ULL;
+
+	kunit_info(test, "seed=%llu\n", s);
+	prandom_seed_state(rnd, s);
+}
+
+/* ---- warnings -------------------------------------------------------------- */
+
+void expect_warnings(struct kunit *test, unsigned long n)
+{
+	now.announced += n;
+	announced_warnings += n;
+}
+
+unsigned long warnings_seen(void)
+{
+	return atomic_long_read(&seen_warnings);
+}
+
+static void probe_report(void *data, enum error_detector detector, unsigned long id)
+{
+	if (detector == ERROR_DETECTOR_WARN)
+		atomic_long_inc(&seen_warnings);
+	else
+		atomic_long_inc(&other_reports);
+}
+
+/* Sees all that is logged, in any context; keeps what the module says. */
+static void probe_console(void *data, const char *text, size_t len)
+{
+	unsigned long irq;
+
+	if (len < 9 || memcmp(text, "kregion: ", 9))
+		return;
+	raw_spin_lock_irqsave(&log_lock, irq);
+	len = min(len, LOG_SIZE - 1 - now.log_len);
+	memcpy(now.log + now.log_len, text, len);
+	now.log_len += len;
+	raw_spin_unlock_irqrestore(&log_lock, irq);
+}
+
+const char *logged(void)
+{
+	return now.log;
+}
+
+bool no_address_in(const char *text)
+{
+	size_t run;
+
+	/* A hexadecimal number with letters, as long as the upper half of an address. */
+	for (; *text; text += run ?: 1) {
+		bool letters = false, digits = false;
+
+		for (run = 0; isxdigit(text[run]); run++) {
+			letters |= isalpha(text[run]);
+			digits |= isdigit(text[run]);
+		}
+		if (run >= 8 && letters)
+			return false;
+		if (run >= 16 || (digits && run >= 4 && !strncasecmp(text, "ffff", 4)))
+			return false;
+	}
+	return true;
+}
+
+/* ---- trace events ------------------------------------------------------------ */
+
+struct event_search {
+	struct notifier_block nb;
+	const char *name;
+	struct tracepoint *found;
+};
+
+/* Registering a notifier calls it for the modules that are there. */
+static int event_in_module(struct notifier_block *nb, unsigned long action, void *data)
+{
+	struct event_search *search = container_of(nb, struct event_search, nb);
+	const struct tp_module *tm = data;
+	struct tracepoint *tp;
+	unsigned int i;
+
+	if (strcmp(module_name(tm->mod), "kregion"))
+		return NOTIFY_OK;
+	for (i = 0; i < tm->mod->num_tracepoints; i++) {
+		tp = tracepoint_ptr_deref(&tm->mod->tracepoints_ptrs[i]);
+		if (!strcmp(tp->name, search->name))
+			search->found = tp;
+	}
+	return NOTIFY_OK;
+}
+
+struct tracepoint *event_find(const char *name)
+{
+	struct event_search search = { .nb.notifier_call = event_in_module, .name = name };
+
+	if (!register_tracepoint_module_notifier(&search.nb))
+		unregister_tracepoint_module_notifier(&search.nb);
+	return search.found;
+}
+
+static void event_in_kernel(struct tracepoint *tp, void *data)
+{
+	struct event_search *search = data;
+
+	if (!strcmp(tp->name, search->name))
+		search->found = tp;
+}
+
+static struct tracepoint *kernel_event_find(const char *name)
+{
+	struct event_search search = { .name = name };
+
+	for_each_kernel_tracepoint(event_in_kernel, &search);
+	return search.found;
+}
+
+static void probe_block_alloc(void *data, u64 id, const char *name, unsigned long bytes,
+			      int backing)
+{
+	atomic_long_add(bytes, &outstanding);
+}
+
+static void probe_block_free(void *data, u64 id, const char *name, unsigned long bytes,
+			     int backing)
+{
+	atomic_long_sub(bytes, &outstanding);
+}
+
+long bytes_outstanding(void)
+{
+	return atomic_long_read(&outstanding);
+}
+
+static struct {
+	void *probe;
+	struct tracepoint *tp;
+} probes[4];
+
+int suite_init(struct kunit_suite *suite)
+{
+	int i, err;
+
+	probes[0].tp = kernel_event_find("error_report_end");
+	probes[0].probe = probe_report;
+	probes[1].tp = kernel_event_find("console");
+	probes[1].probe = probe_console;
+	probes[2].tp = event_find("kregion_block_alloc");
+	probes[2].probe = probe_block_alloc;
+	probes[3].tp = event_find("kregion_block_free");
+	probes[3].probe = probe_block_free;
+	for (i = 0; i < ARRAY_SIZE(probes); i++) {
+		err = probes[i].tp ?
+		      tracepoint_probe_register(probes[i].tp, probes[i].probe, NULL) : -ENOENT;
+		if (err) {
+			pr_err("kregion_kunit: no probe %d: %d\n", i, err);
+			while (i--)
+				tracepoint_probe_unregister(probes[i].tp, probes[i].probe, NULL);
+			tracepoint_synchronize_unregister();
+			return err;
+		}
+	}
+	return 0;
+}
+
+void suite_exit(struct kunit_suite *suite)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(probes); i++)
+		tracepoint_probe_unregister(probes[i].tp, probes[i].probe, NULL);
+	tracepoint_synchronize_unregister();
+}
+
+/* ---- files ------------------------------------------------------------------- */
+
+#define FILE_SIZE_MAX	SZ_256K
+
+static struct file *file_open(struct kunit *test, const char *name)
+{
+	char path[64];
+	struct file *file;
+
+	snprintf(path, sizeof(path), "/sys/kernel/debug/kregion/%s", name);
+	file = filp_open(path, O_RDONLY, 0);
+	if (IS_ERR(file))
+		kunit_skip(test, "%s: error %ld; is debugfs mounted?", path, PTR_ERR(file));
+	return file;
+}
+
+/* kernel_read() refuses files without read_iter, which debugfs does not offer. */
+char *file_text(struct kunit *test, const char *name)
+{
+	char *text = buffer(test, FILE_SIZE_MAX);
+	struct file *file = file_open(test, name);
+	size_t len = 0;
+	ssize_t got;
+
+	do {
+		struct kvec vec = { .iov_base = text + len, .iov_len = FILE_SIZE_MAX - 1 - len };
+		struct iov_iter iter;
+		struct kiocb kiocb;
+
+		init_sync_kiocb(&kiocb, file);
+		kiocb.ki_pos = len;
+		iov_iter_kvec(&iter, READ, &vec, 1, vec.iov_len);
+		got = seq_read_iter(&kiocb, &iter);
+		if (got > 0)
+			len += got;
+	} while (got > 0 && len < FILE_SIZE_MAX - 1);
+	filp_close(file, NULL);
+	KUNIT_ASSERT_EQ(test, got, 0);
+	return text;
+}
+
+unsigned int file_mode(struct kunit *test, const char *name)
+{
+	struct file *file = file_open(test, name);
+	const unsigned int mode = file_inode(file)->i_mode;
+
+	filp_close(file, NULL);
+	return mode & 07777;
+}
+
+const char *next_line(const char *line)
+{
+	const char *end = strchr(line, '\n');
+
+	return end && end[1] ? end + 1 : NULL;
+}
+
+static const char *column_start(const char *line, int i)
+{
+	while (i--) {
+		while (*line && !isspace(*line))
+			line++;
+		while (*line == ' ' || *line == '\t')
+			line++;
+	}
+	return line;
+}
+
+void column_text(const char *line, int i, char *out, size_t size)
+{
+	line = column_start(line, i);
+	while (*line && !isspace(*line) && size > 1) {
+		*out++ = *line++;
+		size--;
+	}
+	*out = '\0';
+}
+
+u64 column(const char *line, int i)
+{
+	u64 n = 0;
+
+	for (line = column_start(line, i); isdigit(*line); line++)
+		n = 10 * n + *line - '0';
+	return n;
+}
+
+u64 region_number(struct kunit *test, const char *name)
+{
+	const char *line = file_text(test, "regions");
+	char found[64];
+
+	for (; line; line = next_line(line)) {
+		column_text(line, 1, found, sizeof(found));
+		if (!strcmp(found, name))
+			return column(line, 0);
+	}
+	return 0;
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the case files share. suites.c lists the suites; each of them uses
+ * KREGION_SUITE(), which checks after every case that it caused just the WARNs
+ * that it announced and that all blocks went back to the system.
+ */
+#ifndef _KREGION_TEST_H
+#define _KREGION_TEST_H
+
+#include <kunit/test.h>
+#include <linux/kregion.h>
+#include <linux/prandom.h>
+
+/* Module parameters. */
+extern unsigned int scale;
+extern bool fresh;
+
+struct mode {
+	const char *name;
+	unsigned int flags;
+	size_t block;
+};
+
+const void *all_gen_params(const void *prev, char *desc);	/* mode x backing x block size */
+extern const struct mode base_modes[3];		/* the modes at the default block size */
+
+void mode_desc(const struct mode *mode, char *desc);
+
+int test_init(struct kunit *test);
+void test_exit(struct kunit *test);
+int suite_init(struct kunit_suite *suite);
+void suite_exit(struct kunit_suite *suite);
+
+#define KREGION_SUITE(label, cases)						\
+	struct kunit_suite suite_##label = {					\
+		.name = "kregion_" #label, .suite_init = suite_init, .suite_exit = suite_exit, \
+		.init = test_init, .exit = test_exit, .test_cases = cases,	\
+	}
+
+extern struct kunit_suite suite_life, suite_alloc, suite_strings, suite_shared, suite_percpu;
+extern struct kunit_suite suite_single, suite_concurrent, suite_nofill, suite_free, suite_misuse;
+extern struct kunit_suite suite_debug, suite_stats, suite_debugfs, suite_fault, suite_nmi;
+
+/* ---- regions ------------------------------------------------------------- */
+
+/* Made or the case ends; destroyed after the case if it did not do so itself. */
+struct kregion *region_named(struct kunit *test, const char *name,
+			     const struct kregion_attr *attr);
+struct kregion *region_make(struct kunit *test, const struct kregion_attr *attr);
+struct kregion *region_of_mode(struct kunit *test, const struct mode *mode);
+void region_destroy(struct kregion *r);
+
+/* Zeroed memory that lives as long as the case. */
+void *buffer(struct kunit *test, size_t bytes);
+
+struct kregion_stats stats_of(struct kregion *r);
+unsigned long blocks_of(const struct kregion_stats *st);
+
+/* What must hold of a quiet region. */
+void expect_sane(struct kunit *test, struct kregion *r);
+
+/* Bytes that a block of @mode can hand out. */
+size_t capacity_of(struct kunit *test, const struct mode *mode);
+
+/* Allocate so that the current block, just begun, has @left bytes left. */
+void leave_room(struct kunit *test, struct kregion *r, size_t capacity, size_t left);
+
+/* A size that the compiler does not know. */
+static inline size_t hidden(size_t size)
+{
+	OPTIMIZER_HIDE_VAR(size);
+	return size;
+}
+
+/* ---- objects -------------------------------------------------------------- */
+
+struct object {
+	char *p;
+	size_t size;
+	u64 tag;
+};
+
+/* Write all of an object, and see later whether all of it is still there. */
+void object_write(struct object *o, void *p, size_t size, u64 tag);
+bool object_intact(const struct object *o);
+
+/* The random numbers of a case; the seed is printed with the case. */
+void random_begin(struct kunit *test, struct rnd_state *rnd);
+
+/* ---- warnings ------------------------------------------------------------- */
+
+/* @n WARNs of this module's making are going to come in this case. */
+void expect_warnings(struct kunit *test, unsigned long n);
+unsigned long warnings_seen(void);
+
+/* Text that the kernel logged in this case and that began with "kregion: ". */
+const char *logged(void);
+
+/* Nothing in @text looks like a kernel address. */
+bool no_address_in(const char *text);
+
+/* ---- the module's trace events ---------------------------------------------- */
+
+struct tracepoint *event_find(const char *name);
+
+/* Bytes of blocks that came from the system and have not gone back, by events. */
+long bytes_outstanding(void);
+
+/* ---- files ----------------------------------------------------------------- */
+
+/* The text of /sys/kernel/debug/kregion/@name; skips the case if there is none. */
+char *file_text(struct kunit *test, const char *name);
+unsigned int file_mode(struct kunit *test, const char *name);
+
+/* The number of the region called @name, out of "regions"; 0 if there is none. */
+u64 region_number(struct kunit *test, const char *name);
+
+/* Column @i, from 0, of the line that begins at @line, as a number or copied out. */
+u64 column(const char *line, int i);
+void column_text(const char *line, int i, char *out, size_t size);
+const char *next_line(const char *line);
+
+#endif /* _KREGION_TEST_H */

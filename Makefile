@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0
+# What each target does: make help
+
+KDIR ?= /lib/modules/$(shell uname -r)/build
+DESTDIR ?=
+RELEASE = $(shell cat $(KDIR)/include/config/kernel.release)
+MODDIR = $(DESTDIR)/lib/modules/$(RELEASE)/updates/kregion
+DEVDIR = $(DESTDIR)/usr/include/kregion
+BINDIR = $(DESTDIR)/usr/bin
+SCRIPTS := kunit_tests/vm
+
+all: modules programs
+
+modules: $(KDIR)/Makefile
+	$(MAKE) -C $(KDIR) M=$(CURDIR) $(KARGS) modules
+
+$(KDIR)/Makefile:
+	@echo "no kernel to build against in $(KDIR): install the headers of the running kernel, or say make KDIR=FOLDER" >&2; exit 2
+
+programs:
+	$(MAKE) -C userspace_demo
+
+install: all
+	install -d $(MODDIR) $(DEVDIR)/linux $(BINDIR)
+	install -m 644 kmod/kregion.ko kmod/kregion_trace.ko $(MODDIR)
+	install -m 644 kmod/include/linux/kregion.h kmod/include/uapi/linux/kregion_trace.h $(DEVDIR)/linux
+	install -m 644 Module.symvers $(DEVDIR)
+	install -m 755 userspace_demo/krtrace userspace_demo/kregion-top $(BINDIR)
+	$(if $(DESTDIR),,depmod $(RELEASE))
+
+load:
+	modprobe kregion || insmod kmod/kregion.ko
+	modprobe kregion_trace || insmod kmod/kregion_trace.ko
+
+unload:
+	rmmod kregion_trace kregion
+
+demo:
+	$(SCRIPTS)/deps.sh build vm
+	$(SCRIPTS)/demo.sh
+
+shell:
+	$(SCRIPTS)/deps.sh build vm
+	$(SCRIPTS)/demo.sh --shell
+
+check:
+	$(SCRIPTS)/deps.sh
+	kunit_tests/check.sh
+
+kunit:
+	$(SCRIPTS)/deps.sh
+	kunit_tests/check.sh kunit
+
+clean:
+	$(MAKE) -C userspace_demo clean
+	find . -name .git -prune -o \( -name '*.o' -o -name '*.ko' -o -name '*.mod' -o -name '*.mod.c' -o -name '.*.cmd' -o -name '.*.d' -o -name modules.order -o -name Module.symvers \) -type f -exec rm -f {} +
+	rm -rf out
+
+help:
+	@echo 'make [KDIR=FOLDER]   build modules (for the running kernel by default) and programs'
+	@echo 'make demo            in a VM: trace a real workload with kregion_trace and report'
+	@echo 'make shell           in a VM: a prompt with the modules loaded'
+	@echo 'make check           all tests, in VMs, and the static checks'
+	@echo 'make kunit           the KUnit suites only, in a VM: the loop for every edit'
+	@echo 'make install         modules, programs and what clients build with [DESTDIR=FOLDER]'
+	@echo 'make load, unload    as root: load the modules into the running kernel, take them out'
+	@echo 'make clean           remove what was built here; kernels stay in ~/.cache/kregion'
+
+.PHONY: all modules programs install load unload demo shell check kunit clean help

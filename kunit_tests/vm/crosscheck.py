@@ -1,0 +1,86 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0
+"""Record a workload with krtrace and compare it with the kernel's own figures.
+
+Run with a folder for results; runs itself as the workload. The run time of each
+task comes from /proc/PID/schedstat, read when the task is a zombie and so has
+all of it; context switches come from the ctxt line of /proc/stat, which krtrace
+reads right after the start and right before the end.
+"""
+import json
+import os
+import re
+import subprocess
+import sys
+
+JOBS = 8
+TOLERANCE = 0.01
+SOURCE = "/usr/bin/perl"
+
+
+def workload(result):
+    """Eight compression jobs at once."""
+    jobs = [subprocess.Popen(["xz", "-1", "-c"] + [SOURCE] * 2, stdout=subprocess.DEVNULL)
+            for _ in range(JOBS)]
+    run = {}
+    for job in jobs:
+        os.waitid(os.P_PID, job.pid, os.WEXITED | os.WNOWAIT)
+        with open(f"/proc/{job.pid}/schedstat") as f:
+            run[job.pid] = int(f.read().split()[0])
+        if job.wait():
+            sys.exit("xz failed")
+    with open(result, "w") as f:
+        json.dump(run, f)
+    print("== regions, while recording")
+    with open("/sys/kernel/debug/kregion/regions") as f:
+        print(f.read(), flush=True)
+
+
+def difference(what, traced, kernel):
+    off = abs(traced - kernel) / kernel
+    verdict = "ok" if off <= TOLERANCE else "NOT WITHIN 1 %"
+    print(f"{what:28} trace {traced:>14} kernel {kernel:>14} difference {off * 100:6.3f} %  {verdict}")
+    return off <= TOLERANCE
+
+
+def main(out):
+    trace, result = f"{out}/trace.krt", f"{out}/kernel.json"
+    said = subprocess.run(["krtrace", "record", "-b", "128M", "-o", trace, "--", sys.executable,
+                           os.path.abspath(__file__), "--workload", result],
+                          check=True, stderr=subprocess.PIPE, text=True).stderr
+    print(said, flush=True)
+    switches = int(re.search(r"/proc/stat counted (\d+) switches", said)[1])
+    with open(f"{out}/report.txt", "w") as f:
+        subprocess.run(["krtrace", "report", trace], stdout=f, check=True)
+    subprocess.run(["krtrace", "convert", "--chrome", "-o", f"{out}/trace.json", trace],
+                   check=True)
+    with open(f"{out}/trace.json") as f:
+        json.load(f)
+    tsv = subprocess.run(["krtrace", "report", "--tsv", trace], capture_output=True,
+                         text=True, check=True).stdout.splitlines()
+    summary = dict(line[2:].split(None, 1) for line in tsv if line.startswith("# "))
+    traced = {}
+    for line in tsv:
+        fields = line.split("\t")
+        if fields[0].isdigit():
+            traced[int(fields[0])] = int(fields[2])
+    with open(result) as f:
+        kernel = json.load(f)
+
+    with open(f"{out}/report.txt") as f:
+        print(f.read())
+    print("== the trace against the kernel's own figures")
+    good = difference("context switches", int(summary["switches_total"]), switches)
+    for pid, ns in kernel.items():
+        good &= difference(f"run time of {pid}, ns", traced.get(int(pid), 0), ns)
+    if int(summary["lost"]):
+        print("records were lost:", summary["lost"])
+        good = False
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "--workload":
+        workload(sys.argv[2])
+    else:
+        sys.exit(main(sys.argv[1]))

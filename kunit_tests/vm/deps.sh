@@ -1,0 +1,42 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Install the Debian packages that building, the VM and the tests need. This is
+# the one list; README, Makefile and CI use this script.
+#
+# usage: deps.sh [build|vm|test]...	(default: all three)
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+
+[ $# -gt 0 ] || set -- build vm test
+want=
+for set in "$@"; do
+	case $set in
+	build) # the modules and the programs
+		want="$want gcc gcc-12 make libc6-dev libelf-dev libncurses-dev pkg-config kmod" ;;
+	vm) # a stock kernel, booted
+		want="$want qemu-system-x86 busybox-static cpio xz-utils python3 rsync" ;;
+	test) # the KUnit kernel and all checks
+		want="$want clang-19 lld-19 llvm-19 flex bison bc libssl-dev perl
+			sparse coccinelle codespell shellcheck" ;;
+	*) usage_error "unknown set of packages '$set' (build, vm, test)" ;;
+	esac
+done
+
+missing=
+for p in $want; do
+	[ "$(dpkg-query -W -f '${db:Status-Status}' "$p" 2>/dev/null || :)" = installed ] ||
+		missing="$missing $p"
+done
+[ -n "$missing" ] || exit 0
+
+as_root=
+if [ "$(id -u)" != 0 ]; then
+	command -v sudo >/dev/null || die "not root and no sudo; please install:$missing"
+	as_root=sudo
+fi
+echo "Installing Debian packages:$missing" >&2
+mkdir -p "$CACHE"
+quiet "$CACHE/apt.log" $as_root apt-get update -q
+# shellcheck disable=SC2086 # a list of words
+quiet "$CACHE/apt.log" $as_root env DEBIAN_FRONTEND=noninteractive \
+	apt-get install -q -y --no-install-recommends $missing

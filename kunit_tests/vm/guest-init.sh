@@ -1,0 +1,38 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# PID 1 on top of the host's files. What to run, and where results go, is in the
+# shared folder; the exit status goes there too, and never through the console.
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export HOME=/root LANG=C.UTF-8 TERM=${TERM:-dumb}
+
+mount -t tmpfs run /run
+mkdir -p /dev/pts /dev/shm /run/out
+ln -s /proc/self/fd /dev/fd
+mount -t devpts pts /dev/pts
+mount -t tmpfs shm /dev/shm
+mount -t debugfs debugfs /sys/kernel/debug
+mount -t tracefs tracefs /sys/kernel/tracing 2>/dev/null
+mount -t cgroup2 cgroup /sys/fs/cgroup 2>/dev/null
+mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000,cache=none out /run/out
+
+# The kernel's own modules, where modprobe looks for them.
+for w in $(</proc/cmdline); do
+	case $w in vm.modules=*)
+		mkdir -p "/lib/modules/$(uname -r)"
+		mount --bind "${w#*=}/lib/modules/$(uname -r)" "/lib/modules/$(uname -r)"
+		;;
+	esac
+done
+ip link set lo up 2>/dev/null
+hostname kregion-vm 2>/dev/null
+
+export OUT=/run/out
+if [ -e /run/out/interactive ]; then
+	setsid --ctty bash /run/out/command
+else
+	bash /run/out/command </dev/null
+fi
+echo $? >/run/out/status
+sync
+echo o >/proc/sysrq-trigger
+sleep 30

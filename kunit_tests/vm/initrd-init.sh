@@ -1,0 +1,37 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# First program in the VM: the host's root read-only, a tmpfs over it, go on there.
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+while read -r m; do
+	insmod "/modules/$m"
+done </modules/order
+# shellcheck disable=SC2013 # words are what is wanted
+for w in $(cat /proc/cmdline); do
+	case $w in
+	vm.init=*) init=${w#*=} ;;
+	vm.direct) direct=1 ;;
+	esac
+done
+
+# The quick way: no more than busybox and the folder for results.
+if [ -n "${direct-}" ]; then
+	/bin/busybox --install -s /bin
+	mkdir -p /run/out /tmp
+	mount -t debugfs debugfs /sys/kernel/debug
+	mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000,cache=mmap out /run/out
+	export OUT=/run/out
+	sh /run/out/command </dev/null
+	echo $? >/run/out/status
+	poweroff -f
+fi
+
+mount -t 9p -o ro,trans=virtio,version=9p2000.L,msize=512000,cache=loose root /ro || poweroff -f
+mount -t tmpfs -o mode=755,size=50% rw /rw
+mkdir /rw/upper /rw/work
+mount -t overlay -o lowerdir=/ro,upperdir=/rw/upper,workdir=/rw/work overlay /new || poweroff -f
+for f in proc sys dev; do
+	mount -o move /$f /new/$f
+done
+exec switch_root /new /bin/bash "$init"

@@ -1,0 +1,40 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# Inside the VM with the KUnit kernel, started directly: run the suites, then look at
+# the log. With "full": with all parameters, and look for leaks.
+set -u
+. ./guest-lib.sh
+exec >"$OUT/log" 2>&1
+rc=0
+
+for f in failslab fail_page_alloc; do
+	echo N >/sys/kernel/debug/$f/ignore-gfp-wait
+done
+echo 0 >/sys/kernel/debug/fail_page_alloc/min-order
+echo 0 >/sys/kernel/debug/failslab/verbose 2>/dev/null
+echo 0 >/sys/kernel/debug/fail_page_alloc/verbose 2>/dev/null
+
+insmod kregion.ko || exit 1
+insmod kregion_kunit.ko ${1:+scale=2} || rc=1
+collect_suites
+announced=$(cat /sys/module/kregion_kunit/parameters/announced_warnings 2>/dev/null)
+rmmod kregion_kunit || rc=1
+
+if [ "${1-}" = full ] && [ -w /sys/kernel/debug/kmemleak ]; then
+	# Objects younger than five seconds are not reported.
+	sleep 6
+	echo scan >/sys/kernel/debug/kmemleak
+	sleep 6
+	echo scan >/sys/kernel/debug/kmemleak
+	cat /sys/kernel/debug/kmemleak >"$OUT/kmemleak"
+	leaks=0
+	grep -q kregion "$OUT/kmemleak" && leaks=1
+	test_result "no leak found by kmemleak" "$leaks"
+fi
+rmmod kregion || rc=1
+dmesg >"$OUT/dmesg"
+reports=0
+unexpected_reports "${announced:-0}" || reports=1
+test_result "no report by a detector" "$reports"
+grep -q '^ debug_locks: *1' /proc/lockdep_stats || { echo "lockdep is off"; rc=1; }
+exit "$rc"

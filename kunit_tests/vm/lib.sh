@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-2.0
+# Sourced by the other scripts: where things are, how they report.
+# shellcheck shell=bash
+
+TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+VM=$TOP/kunit_tests/vm
+CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/kregion
+export TOP VM CACHE
+
+# A line a stage, with the time since the first one.
+stage() {
+	printf '[%4ds] %s\n' "$((SECONDS))" "$*" >&2
+}
+
+die() {
+	printf '%s: %s\n' "$(basename "$0")" "$*" >&2
+	exit 1
+}
+
+usage_error() {
+	printf '%s: %s\n' "$(basename "$0")" "$*" >&2
+	exit 2
+}
+
+# quiet LOG COMMAND...: run it, show its output only if it fails.
+quiet() {
+	local log=$1
+	shift
+	if ! "$@" >"$log" 2>&1; then
+		tail -n 40 "$log" >&2
+		printf 'the whole log is in %s\n' "$log" >&2
+		return 1
+	fi
+}
+
+# build_for NAME [MAKE-ARG]...: a copy of the tree, built against kernel NAME (as
+# kernels.sh calls it), so that the tree itself stays as it is. Sets KERNEL (the
+# kernel's folder) and BUILT (the copy's); warnings go to BUILT.log.
+build_for() {
+	local name=$1 place
+	shift
+	KERNEL=$("$VM/kernels.sh" "$name")
+	place=$(echo "$TOP" | sha256sum | cut -c1-12)
+	BUILT=$CACHE/work-$place/${BUILD_TAG:-$name}
+	mkdir -p "$BUILT"
+	rsync -a --delete --exclude=.git --filter=':- .gitignore' "$TOP/" "$BUILT/"
+	# shellcheck disable=SC2046 # a list of words
+	make -s -C "$KERNEL/build" M="$BUILT" $(cat "$KERNEL/make.args") "$@" modules \
+		>"$BUILT.log" 2>&1 || { cat "$BUILT.log" >&2; return 1; }
+}

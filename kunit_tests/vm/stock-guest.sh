@@ -1,0 +1,128 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Inside the VM with a stock Debian kernel: load, use and unload a hundred times; a
+# client that forgets its region; the programs; and last, as some of their cases warn
+# and so taint, the suites by the thin runner.
+set -uo pipefail
+built=$1
+. "$built/kunit_tests/vm/guest-lib.sh"
+exec >"$OUT/log" 2>&1
+rc=0
+
+# Each round leaves it to the allocator's unloading to free 16 MiB of a region. The
+# hundred come after a few that warm caches up. What is compared is what the module
+# could leave: its own lines in vmallocinfo, slab memory, all memory.
+round() {
+	insmod "$built/kmod/kregion.ko" && insmod "$built/kunit_tests/kregion_client.ko" &&
+		insmod "$built/kunit_tests/kregion_forgetful.ko" bytes=16777216 &&
+		[ -e /sys/kernel/debug/kregion/regions ] &&
+		rmmod kregion_client kregion_forgetful && rmmod kregion
+}
+
+# kB of a line in /proc/meminfo
+meminfo() {
+	awk -v key="$1:" '$1 == key { print $2 }' /proc/meminfo
+}
+
+# kB that are free or could be: MemAvailable leaves out the free pages that each CPU
+# keeps, which is many after such a hundred rounds.
+available() {
+	awk '$1 == "MemAvailable:" { kb = $2 } $1 == "count:" { kb += $2 * 4 } END { print kb }' \
+		/proc/meminfo /proc/zoneinfo
+}
+
+# The same state each time: caches dropped, pending frees done.
+settle() {
+	sync
+	echo 3 >/proc/sys/vm/drop_caches
+	sleep 2
+}
+
+for _ in 1 2 3 4 5; do round || rc=1; done
+settle
+avail=$(available) slab=$(meminfo SUnreclaim) percpu=$(meminfo Percpu)
+rounds=0
+for _ in $(seq 100); do round && rounds=$((rounds + 1)); done
+settle
+test_result "loaded, used and unloaded 100 times" "$((rounds != 100))"
+lost=$((avail - $(available))) grown=$(($(meminfo SUnreclaim) - slab))
+more=$(($(meminfo Percpu) - percpu))
+echo "after 100 rounds: available $((-lost)) kB, SUnreclaim $grown kB, Percpu $more kB"
+# 1600 MiB went through; what is available moves by some MiB for other reasons.
+test_result "no memory lost (MemAvailable)" "$((lost > 16000))"
+test_result "no memory lost (slab)" "$((grown > 1000))"
+test_result "no memory lost (percpu)" "$((more > 100))"
+grep -i kregion /proc/vmallocinfo
+test_result "nothing in vmallocinfo" "$(($? == 0))"
+grep -i kregion /proc/slabinfo
+test_result "nothing in slabinfo" "$(($? == 0))"
+test_result "debugfs is gone" "$([ -e /sys/kernel/debug/kregion ]; echo $(($? == 0)))"
+# Bits 12 and 13: out of tree, unsigned.
+taint=$(cat /proc/sys/kernel/tainted)
+test_result "no taint beyond out-of-tree and unsigned" "$(((taint & ~(1 << 12 | 1 << 13)) != 0))"
+
+insmod "$built/kmod/kregion.ko" && insmod "$built/kunit_tests/kregion_forgetful.ko" &&
+	rmmod kregion_forgetful && rmmod kregion || rc=1
+dmesg | grep 'region .* "forgotten" of kregion_forgetful was never destroyed: 1 blocks, 65536 bytes held, 104 used'
+test_result "a forgotten region is reported with name, owner and sizes" $?
+
+# charged FLAGS: MiB that a cgroup is charged for 16 MiB of a region made in it, and
+# still after the region is gone.
+charged() {
+	local cg=/sys/fs/cgroup/kregion before during
+	mkdir -p "$cg"
+	echo +memory >/sys/fs/cgroup/cgroup.subtree_control
+	insmod "$built/kmod/kregion.ko"
+	before=$(cat "$cg/memory.current")
+	(
+		echo $BASHPID >"$cg/cgroup.procs"
+		exec insmod "$built/kunit_tests/kregion_forgetful.ko" bytes=16777216 flags="$1"
+	)
+	during=$(cat "$cg/memory.current")
+	rmmod kregion_forgetful kregion
+	echo "$(((during - before) >> 20)) $((($(cat "$cg/memory.current") - before) >> 20))"
+}
+
+read -r during after < <(charged 32)
+echo "with KREGION_F_ACCOUNT: $during MiB charged, $after afterwards"
+test_result "a region with KREGION_F_ACCOUNT is charged, and uncharged" \
+	"$((during < 16 || after > 2))"
+read -r during after < <(charged 0)
+echo "without: $during MiB charged"
+test_result "a region without it is not charged" "$((during > 2))"
+
+# While a client lives, the allocator stays.
+insmod "$built/kmod/kregion.ko" && insmod "$built/kunit_tests/kregion_client.ko" || rc=1
+rmmod kregion 2>/dev/null
+test_result "a client pins the allocator" "$(($? == 0))"
+rmmod kregion_client kregion || rc=1
+
+# The tracer, by the program.
+insmod "$built/kmod/kregion.ko" && insmod "$built/kmod/kregion_trace.ko" || rc=1
+PATH=$built/userspace_demo:$PATH
+cd /tmp || exit 1
+krtrace record -o t.krt -- sh -c 'for i in 1 2 3; do xz -1 -c /usr/bin/perl >/dev/null; done' &&
+	krtrace report t.krt && krtrace convert --chrome -o t.json t.krt && python3 -m json.tool t.json >/dev/null
+test_result "krtrace records, reports and converts" $?
+# Far too small a budget for it: every record that is missing must have been counted.
+# shellcheck disable=SC2016 # the other shell's
+krtrace record -b 64K -o small.krt -- sh -c 'for i in $(seq 200); do sleep 0.01 & done; wait' &&
+	krtrace report --tsv small.krt >small.tsv && awk '$2 == "lost" { lost = $3 } $2 == "region_failed_nofill" { failed = $3 }
+		END { exit !(lost > 0 && lost == failed) }' small.tsv
+test_result "krtrace counts what found no memory" $?
+"$built/kunit_tests/vm/trace_device.py"
+test_result "the device answers bad input as it should" $?
+kregion-top --once && kregion-top --json | python3 -m json.tool >/dev/null
+test_result "kregion-top --once and --json" $?
+rmmod kregion_trace kregion || rc=1
+
+insmod "$built/kmod/kregion.ko" || exit 1
+insmod "$built/kunit_tests/kregion_kunit.ko" || rc=1
+collect_suites
+announced=$(cat /sys/module/kregion_kunit/parameters/announced_warnings 2>/dev/null)
+rmmod kregion_kunit kregion || rc=1
+reports=0
+unexpected_reports "${announced:-0}" || reports=1
+test_result "no report in the log" "$reports"
+dmesg >"$OUT/dmesg"
+exit "$rc"

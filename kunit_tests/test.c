@@ -20,6 +20,10 @@ unsigned int scale = 1;
 module_param(scale, uint, 0444);
 MODULE_PARM_DESC(scale, "how many times longer the random and concurrent cases are; over 1 also all parameters");
 
+static bool quick;
+module_param(quick, bool, 0444);
+MODULE_PARM_DESC(quick, "of the modes with all their backings and block sizes, only the defaults");
+
 static unsigned long long seed;
 module_param(seed, ullong, 0444);
 MODULE_PARM_DESC(seed, "of the random cases; 0, the default, takes a new one each time");
@@ -50,7 +54,7 @@ const struct mode base_modes[3] = {
 	{ "single", KREGION_F_SINGLE, 0 },
 };
 
-/* Mode x backing x block size; without "scale" only those that differ most. */
+/* Mode x backing x block size; without "scale" only those that differ most, if at all. */
 const void *all_gen_params(const void *prev, char *desc)
 {
 	static const struct mode backings[] = {
@@ -70,7 +74,7 @@ const void *all_gen_params(const void *prev, char *desc)
 		if (scale > 1 || (b->flags & KREGION_F_PAGES ? k->block == PAGE_SIZE : !k->block))
 			break;
 	}
-	if (i >= (scale > 1 ? 27 : 18))
+	if (i >= (scale > 1 ? 27 : quick ? 3 : 18))
 		return NULL;
 	snprintf(name, sizeof(name), "%s%s %s", base_modes[i % 3].name, b->name, k->name);
 	mode.name = name;

@@ -48,8 +48,8 @@ test_result "loaded, used and unloaded 100 times" "$((rounds != 100))"
 lost=$((avail - $(available))) grown=$(($(meminfo SUnreclaim) - slab))
 more=$(($(meminfo Percpu) - percpu))
 echo "after 100 rounds: available $((-lost)) kB, SUnreclaim $grown kB, Percpu $more kB"
-# 1600 MiB went through; what is available moves by some MiB for other reasons.
-test_result "no memory lost (MemAvailable)" "$((lost > 16000))"
+# 1600 MiB went through; what is available moves a little for other reasons.
+test_result "no memory lost (MemAvailable)" "$((lost > 4000))"
 test_result "no memory lost (slab)" "$((grown > 1000))"
 test_result "no memory lost (percpu)" "$((more > 100))"
 grep -i kregion /proc/vmallocinfo

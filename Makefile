@@ -6,7 +6,6 @@ DESTDIR ?=
 RELEASE = $(shell cat $(KDIR)/include/config/kernel.release)
 MODDIR = $(DESTDIR)/lib/modules/$(RELEASE)/updates/kregion
 DEVDIR = $(DESTDIR)/usr/include/kregion
-BINDIR = $(DESTDIR)/usr/bin
 SCRIPTS := kunit_tests/vm
 
 all: modules programs
@@ -21,11 +20,11 @@ programs:
 	$(MAKE) -C userspace_demo
 
 install: all
-	install -d $(MODDIR) $(DEVDIR)/linux $(BINDIR)
+	install -d $(MODDIR) $(DEVDIR)/linux
 	install -m 644 kmod/kregion.ko kmod/kregion_trace.ko $(MODDIR)
 	install -m 644 kmod/include/linux/kregion.h kmod/include/uapi/linux/kregion_trace.h $(DEVDIR)/linux
 	install -m 644 Module.symvers $(DEVDIR)
-	install -m 755 userspace_demo/krtrace userspace_demo/kregion-top $(BINDIR)
+	$(MAKE) -C userspace_demo install DESTDIR=$(DESTDIR) PREFIX=/usr
 	$(if $(DESTDIR),,depmod $(RELEASE))
 
 load:

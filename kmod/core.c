@@ -529,7 +529,7 @@ static void *alloc_any(struct region *rg, size_t size, size_t align, gfp_t gfp)
 		return NULL;
 
 	align = max_t(size_t, align, KREGION_ALIGN);
-	bytes = region_debug(rg) ? debug_bytes(size, align) : ALIGN(size, KREGION_ALIGN);
+	bytes = region_bytes(rg, size, align);
 	if (size + align - KREGION_ALIGN > rg->hot.small_max)
 		p = alloc_large(rg, size, bytes, gfp);
 	else

@@ -214,6 +214,12 @@ static inline bool region_debug(const struct region *rg)
 	return rg->attr_flags & KREGION_F_DEBUG;
 }
 
+/* Bytes of a block that an object of @size takes. */
+static inline size_t region_bytes(const struct region *rg, size_t size, size_t align)
+{
+	return region_debug(rg) ? debug_bytes(size, align) : ALIGN(size, KREGION_ALIGN);
+}
+
 /* stats.c: reading a region without stopping it */
 struct block_info {
 	enum block_kind kind;

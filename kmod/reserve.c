@@ -37,10 +37,9 @@
 /* How long a refill that found no memory is not tried again. */
 #define RETRY_AFTER	(HZ / 10)
 
-/* Bytes that an object of @size takes. */
 static size_t object_bytes(const struct region *rg, size_t size)
 {
-	return region_debug(rg) ? debug_bytes(size, KREGION_ALIGN) : ALIGN(size, KREGION_ALIGN);
+	return region_bytes(rg, size, KREGION_ALIGN);
 }
 
 /* Most bytes that can be promised. */

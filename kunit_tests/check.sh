@@ -142,7 +142,7 @@ static() {
 	try "codespell" codespell -q 3 -L "${CODESPELL_IGNORE:-crate}" kmod kunit_tests userspace_demo \
 		Documentation README.md Makefile Kbuild
 	try "shellcheck" shellcheck -x -P SCRIPTDIR -s bash "${scripts[@]}"
-	try "programs" make -s -B -C userspace_demo CFLAGS="-O2 -Wall -Wextra -Werror" OBJ="$OUT/programs"
+	try "programs" make -s -B -C userspace_demo CFLAGS="-O2 -Wall -Wextra -Werror"
 	BUILD_TAG=install try "README client, built from what make install leaves" \
 		"$TOP/kunit_tests/install.sh"
 	cd - >/dev/null || exit 1

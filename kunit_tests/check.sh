@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0
 # All tests, as KTAP, summed up in the last line.
 #
-# usage: check.sh [kunit | static | stock | demo]...	(default: all of them)
+# usage: check.sh [PART]...	(default: all but kunit, which is the short kunit-full)
 set -uo pipefail
 . "$(dirname "$0")/vm/lib.sh"
+. "$(dirname "$0")/vm/guest-lib.sh"
 
 OUT=$TOP/out/check
 passed=0 failed=0 skipped=0
@@ -31,13 +32,13 @@ try() {
 	result "$name" "$rc"
 }
 
-# suites DIR PREFIX [SKIPS]: count the KTAP files that a VM left; none at all is a
-# failure, and so are more skipped cases than expected.
+# suites NAME [SKIPS]: count the results that the suites left in that VM, and look at
+# its log; no result at all is a failure, and so are more skipped cases than expected.
 suites() {
-	local counts f=("$1"/*.ktap)
-	[ -e "${f[0]}" ] || { result "$2: results" 1 "no suite ran"; return; }
+	local counts p f s log="$OUT/$1/suites.ktap"
+	[ -s "$log" ] || { result "$1: results" 1 "no suite ran"; return; }
 	# A leaf is a result line with no deeper one right before it.
-	counts=$(awk -v prefix="$2" '
+	counts=$(awk -v prefix="$1" '
 		match($0, /^ *(ok|not ok) [0-9]+ ?-? ?/) {
 			match($0, /^ */); indent = RLENGTH
 			if (indent >= deepest) {
@@ -50,24 +51,33 @@ suites() {
 		}
 		/^ *(KTAP|1\.\.|# Subtest)/ { deepest = 0; next }
 		/# .*(EXPECTATION|ASSERTION) FAILED|^ *# .*Expected/ { print > "/dev/stderr" }
-		END { print p + 0, f + 0, s + 0 }' "${f[@]}")
+		END { print p + 0, f + 0, s + 0 }' "$log")
 	read -r p f s <<<"$counts"
 	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
-	echo "# $2: $p passed, $f failed, $s skipped"
-	result "$2: suites ran" "$((p + f == 0))"
-	[ -z "${3-}" ] || result "$2: no more than $3 skipped" "$((s > $3))"
+	echo "# $1: $p passed, $f failed, $s skipped"
+	result "$1: suites ran" "$((p + f == 0))"
+	[ -z "${2-}" ] || result "$1: no more than $2 skipped" "$((s > $2))"
+	try "$1: no report in the log" no_report "$OUT/$1/dmesg" "$(cat "$OUT/$1/announced")"
 }
 
-# in_vm NAME KERNEL-ARGS SCRIPT ARG...: run it in a VM; a lost VM is a failure.
+# in_vm NAME KERNEL-ARGS SCRIPT ARG...: run it in a VM; a lost VM is a failure. With
+# DIRECT, a list of modules, in one that is started directly; it boots while they are built.
 in_vm() {
 	local name=$1 append=$2 rc=0
 	shift 2
 	rm -rf "${OUT:?}/$name"
 	mkdir -p "$OUT/$name"
-	# What a VM that is started directly needs, and has nowhere else.
-	[ -z "${DIRECT-}" ] || cp "${DIRECT[@]}" "$OUT/$name/"
-	"$VM/run.sh" ${DIRECT:+-d} -t "${LIMIT:-300}" -c "${CPUS:-2}" -a "$append" "$KERNEL" "$OUT/$name" "$@" &
+	"$VM/run.sh" ${DIRECT:+-d} -m "${MEM:-2G}" -t "${LIMIT:-300}" -a "$append" \
+		"$KERNEL" "$OUT/$name" "$@" &
 	vm_pid=$!
+	if [ -n "${DIRECT-}" ]; then
+		if build_for kunit && cp "${DIRECT[@]/#/$BUILT/}" "$VM/guest-lib.sh" "$VM/$1" "$OUT/$name/"; then
+			: >"$OUT/$name/go"
+		else
+			kill "$vm_pid"
+			result "build for the KUnit kernel" 1
+		fi
+	fi
 	wait "$vm_pid" || rc=$?
 	vm_pid=
 	[ "$rc" = 0 ] || sed 's/^/# /' "$OUT/$name/log" 2>/dev/null | tail -n 40
@@ -81,34 +91,31 @@ in_vm() {
 # ---- the KUnit kernel ---------------------------------------------------------
 
 kunit() {
-	stage "building for the KUnit kernel"
-	build_for kunit || { result "build for the KUnit kernel" 1; return; }
-	stage "running the suites"
-	local DIRECT=("$BUILT"/kmod/kregion.ko "$BUILT"/kunit_tests/kregion_kunit.ko
-		"$VM/guest-lib.sh" "$VM/kunit-guest.sh")
+	kernel_for kunit || { result "KUnit kernel" 1; return; }
+	stage "booting the KUnit kernel, building, running the suites"
+	local DIRECT=(kmod/kregion.ko kunit_tests/kregion_kunit.ko)
 	in_vm kunit "${KUNIT_ARGS-}" kunit-guest.sh "$@"
-	suites "$OUT/kunit" kunit 1	# NMIs in a single region
+	suites kunit 1	# NMIs in a single region
 }
 
 detectors() {
-	build_for kunit || { result "build for the KUnit kernel" 1; return; }
+	kernel_for kunit || { result "KUnit kernel" 1; return; }
 	stage "planting defects"
-	local DIRECT=("$BUILT"/kmod/kregion.ko "$BUILT"/kunit_tests/kregion_defect.ko
-		"$VM/guest-lib.sh" "$VM/detectors-guest.sh")
+	local DIRECT=(kmod/kregion.ko kunit_tests/kregion_defect.ko)
 	in_vm detectors "kmemleak=on kasan_multi_shot" detectors-guest.sh
 }
 
 # ---- Debian's kernels -----------------------------------------------------------
 
+# stock SERIES
 stock() {
-	for series in 6.12 6.1; do
-		stage "building for Debian's $series kernel"
-		build_for "stock-$series" || { result "build for $series" 1; continue; }
-		make -s -C "$BUILT/userspace_demo" || { result "build of the programs" 1; continue; }
-		stage "running the suites on $series, then loading and unloading a hundred times"
-		LIMIT=600 in_vm "stock-$series" "preempt=full" "$BUILT/kunit_tests/vm/stock-guest.sh" "$BUILT"
-		suites "$OUT/stock-$series" "stock-$series"
-	done
+	local name=stock-$1
+	stage "building for Debian's $1 kernel"
+	build_for "$name" || { result "build for $1" 1; return; }
+	make -s -C "$BUILT/userspace_demo" || { result "build of the programs" 1; return; }
+	stage "running the suites on $1, after loading and unloading a hundred times"
+	LIMIT=600 in_vm "$name" "preempt=full" "$BUILT/kunit_tests/vm/stock-guest.sh" "$BUILT"
+	suites "$name"
 }
 
 demo() {
@@ -204,45 +211,63 @@ coccinelle() {
 
 # ---- main -------------------------------------------------------------------------
 
-# merge FILE: the results that another check.sh wrote.
+# merge FILE: the results that another check.sh wrote, to its end.
 merge() {
-	local line
+	local line p f s
 	while read -r line; do
 		case $line in
 		'ok '*) result "${line#* - }" 0 ;;
 		'not ok '*) result "${line#* - }" 1 ;;
+		'# '*' passed, '*)
+			read -r _ _ p _ f _ s _ <<<"$line"
+			passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+			echo "$line"
+			;;
 		'# '*) echo "$line" ;;
 		esac
 	done <"$1"
+	[[ $(tail -n 1 "$1") == *' skipped' ]]
+	result "the second lane came to its end" $?
 }
 
+part() {
+	case $1 in
+	kunit) MEM=768M kunit ;;
+	kunit-full) KUNIT_ARGS=kmemleak=on kunit full ;;
+	stock-*) stock "${1#stock-}" ;;
+	*) "$1" ;;
+	esac
+}
+
+for p; do
+	case $p in
+	kunit | kunit-full | detectors | static | stock-6.12 | stock-6.1 | demo) ;;
+	*) usage_error "unknown part '$p'; there are kunit, kunit-full, detectors, static, stock-6.12, stock-6.1, demo" ;;
+	esac
+done
+
 # What runs in the background ends with us: the VM, and all that the checks started.
-static_pid='' vm_pid=''
+lane_pid='' vm_pid=''
 stop() {
 	[ -z "$vm_pid" ] || kill "$vm_pid" 2>/dev/null
-	[ -z "$static_pid" ] || kill -- "-$static_pid" 2>/dev/null
+	[ -z "$lane_pid" ] || kill -- "-$lane_pid" 2>/dev/null
 }
 trap stop EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 mkdir -p "$OUT"
 echo "KTAP version 1"
-case ${1-} in
-'')
-	# The static checks and the VMs together use two CPUs well; the demo measures, alone.
-	setsid "$0" static >"$OUT/static.ktap" &
-	static_pid=$!
-	KUNIT_ARGS=kmemleak=on kunit full
-	detectors
-	stock
-	wait "$static_pid"
-	static_pid=
-	merge "$OUT/static.ktap"
-	demo
-	;;
-kunit | detectors | static | stock | demo) "$1" ;;
-*) usage_error "unknown part '$1' (kunit, static, stock, demo, detectors)" ;;
-esac
+for p; do part "$p"; done
+if [ $# = 0 ]; then
+	# Two lanes use two CPUs well; the demo measures, alone.
+	setsid "$0" static stock-6.12 >"$OUT/lane.ktap" &
+	lane_pid=$!
+	for p in kunit-full detectors stock-6.1; do part "$p"; done
+	wait "$lane_pid"
+	lane_pid=
+	merge "$OUT/lane.ktap"
+	part demo
+fi
 stage "done"
 echo "1..$((passed + failed + skipped))"
 echo "$passed passed, $failed failed, $skipped skipped"

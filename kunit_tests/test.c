@@ -20,9 +20,9 @@ unsigned int scale = 1;
 module_param(scale, uint, 0444);
 MODULE_PARM_DESC(scale, "how many times longer the random and concurrent cases are; over 1 also all parameters");
 
-static bool quick;
+bool quick;
 module_param(quick, bool, 0444);
-MODULE_PARM_DESC(quick, "of the modes with all their backings and block sizes, only the defaults");
+MODULE_PARM_DESC(quick, "fewer parameters: of all backings and block sizes, say, only the defaults");
 
 static unsigned long long seed;
 module_param(seed, ullong, 0444);

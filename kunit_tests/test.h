@@ -13,6 +13,7 @@
 
 /* Module parameters. */
 extern unsigned int scale;
+extern bool quick;
 extern bool fresh;
 
 struct mode {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# Sourced by the scripts that run inside the VM.
+# Sourced by the scripts that run inside the VM, and by check.sh, which reads their results.
 # shellcheck shell=bash
 
 # test NAME STATUS: one line a test for check.sh.
@@ -11,22 +11,19 @@ test_result() {
 # Everything in the log that a detector of the kernel would print, WARNs apart.
 REPORTS='BUG:|INFO: possible|possible recursive locking|possible circular locking|inconsistent lock state|Invalid wait context|suspicious RCU usage|ODEBUG:|UBSAN:|KASAN:|INFO: task .* blocked|rcu: INFO|general protection|Oops|lockdep is turned off|Unable to handle'
 
-# Reports in the log so far that nobody announced: all but the announced WARNs.
-unexpected_reports() {
-	local announced=${1:-0} warned
-	dmesg | grep -E "$REPORTS" && return 1
-	warned=$(dmesg | grep -c 'WARNING: CPU')
-	[ "$warned" -le "$announced" ] || {
-		echo "$warned WARNs in the log, $announced announced"
+# no_report DMESG ANNOUNCED: nothing in that log but the announced number of WARNs.
+no_report() {
+	local warned
+	! grep -E "$REPORTS" "$1" || return 1
+	warned=$(grep -c 'WARNING: CPU' "$1")
+	[ "$warned" -le "${2:-0}" ] || {
+		echo "$warned WARNs in the log, ${2:-0} announced"
 		return 1
 	}
 }
 
-# Copy the suites' results to the host.
+# For the host, all that is left of the suites: results, log, number of announced WARNs.
 collect_suites() {
-	local f suite
-	for f in /sys/kernel/debug/kunit/*/results; do
-		suite=${f%/results}
-		[ -e "$f" ] && cat "$f" >"$OUT/${suite##*/}.ktap"
-	done
+	cat /sys/kernel/debug/kunit/*/results >"$OUT/suites.ktap"
+	cat /sys/module/kregion_kunit/parameters/announced_warnings >"$OUT/announced"
 }

@@ -22,9 +22,10 @@ if [ -n "${direct-}" ]; then
 	mount -t debugfs debugfs /sys/kernel/debug
 	mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000,cache=mmap out /run/out
 	export OUT=/run/out
+	until [ -e /run/out/go ]; do sleep 0.1; done
 	sh /run/out/command </dev/null
 	echo $? >/run/out/status
-	poweroff -f
+	reboot -f
 fi
 
 mount -t 9p -o ro,trans=virtio,version=9p2000.L,msize=512000,cache=loose root /ro || poweroff -f

@@ -33,13 +33,19 @@ quiet() {
 	fi
 }
 
+# kernel_for NAME: sets KERNEL, the folder of the kernel that kernels.sh calls so.
+kernel_for() {
+	[ "${KERNEL_NAME-}" = "$1" ] || KERNEL=$("$VM/kernels.sh" "$1") || return 1
+	KERNEL_NAME=$1
+}
+
 # build_for NAME [MAKE-ARG]...: a copy of the tree, built against kernel NAME (as
-# kernels.sh calls it), so that the tree itself stays as it is. Sets KERNEL (the
-# kernel's folder) and BUILT (the copy's); warnings go to BUILT.log.
+# kernels.sh calls it), so that the tree itself stays as it is. Sets KERNEL, and BUILT,
+# the copy's folder; warnings go to BUILT.log.
 build_for() {
 	local name=$1 place
 	shift
-	KERNEL=$("$VM/kernels.sh" "$name")
+	kernel_for "$name" || return 1
 	place=$(echo "$TOP" | sha256sum | cut -c1-12)
 	BUILT=$CACHE/work-$place/${BUILD_TAG:-$name}
 	mkdir -p "$BUILT"

@@ -10,7 +10,8 @@
 #	OUT	a folder for results, $OUT in the script
 #	-i	interactive: the console is this terminal
 #	-d	direct: quick to start, but there is only busybox, no file of this machine
-#		but those in OUT, and SCRIPT is a name in there
+#		but those in OUT, and no ACPI. SCRIPT is a name in OUT and starts when
+#		OUT has a file "go", so that it can be made while the kernel boots
 #
 # Exit status: 0 the script passed, 1 it failed, 3 the VM was lost (it crashed,
 # hung or ran out of time): then OUT/console tells.
@@ -37,7 +38,7 @@ shift 2
 
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
-rm -f "$out/status" "$out/interactive"
+rm -f "$out/status" "$out/interactive" "$out/go"
 [ -z "$interactive" ] || : >"$out/interactive"
 {
 	if [ -n "$direct" ]; then
@@ -72,7 +73,7 @@ boot() {
 		-device virtio-9p-pci,fsdev=out,mount_tag=out)
 	local cmdline="console=ttyS0 panic=-1 oops=panic softlockup_panic=1 log_buf_len=8M quiet vm.init=$VM/guest-init.sh"
 
-	[ -z "$direct" ] || cmdline="$cmdline vm.direct"
+	[ -z "$direct" ] || cmdline="$cmdline vm.direct acpi=off reboot=t"
 	[ ! -d "$kernel/root" ] || cmdline="$cmdline vm.modules=$kernel/root"
 	[ "$accel" != kvm ] || cpu=host
 	args+=(-accel "$accel" -cpu "$cpu" -append "$cmdline $append")
@@ -81,6 +82,8 @@ boot() {
 	else
 		args+=(-chardev "file,id=con,path=$console" -serial chardev:con -monitor none)
 	fi
+	# Without ACPI the kernel learns of the second CPU from what this firmware leaves.
+	[ -z "$direct" ] || args+=(-bios qboot.rom)
 	# shellcheck disable=SC2206 # a list of words
 	args+=($extra)
 	if [ -n "$interactive" ]; then

@@ -37,13 +37,15 @@ static void *pages_alloc(size_t size, int node, gfp_t gfp)
 	return p;
 }
 
-static void pages_free(void *p, size_t size)
+static void pages_free(struct kregion_block *b)
 {
+	char *p = block_start(b);
+
 	kmemleak_free(p);
-	if (is_power_of_2(size))
-		free_pages((unsigned long)p, get_order(size));
+	if (b->order != NO_ORDER)
+		free_pages((unsigned long)p, b->order);
 	else
-		free_pages_exact(p, size);
+		free_pages_exact(p, block_held(b));
 }
 
 /* No exported vmalloc takes both a node and a gfp: map pages of our own. */
@@ -128,11 +130,13 @@ struct kregion_block *block_alloc(const struct region *rg, size_t size, size_t m
 		return NULL;
 
 	b = (struct kregion_block *)(p + size) - 1;
-	memset(b, 0, sizeof(*b));
 	b->size = size - sizeof(*b);
+	b->epoch = 0;
 	b->cpu = -1;
+	b->kind = BLOCK_SPARE;
 	b->backing = backing;
-	atomic_long_set(&b->bump.shared, -(long)b->size);
+	b->order = is_power_of_2(size) ? get_order(size) : NO_ORDER;
+	block_set_used(b, 0);
 	if (region_debug(rg))
 		debug_fresh(b);
 	return b;
@@ -140,13 +144,12 @@ struct kregion_block *block_alloc(const struct region *rg, size_t size, size_t m
 
 void block_free(struct kregion_block *b)
 {
-	char *p = block_start(b);
-
-	debug_release(b);
+	if (IS_ENABLED(CONFIG_KASAN_GENERIC))
+		debug_release(b);
 	if (b->backing == BACKING_VMALLOC)
-		vfree(p);
+		vfree(block_start(b));
 	else
-		pages_free(p, block_held(b));
+		pages_free(b);
 }
 
 int block_node(const struct kregion_block *b)

@@ -17,31 +17,33 @@
  * end) is that of traceRegionAlloc in the Go runtime.
  *
  * A block ends with its header, &struct kregion_block, and the header begins
- * with one word, &struct kregion_bump: minus the bytes left. The next object
- * starts at "address of the word plus its value", and there is room for n
- * bytes exactly if value + n <= 0. One load tells all three: the block, the
- * place and the room. An interrupt that puts another block in place between
- * the load of the pointer and the add does no harm, as pointer and offset
- * cannot be of two different blocks. The header has a cache line to itself, so
- * that the hot word shares none with an object.
+ * with one word, &struct kregion_bump: the address of the next free byte. As the
+ * word stands where the bytes end, its own address is the limit: there is room
+ * for n bytes exactly if value + n <= address of the word. One pointer tells all
+ * three: the block, the place and the room. An interrupt that puts another block
+ * in place between the load of the pointer and the add does no harm, as place
+ * and limit cannot be of two different blocks. The header has a cache line to
+ * itself, so that the hot word shares none with an object.
  *
  * The fast path
  * =============
  *
- * Three modes, told apart by one compare of &kregion.percpu_max:
+ * Three modes, told apart by one compare of &kregion.mode (or, for a size not known
+ * at compile time, &kregion.percpu_max, which settles the size too):
  *
  * per-CPU
  *	Preemption off, load this CPU's current block, add to its word with an
  *	instruction that is atomic against interrupts and NMIs of this CPU but
  *	carries no lock prefix (local_add_return(), an unlocked xadd on x86),
  *	preemption on. The add comes first and is looked at afterwards: a result
- *	over zero is an overshoot, which the slow path takes back on the same
+ *	over the limit is an overshoot, which the slow path takes back on the same
  *	CPU before preemption goes on again. Overshoots nest as interrupts do, so
  *	the inner one is taken back before the outer one goes on, and meanwhile
  *	everybody else sees a block without room. Thus the word is exact again
  *	each time the last of them has left, and it can never run away, however
- *	many requests fail. A CPU without a block has a word of its own that is
- *	zero for ever (&kregion_cell.none), so no pointer needs a test.
+ *	many requests fail. A CPU without a block has a word of its own that
+ *	points at itself, a block of no bytes (&kregion_cell.none), so no pointer
+ *	needs a test.
  *
  * shared
  *	One current block. Its word is advanced with compare-and-exchange and
@@ -64,27 +66,34 @@
  * been quicker); take a spare block; else charge a block to the limit, drop the
  * lock, ask the system, take the lock and look again. A block that turns out
  * not to be needed is kept as spare. The new block serves the request before it
- * is made current, so nobody else can use it up first.
+ * is made current, so nobody else can use it up first. A per-CPU region knows from
+ * the overshoot that the block is full, and goes the short way of percpu_refill():
+ * if any block is spare, one hold of the lock; if none is, the system first, and
+ * then one hold of the lock.
+ *
+ * The first block of a region has the full size. The first of each further CPU is
+ * a page, and those that a CPU asks for double up to the full size.
  *
  * An object over an eighth of the block size gets a block of its own and never
  * touches the current one.
  *
- * Spare and used blocks are filed in &region.bucket by the CPU that filled them
- * last, so after a reset a CPU gets its own memory back; other buckets are
- * looked at before the system is asked.
+ * Blocks are filed in &region.bucket by the CPU they were made for. A bucket is one
+ * chain, the blocks in use before the spare ones, and a pointer to where these
+ * begin: taking a spare block moves the pointer on, a reset moves it back to the
+ * chain's head. So after a reset a CPU gets its own memory back, in the same order;
+ * other buckets are looked at before the system is asked.
  *
  * Drop and reset
  * ==============
  *
  * The caller keeps the region quiet. Both count up &region.epoch: a block whose
  * own epoch is older holds no object, whatever else its header says. A reset is
- * therefore one splice a bucket and a look at each CPU that had a block; it
- * touches only the large blocks, which it frees, and those that the reserve takes
- * back. A drop is a reset that then gives back all that the
- * reserve does not need.
+ * therefore one store a bucket and a look at each CPU that had a block; it touches
+ * only the large blocks, which it frees, and those that the reserve takes back. A
+ * drop is a reset that then gives back all that the reserve does not need.
  *
  * Somebody who allocates meanwhile finds no room on the fast path (per-CPU:
- * percpu_max is zero, else the current block is the empty one) and comes to the
+ * mode and percpu_max are zero, else the current block is the empty one) and comes to the
  * slow path, where REGION_BUSY refuses with a warning.
  *
  * Invariants
@@ -96,14 +105,15 @@
  * 2. A per-CPU current block's word is written by its CPU only, preemption off,
  *    as long as the region is not quiet.
  * 3. A word is never more than (contexts that can nest on a CPU) x (an eighth of
- *    a block) over zero, so it cannot wrap, with 32 bits either.
- * 4. A block is on &region.blocks or &region.large from the moment it is seen by
- *    others until a drop, reset or destroy; chains only grow at their heads
- *    within an epoch. Readers that find the epoch unchanged under the lock may
- *    go on from where they were.
- * 5. Every block but the large ones is on exactly one list through its link: a
- *    bucket's spare or used list, or the reserve; or in the hands of who took it
- *    from the system or a bucket to file it.
+ *    a block) over its limit, however many requests fail. With 32 bits that may wrap
+ *    around the end of memory, so there the signed distance is looked at.
+ * 4. A block is in a bucket's chain or among the large ones from the moment it is
+ *    seen by others until a drop, reset or destroy. Within an epoch none leaves, and
+ *    only spare ones change their place. Readers that find the epoch unchanged
+ *    under the lock may go on from where they were.
+ * 5. A spare block stands in the second part of its bucket's chain, and &region.nr_spare
+ *    counts them; one that is current, full, in the reserve or in a slot stands in
+ *    the first.
  * 6. &region.held never exceeds the limit; it is charged before the system is
  *    asked.
  * 7. Nothing allocates, frees, wakes or prints under the region's lock.
@@ -123,12 +133,9 @@
  *	   region_quiet_begin(). Allocators are ordered by the caller, who keeps
  *	   the region quiet.
  *	D  xchg of &cell.spare in reserve.c, both sides: full barriers.
- *	E  reserve_collect(): smp_mb() after the head of the reserve was seen to have
- *	   moved on and before a link of a passed block is used for a bucket; pairs
- *	   with smp_load_acquire() of the link, before the second look at the head,
- *	   in reserve_take().
- *	F  region_link(): smp_store_release() of a chain's head after the block's
- *	   header was written; pairs with the address dependency of the READ_ONCE()
+ *	E  bucket_insert(), region_link(): smp_store_release() of a pointer of a chain
+ *	   after the block's header was written; pairs with the address dependency of
+ *	   the READ_ONCE()
  *	   in debug.c, the only walk without the lock.
  *
  * All the rest is under the lock or relaxed.
@@ -139,13 +146,14 @@
  * Instructions of an allocation that finds room, as gcc 12 compiles it into a
  * client on x86-64 with Debian's 6.12 headers, entry and return not counted:
  *
- *	per-CPU, size a constant		12
- *	per-CPU, size known at run time		18
- *	shared, size a constant			12
- *	single, size a constant			 8
+ *			size a constant		known at run time
+ *	per-CPU			12			15
+ *	shared			12			18
+ *	single			 8			14
  *
- * kunit_tests/fastpath.py checks the first two, and that there is neither a
- * lock prefix nor a call among them.
+ * kunit_tests/fastpath.py checks the first line, and that there is neither a lock prefix
+ * nor a call in it; kunit_tests/bench/ counts all of them as they run, beside what else a
+ * module could use: Documentation/benchmarks.rst.
  *
  * Decided against
  * ===============
@@ -157,7 +165,8 @@
  * taking back does on the slow path. A counter of allocations: one more word to
  * write, for what the blocks tell. A header at the front of a block: the end
  * would have to be loaded too. Freeing after a grace period: create and destroy
- * would take milliseconds.
+ * would take milliseconds. The bytes left instead of the address in the word: one
+ * instruction more, to make an address of it.
  */
 
 #include <linux/bitops.h>
@@ -178,20 +187,19 @@
 /* The exact bump of the slow paths: takes @bytes at @align, or nothing. */
 void *bump_take(struct kregion_bump *bump, size_t bytes, size_t align, bool percpu)
 {
-	long old = atomic_long_read(&bump->shared), new, seen;
+	long old = atomic_long_read(&bump->shared), left, new, seen;
 	size_t pad;
 
 	for (;;) {
-		if (old >= 0)
-			return NULL;
-		pad = -((unsigned long)bump + old) & (align - 1);
-		if (bytes + pad > -(unsigned long)old)
+		left = (long)bump - old;
+		pad = -old & (align - 1);
+		if (left <= 0 || bytes + pad > left)
 			return NULL;
 		new = old + pad + bytes;
 		seen = percpu ? local_cmpxchg(&bump->local, old, new) :
 				atomic_long_cmpxchg(&bump->shared, old, new);
 		if (seen == old)
-			return (char *)bump + old + pad;
+			return (void *)(old + pad);
 		old = seen;
 	}
 }
@@ -224,7 +232,7 @@ static void region_sync_plain(struct region *rg)
 	struct kregion_bump *bump = rg->cell.hot.cur;
 
 	if (region_plain(rg) && bump != &rg->cell.hot.none)
-		atomic_long_set(&bump->shared, rg->hot.ptr - rg->hot.end);
+		atomic_long_set(&bump->shared, (long)rg->hot.ptr);
 }
 
 static void region_load_plain(struct region *rg)
@@ -234,7 +242,7 @@ static void region_load_plain(struct region *rg)
 	if (!region_plain(rg) || bump == &rg->cell.hot.none)
 		return;
 	WRITE_ONCE(rg->hot.end, (char *)bump);
-	WRITE_ONCE(rg->hot.ptr, (char *)bump + atomic_long_read(&bump->shared));
+	WRITE_ONCE(rg->hot.ptr, (char *)atomic_long_read(&bump->shared));
 }
 
 /*
@@ -259,23 +267,34 @@ void *region_bump_current(struct region *rg, struct cell *cell, size_t bytes, si
  * at the current block and the exchange here closes an almost empty block; its
  * rest is counted as lost.)
  */
-void *block_install(struct region *rg, struct cell *cell, struct kregion_block *b,
-		    size_t bytes, size_t align)
+static __always_inline void *__block_install(struct region *rg, struct cell *cell,
+					     struct kregion_block *b, size_t bytes, size_t align,
+					     bool percpu)
 {
+	char *p = align == KREGION_ALIGN ? block_start(b) : PTR_ALIGN(block_start(b), align);
 	struct kregion_bump *old;
-	void *p;
 
 	WRITE_ONCE(b->cpu, cell->cpu);
 	WRITE_ONCE(b->kind, BLOCK_CURRENT);
 	WRITE_ONCE(b->epoch, READ_ONCE(rg->epoch));
-	p = bump_take(&b->bump, bytes, align, false);
+	atomic_long_set(&b->bump.shared, (long)(p + bytes));
 
-	region_sync_plain(rg);
-	old = xchg(cell_slot(rg, cell), &b->bump);	/* A */
-	region_load_plain(rg);
-	if (old != &rg->cell.hot.none && old != &cell->hot.none)
+	if (percpu) {
+		old = xchg(&cell->hot.cur, &b->bump);			/* A */
+	} else {
+		region_sync_plain(rg);
+		old = xchg(cell_slot(rg, cell), &b->bump);		/* A */
+		region_load_plain(rg);
+	}
+	if ((percpu || old != &rg->cell.hot.none) && old != &cell->hot.none)
 		WRITE_ONCE(to_block(old)->kind, BLOCK_FULL);
 	return p;
+}
+
+void *block_install(struct region *rg, struct cell *cell, struct kregion_block *b,
+		    size_t bytes, size_t align)
+{
+	return __block_install(rg, cell, b, bytes, align, false);
 }
 
 /* ---- lists -------------------------------------------------------------- */
@@ -285,53 +304,52 @@ static struct bucket *region_bucket(struct region *rg, int cpu)
 	return &rg->bucket[cpu < 0 ? 0 : cpu % KREGION_BUCKETS];
 }
 
-/* A block has come from the system: count it and let readers find it. */
-void region_link(struct region *rg, struct kregion_block *b)
+/* Put @b into a chain where the spare blocks begin. */
+static void bucket_insert(struct bucket *bucket, struct kregion_block *b, bool spare)
+{
+	WRITE_ONCE(b->chain, *bucket->spare);
+	smp_store_release(bucket->spare, b);			/* E */
+	if (!spare)
+		bucket->spare = &b->chain;
+}
+
+/* A block has come from the system. */
+static void region_count(struct region *rg)
+{
+	rg->fills++;
+	if (++rg->nr_blocks > rg->peak)
+		rg->peak = rg->nr_blocks;
+}
+
+/* The same, and let readers find it. */
+void region_link(struct region *rg, struct kregion_block *b, bool spare)
 {
 	lockdep_assert_held(&rg->lock);
 	if (b->kind == BLOCK_LARGE) {
 		b->chain = rg->large;
-		smp_store_release(&rg->large, b);	/* F */
+		smp_store_release(&rg->large, b);		/* E */
 	} else {
-		b->chain = rg->blocks;
-		smp_store_release(&rg->blocks, b);	/* F */
+		bucket_insert(region_bucket(rg, b->cpu), b, spare);
+		if (spare)
+			rg->nr_spare++;
 	}
-	rg->fills++;
-	rg->nr_blocks++;
-	rg->peak = max(rg->peak, rg->nr_blocks);
-}
-
-void region_file_spare(struct region *rg, struct kregion_block *b)
-{
-	struct bucket *bucket = region_bucket(rg, b->cpu);
-
-	lockdep_assert_held(&rg->lock);
-	WRITE_ONCE(b->kind, BLOCK_SPARE);
-	b->link = bucket->spare;
-	bucket->spare = b;
-}
-
-void region_file_used(struct region *rg, struct kregion_block *b)
-{
-	struct bucket *bucket = region_bucket(rg, b->cpu);
-
-	lockdep_assert_held(&rg->lock);
-	b->link = bucket->used;
-	if (!bucket->used)
-		bucket->used_tail = b;
-	bucket->used = b;
+	region_count(rg);
 }
 
 static struct kregion_block *bucket_take(struct bucket *bucket, size_t min)
 {
 	struct kregion_block **at, *b;
 
-	for (at = &bucket->spare; (b = *at); at = &b->link) {
-		if (b->size >= min) {
-			*at = b->link;
-			atomic_long_set(&b->bump.shared, -(long)b->size);
-			return b;
+	for (at = bucket->spare; (b = *at); at = &b->chain) {
+		if (b->size < min)
+			continue;
+		if (at == bucket->spare) {
+			bucket->spare = &b->chain;
+		} else {
+			WRITE_ONCE(*at, b->chain);
+			bucket_insert(bucket, b, false);
 		}
+		return b;
 	}
 	return NULL;
 }
@@ -340,12 +358,18 @@ static struct kregion_block *bucket_take(struct bucket *bucket, size_t min)
 struct kregion_block *region_take_spare(struct region *rg, int cpu, size_t min)
 {
 	struct kregion_block *b;
-	int i;
+	unsigned int i;
 
 	lockdep_assert_held(&rg->lock);
+	if (!rg->nr_spare)
+		return NULL;
 	b = bucket_take(region_bucket(rg, cpu), min);
-	for (i = 0; !b && i < KREGION_BUCKETS; i++)
+	for (i = 0; !b && i < rg->nr_buckets; i++)
 		b = bucket_take(&rg->bucket[i], min);
+	if (b) {
+		rg->nr_spare--;
+		block_set_used(b, 0);
+	}
 	return b;
 }
 
@@ -360,23 +384,26 @@ void region_activate(struct region *rg, struct cell *cell)
 	rg->active = cell;
 }
 
-/* ---- limit -------------------------------------------------------------- */
+/* ---- new blocks ----------------------------------------------------------- */
 
-/* Before the system is asked: does the limit allow @bytes more? */
-bool region_charge(struct region *rg, size_t bytes)
+/*
+ * Bytes of the block that this CPU asks the system for. The region's first block has
+ * the full size, so that one that is used on one CPU is none the worse; the first of
+ * each further CPU is a page, and they double from there. Any CPU's answer will do.
+ */
+static size_t region_next_size(const struct region *rg, size_t min)
 {
-	lockdep_assert_held(&rg->lock);
-	if (rg->limit && (bytes > rg->limit || rg->held > rg->limit - bytes))
-		return false;
-	rg->held += bytes;
-	return true;
-}
+	const struct cell *cell;
+	size_t size;
 
-/* Afterwards: @b came, which may be smaller than @bytes, or NULL. */
-void region_settle(struct region *rg, struct kregion_block *b, size_t bytes)
-{
-	lockdep_assert_held(&rg->lock);
-	rg->held -= bytes - (b ? block_held(b) : 0);
+	if (!(rg->attr_flags & KREGION_F_PERCPU) || !READ_ONCE(rg->nr_blocks))
+		return rg->block_size;
+	cell = (struct cell *)raw_cpu_ptr(rg->hot.cells);
+	size = 2 * READ_ONCE(cell->grown);
+	if (size >= rg->block_size)
+		return rg->block_size;
+	size = max3(size, PAGE_SIZE, roundup_pow_of_two(min + sizeof(struct kregion_block)));
+	return min(size, rg->block_size);
 }
 
 /* ---- refusals ----------------------------------------------------------- */
@@ -418,57 +445,52 @@ gfp_t region_gfp(struct region *rg, gfp_t gfp)
 
 /* ---- allocation --------------------------------------------------------- */
 
-static void *alloc_small(struct region *rg, size_t size, size_t bytes, size_t align, gfp_t gfp)
+/* With @fresh, a block that the system gave just now, or with @asked in vain for one. */
+static void *alloc_small(struct region *rg, size_t size, size_t bytes, size_t align, gfp_t gfp,
+			 struct kregion_block *fresh, bool asked)
 {
 	const size_t min = bytes + align - KREGION_ALIGN;
-	struct kregion_block *fresh = NULL, *b;
-	enum region_failure why;
-	bool asked = false;
+	struct kregion_block *b;
 	unsigned long irq;
 	struct cell *cell;
+	size_t held;
 	void *p;
 
 	for (;;) {
 		raw_spin_lock_irqsave(&rg->lock, irq);
 		if (unlikely(test_bit(REGION_BUSY, &rg->flags))) {
-			if (asked)
-				region_settle(rg, NULL, rg->block_size);
 			raw_spin_unlock_irqrestore(&rg->lock, irq);
 			region_refuse_busy(rg);
-			if (fresh)
+			if (fresh) {
+				region_settle(rg, NULL, block_held(fresh));
 				block_free_atomic(fresh);
+			}
 			return NULL;
 		}
-		if (asked)
-			region_settle(rg, fresh, rg->block_size);
-		if (fresh)
-			region_link(rg, fresh);
-
 		cell = region_cell(rg);
 		p = region_bump_current(rg, cell, bytes, align);
-		if (p) {
-			if (fresh)
-				region_file_spare(rg, fresh);
-			break;
+		if (fresh) {
+			fresh->cpu = cell->cpu;
+			WRITE_ONCE(cell->grown, block_held(fresh));
+			region_activate(rg, cell);
+			region_link(rg, fresh, p);
 		}
+		if (p)
+			break;
 		b = fresh ?: region_take_spare(rg, cell->cpu, min);
 		if (b) {
 			p = block_install(rg, cell, b, bytes, align);
-			region_file_used(rg, b);
 			region_activate(rg, cell);
 			break;
 		}
-		if (asked)
-			why = FAIL_NOMEM;
-		else if (!region_charge(rg, rg->block_size))
-			why = FAIL_LIMIT;
-		else
-			why = NR_FAILURES;
 		raw_spin_unlock_irqrestore(&rg->lock, irq);
-		if (why != NR_FAILURES)
-			return region_fail(rg, size, why);
-
-		fresh = block_alloc(rg, rg->block_size, min, gfp);
+		if (asked)
+			return region_fail(rg, size, FAIL_NOMEM);
+		held = region_next_size(rg, min);
+		if (!region_charge(rg, held))
+			return region_fail(rg, size, FAIL_LIMIT);
+		fresh = block_alloc(rg, held, min, gfp);
+		region_settle(rg, fresh, held);
 		asked = true;
 	}
 	raw_spin_unlock_irqrestore(&rg->lock, irq);
@@ -481,32 +503,29 @@ static void *alloc_large(struct region *rg, size_t size, size_t bytes, gfp_t gfp
 {
 	const size_t held = PAGE_ALIGN(bytes + sizeof(struct kregion_block));
 	struct kregion_block *b;
-	bool charged, busy;
 	unsigned long irq;
+	bool busy;
 
-	raw_spin_lock_irqsave(&rg->lock, irq);
-	charged = region_charge(rg, held);
-	raw_spin_unlock_irqrestore(&rg->lock, irq);
-	if (!charged)
+	if (!region_charge(rg, held))
 		return region_fail(rg, size, FAIL_LIMIT);
 
 	b = block_alloc(rg, held, held - sizeof(*b), gfp);
-	if (b) {
-		b->kind = BLOCK_LARGE;
-		atomic_long_set(&b->bump.shared, (long)bytes - (long)b->size);
-	}
-	raw_spin_lock_irqsave(&rg->lock, irq);
-	busy = test_bit(REGION_BUSY, &rg->flags);
-	region_settle(rg, busy ? NULL : b, held);
-	if (b && !busy) {
-		b->epoch = rg->epoch;
-		region_link(rg, b);
-	}
-	raw_spin_unlock_irqrestore(&rg->lock, irq);
+	region_settle(rg, b, held);
 	if (!b)
 		return region_fail(rg, size, FAIL_NOMEM);
+	b->kind = BLOCK_LARGE;
+	block_set_used(b, bytes);
+
+	raw_spin_lock_irqsave(&rg->lock, irq);
+	busy = test_bit(REGION_BUSY, &rg->flags);
+	if (!busy) {
+		b->epoch = rg->epoch;
+		region_link(rg, b, false);
+	}
+	raw_spin_unlock_irqrestore(&rg->lock, irq);
 	if (unlikely(busy)) {
 		region_refuse_busy(rg);
+		region_settle(rg, NULL, held);
 		block_free_atomic(b);
 		return NULL;
 	}
@@ -533,7 +552,7 @@ static void *alloc_any(struct region *rg, size_t size, size_t align, gfp_t gfp)
 	if (size + align - KREGION_ALIGN > rg->hot.small_max)
 		p = alloc_large(rg, size, bytes, gfp);
 	else
-		p = alloc_small(rg, size, bytes, align, gfp);
+		p = alloc_small(rg, size, bytes, align, gfp, NULL, false);
 	if (p && region_debug(rg))
 		p = debug_object(rg, p, size, align);
 	return p;
@@ -547,14 +566,82 @@ void *kregion_alloc_slow(struct kregion *r, size_t size, gfp_t gfp)
 EXPORT_SYMBOL_GPL(kregion_alloc_slow);
 
 /*
- * The same, after the per-CPU fast path went over the end of @bump's block:
- * take that back, while preemption is still off, and only then go on.
+ * What most refills of a per-CPU region are: @bump's block, used up, is current still,
+ * and @fresh or a spare block of this CPU's bucket takes its place. NULL, and @fresh
+ * not touched, if anything is otherwise: so after a drop or reset that came in between,
+ * as that leaves no CPU its block.
+ */
+static __always_inline void *percpu_refill(struct region *rg, size_t bytes,
+					   struct kregion_block *fresh, struct kregion_bump *bump)
+{
+	struct kregion_block *b;
+	struct bucket *bucket;
+	unsigned long irq;
+	struct cell *cell;
+	void *p = NULL;
+
+	raw_spin_lock_irqsave(&rg->lock, irq);
+	cell = (struct cell *)raw_cpu_ptr(rg->hot.cells);
+	bucket = &rg->bucket[(unsigned int)cell->cpu % KREGION_BUCKETS];
+	b = fresh ?: *bucket->spare;
+	if (likely(b && b->size >= bytes && READ_ONCE(cell->hot.cur) == bump)) {
+		if (fresh) {
+			WRITE_ONCE(cell->grown, block_held(b));
+			bucket_insert(bucket, b, false);
+			region_count(rg);
+		} else {
+			bucket->spare = &b->chain;
+			rg->nr_spare--;
+		}
+		p = __block_install(rg, cell, b, bytes, KREGION_ALIGN, true);
+		region_activate(rg, cell);
+	}
+	raw_spin_unlock_irqrestore(&rg->lock, irq);
+	return p;
+}
+
+/* The same where no block is spare: the system is asked before the lock is taken. */
+static noinline void *percpu_refill_fresh(struct region *rg, size_t size, size_t bytes, gfp_t gfp,
+					  struct kregion_bump *bump)
+{
+	const size_t held = region_next_size(rg, bytes);
+	struct kregion_block *fresh;
+	void *p;
+
+	if (unlikely(gfp & (KREGION_GFP_BAD | __GFP_ZERO)))
+		gfp = region_gfp(rg, gfp);
+	if (!region_charge(rg, held))
+		return alloc_small(rg, size, bytes, KREGION_ALIGN, gfp, NULL, false);
+	fresh = block_alloc(rg, held, bytes, gfp);
+	region_settle(rg, fresh, held);
+	if (unlikely(!fresh))
+		return alloc_small(rg, size, bytes, KREGION_ALIGN, gfp, NULL, true);
+	p = percpu_refill(rg, bytes, fresh, bump);
+	if (unlikely(!p))
+		return alloc_small(rg, size, bytes, KREGION_ALIGN, gfp, fresh, true);
+	trace_kregion_block_alloc(rg->id, rg->name, block_held(fresh), fresh->backing);
+	return p;
+}
+
+/*
+ * The per-CPU fast path went over the end of @bump's block: take that back, while
+ * preemption is still off, and only then go on. The object is small, and the region
+ * is not KREGION_F_DEBUG.
  */
 void *kregion_alloc_overshot(struct kregion *r, size_t size, gfp_t gfp, struct kregion_bump *bump)
 {
-	local_sub(ALIGN(size, KREGION_ALIGN), &bump->local);
+	const size_t bytes = ALIGN(size, KREGION_ALIGN);
+	struct region *rg = to_region(r);
+	void *p;
+
+	local_sub(bytes, &bump->local);
+	if (!READ_ONCE(rg->nr_spare)) {
+		preempt_enable_notrace();
+		return percpu_refill_fresh(rg, size, bytes, gfp, bump);
+	}
+	p = percpu_refill(rg, bytes, NULL, bump);
 	preempt_enable_notrace();
-	return kregion_alloc_slow(r, size, gfp);
+	return p ?: kregion_alloc_slow(r, size, gfp);
 }
 EXPORT_SYMBOL_GPL(kregion_alloc_overshot);
 
@@ -613,11 +700,21 @@ static void region_quiet_end(struct region *rg)
 	clear_bit_unlock(REGION_BUSY, &rg->flags);	/* C */
 }
 
+/* A cell without a block: what its pointer leads to is full. */
+static void cell_init(struct cell *cell, int cpu)
+{
+	atomic_long_set(&cell->hot.none.shared, (long)&cell->hot.none);
+	cell->hot.cur = &cell->hot.none;
+	cell->cpu = cpu;
+}
+
 /* Point the fast path at nothing; it comes to the slow path from now on. */
 static void region_fast_off(struct region *rg)
 {
-	if (rg->attr_flags & KREGION_F_PERCPU)
+	if (rg->attr_flags & KREGION_F_PERCPU) {
+		WRITE_ONCE(rg->hot.mode, 0);
 		WRITE_ONCE(rg->hot.percpu_max, 0);
+	}
 	region_sync_plain(rg);
 	WRITE_ONCE(rg->hot.ptr, NULL);
 	WRITE_ONCE(rg->hot.end, NULL);
@@ -627,20 +724,22 @@ static void region_fast_off(struct region *rg)
 
 static void region_fast_on(struct region *rg)
 {
-	long max = 0;
-
-	if (rg->attr_flags & KREGION_F_PERCPU)
-		max = rg->hot.small_max;
-	else if (rg->attr_flags & KREGION_F_SINGLE)
-		max = LONG_MIN;
-	WRITE_ONCE(rg->hot.percpu_max, region_debug(rg) ? 0 : max);
+	if (region_debug(rg))
+		return;
+	if (rg->attr_flags & KREGION_F_PERCPU) {
+		WRITE_ONCE(rg->hot.percpu_max, rg->hot.small_max);
+		WRITE_ONCE(rg->hot.mode, rg->hot.small_max);
+	} else if (rg->attr_flags & KREGION_F_SINGLE) {
+		WRITE_ONCE(rg->hot.mode, LONG_MIN);
+	}
 }
 
 /*
  * Forget every object. All blocks but the large ones become spare, except what
- * the reserve needs; the large ones are returned, taken off the books.
+ * the reserve needs; the large ones are returned, taken off the books. With @as_new
+ * the CPUs' blocks grow from the start again.
  */
-static struct kregion_block *region_forget(struct region *rg)
+static struct kregion_block *region_forget(struct region *rg, bool as_new)
 {
 	struct kregion_block *large, *b;
 	struct cell *cell, *next;
@@ -653,51 +752,48 @@ static struct kregion_block *region_forget(struct region *rg)
 		next = cell->active;
 		cell->hot.cur = &cell->hot.none;
 		cell->is_active = false;
+		if (as_new)
+			cell->grown = 0;
 		xchg(&cell->spare, NULL);
 	}
 	rg->active = NULL;
-	reserve_collect(rg, true);
-	for (i = 0; i < KREGION_BUCKETS; i++) {
-		struct bucket *bucket = &rg->bucket[i];
-
-		if (!bucket->used)
-			continue;
-		bucket->used_tail->link = bucket->spare;
-		bucket->spare = bucket->used;
-		bucket->used = NULL;
-	}
+	reserve_empty(rg);
+	for (i = 0; i < rg->nr_buckets; i++)
+		rg->bucket[i].spare = &rg->bucket[i].blocks;
 	large = rg->large;
 	rg->large = NULL;
 	for (b = large; b; b = b->chain) {
-		rg->held -= block_held(b);
+		region_settle(rg, NULL, block_held(b));
 		rg->nr_blocks--;
 	}
-	reserve_requeue(rg);
+	WRITE_ONCE(rg->nr_spare, rg->nr_blocks);
+	if (rg->reserve_bytes)
+		reserve_requeue(rg, reserve_need(rg, rg->reserve_bytes));
 	raw_spin_unlock_irqrestore(&rg->lock, irq);
 	return large;
 }
+
+/* Blocks given back before others get a turn at the CPU. */
+#define DROP_BATCH	32
 
 /* Give back the large blocks and all spare ones. */
 static void region_release(struct region *rg, struct kregion_block *large)
 {
 	struct kregion_block *b, *next, *spare[KREGION_BUCKETS];
-	size_t freed = 0, nr = 0;
-	unsigned long irq;
-	int i;
+	unsigned long irq, nr = 0;
+	size_t freed = 0;
+	unsigned int i;
 
 	/* Only the reserve stays: off with all the other blocks, in a new epoch. */
 	raw_spin_lock_irqsave(&rg->lock, irq);
 	rg->epoch++;
-	for (i = 0; i < KREGION_BUCKETS; i++) {
-		spare[i] = rg->bucket[i].spare;
-		rg->bucket[i].spare = NULL;
+	for (i = 0; i < rg->nr_buckets; i++) {
+		spare[i] = *rg->bucket[i].spare;
+		*rg->bucket[i].spare = NULL;
 	}
-	rg->blocks = NULL;
-	for (b = rg->reserve; b; b = b->link) {
-		b->chain = rg->blocks;
+	WRITE_ONCE(rg->nr_spare, 0);
+	for (b = rg->reserve; b; b = b->queue)
 		b->epoch = rg->epoch;
-		rg->blocks = b;
-	}
 	raw_spin_unlock_irqrestore(&rg->lock, irq);
 
 	for (b = large; b; b = next) {
@@ -705,20 +801,21 @@ static void region_release(struct region *rg, struct kregion_block *large)
 		trace_kregion_block_free(rg->id, rg->name, block_held(b), b->backing);
 		block_free(b);
 	}
-	for (i = 0; i < KREGION_BUCKETS; i++) {
+	for (i = 0; i < rg->nr_buckets; i++) {
 		for (b = spare[i]; b; b = next) {
-			next = b->link;
+			next = b->chain;
 			trace_kregion_block_free(rg->id, rg->name, block_held(b), b->backing);
 			freed += block_held(b);
-			nr++;
 			block_free(b);
-			cond_resched();
+			if (!(++nr % DROP_BATCH))
+				cond_resched();
 		}
 	}
-
+	if (!nr)
+		return;
 	/* What somebody is making just now, against the rules, stays charged. */
+	region_settle(rg, NULL, freed);
 	raw_spin_lock_irqsave(&rg->lock, irq);
-	rg->held -= freed;
 	rg->nr_blocks -= nr;
 	raw_spin_unlock_irqrestore(&rg->lock, irq);
 }
@@ -744,10 +841,10 @@ void kregion_drop(struct kregion *r)
 		return;
 	region_fast_off(rg);
 	reserve_stop(rg);
-	trace_kregion_drop(rg->id, rg->name, rg->held);
+	trace_kregion_drop(rg->id, rg->name, atomic_long_read(&rg->held));
 	if (region_debug(rg))
 		debug_check(rg);
-	region_release(rg, region_forget(rg));
+	region_release(rg, region_forget(rg, true));
 	rg->drops++;
 	region_fast_on(rg);
 	region_quiet_end(rg);
@@ -776,10 +873,10 @@ void kregion_reset(struct kregion *r)
 	if (!region_quiet_begin(rg, "reset"))
 		return;
 	region_fast_off(rg);
-	trace_kregion_reset(rg->id, rg->name, rg->held);
+	trace_kregion_reset(rg->id, rg->name, atomic_long_read(&rg->held));
 	if (region_debug(rg))
 		debug_check(rg);
-	for (b = region_forget(rg); b; b = next) {
+	for (b = region_forget(rg, false); b; b = next) {
 		next = b->chain;
 		trace_kregion_block_free(rg->id, rg->name, block_held(b), b->backing);
 		block_free_atomic(b);
@@ -825,12 +922,8 @@ static struct cell __percpu *cells_get(void)
 	cells = alloc_percpu(struct cell);
 	if (!cells)
 		return NULL;
-	for_each_possible_cpu(cpu) {
-		struct cell *cell = per_cpu_ptr(cells, cpu);
-
-		cell->hot.cur = &cell->hot.none;
-		cell->cpu = cpu;
-	}
+	for_each_possible_cpu(cpu)
+		cell_init(per_cpu_ptr(cells, cpu), cpu);
 	return cells;
 }
 
@@ -892,7 +985,7 @@ static bool attr_valid(const struct kregion_attr *attr)
 		return false;
 	if (attr->limit && (attr->limit < block || attr->reserve > attr->limit))
 		return false;
-	return attr->reserve <= reserve_max();
+	return !attr->reserve || attr->reserve <= reserve_max();
 }
 
 /**
@@ -916,6 +1009,7 @@ struct kregion *kregion_create_owned(const char *name, const struct kregion_attr
 				     struct module *owner)
 {
 	struct kregion_attr a = {};
+	unsigned int nr_buckets, i;
 	struct region *rg;
 	int err;
 
@@ -927,9 +1021,17 @@ struct kregion *kregion_create_owned(const char *name, const struct kregion_attr
 	if (!name_valid(name) || !attr_valid(&a))
 		return ERR_PTR(-EINVAL);
 
-	rg = kzalloc(sizeof(*rg), GFP_KERNEL);
+	nr_buckets = a.flags & KREGION_F_PERCPU ? KREGION_BUCKETS : 1;
+	rg = kmalloc(struct_size(rg, bucket, nr_buckets), GFP_KERNEL);
 	if (!rg)
 		return ERR_PTR(-ENOMEM);
+	/* Not kzalloc(): cleared a word at a time, this is a good part of a region's life. */
+	*rg = (struct region){};
+	rg->nr_buckets = nr_buckets;
+	for (i = 0; i < nr_buckets; i++) {
+		rg->bucket[i].blocks = NULL;
+		rg->bucket[i].spare = &rg->bucket[i].blocks;
+	}
 	if (a.flags & KREGION_F_PERCPU) {
 		struct cell __percpu *cells = cells_get();
 
@@ -945,8 +1047,7 @@ struct kregion *kregion_create_owned(const char *name, const struct kregion_attr
 	rg->block_size = a.block_size;
 	rg->limit = a.limit;
 	rg->hot.small_max = a.block_size / 8;
-	rg->cell.cpu = -1;
-	rg->cell.hot.cur = &rg->cell.hot.none;
+	cell_init(&rg->cell, -1);
 	strscpy(rg->name, name, sizeof(rg->name));
 	strscpy(rg->owner, owner ? module_name(owner) : "kernel", sizeof(rg->owner));
 	reserve_init(rg);
@@ -988,11 +1089,12 @@ void kregion_destroy(struct kregion *r)
 	region_fast_off(rg);
 	reserve_stop(rg);
 	registry_del(rg);
-	trace_kregion_destroy(rg->id, rg->name, rg->held);
+	trace_kregion_destroy(rg->id, rg->name, atomic_long_read(&rg->held));
 	if (region_debug(rg))
 		debug_check(rg);
 	rg->reserve_bytes = 0;
-	region_release(rg, region_forget(rg));
+	if (rg->nr_blocks)
+		region_release(rg, region_forget(rg, true));
 	cells_put((struct cell __percpu *)rg->hot.cells);
 	kfree(rg);
 }

@@ -52,17 +52,16 @@ static void shadow(const void *p, size_t bytes, u8 value)
 /* ---- reports ------------------------------------------------------------- */
 
 /*
- * Without the lock, for callers in any context: chains only grow at their heads as
- * long as allocations are allowed.
+ * Without the lock, for callers in any context: no block goes away as long as
+ * allocations are allowed.
  */
 static size_t offset_in_block(struct region *rg, const char *p)
 {
-	const struct kregion_block *chain[] = { READ_ONCE(rg->blocks), READ_ONCE(rg->large) };
 	const struct kregion_block *b;
-	int i;
+	unsigned int i;
 
-	for (i = 0; i < ARRAY_SIZE(chain); i++)
-		for (b = chain[i]; b; b = b->chain)
+	for (i = 0; i <= rg->nr_buckets; i++)
+		for (b = region_chain(rg, i); b; b = READ_ONCE(b->chain))
 			if (p >= block_start(b) && p < (const char *)b)
 				return p - block_start(b);
 	return 0;
@@ -179,15 +178,10 @@ static void check_block(struct region *rg, struct kregion_block *b)
 /* The objects of @rg are about to be forgotten: check them and poison all. */
 void debug_check(struct region *rg)
 {
-	struct kregion_block *b, *blocks, *large;
-	unsigned long irq;
+	struct kregion_block *b;
+	unsigned int i;
 
-	raw_spin_lock_irqsave(&rg->lock, irq);
-	blocks = rg->blocks;
-	large = rg->large;
-	raw_spin_unlock_irqrestore(&rg->lock, irq);
-	for (b = blocks; b; b = b->chain)
-		check_block(rg, b);
-	for (b = large; b; b = b->chain)
-		check_block(rg, b);
+	for (i = 0; i <= rg->nr_buckets; i++)
+		for (b = region_chain(rg, i); b; b = READ_ONCE(b->chain))
+			check_block(rg, b);
 }

@@ -13,7 +13,7 @@
 #include <linux/spinlock.h>
 #include <linux/workqueue.h>
 
-/* Spare and used blocks are filed by CPU modulo this. */
+/* Blocks are filed by CPU modulo this. */
 #define KREGION_BUCKETS		16
 
 enum block_kind {
@@ -27,6 +27,8 @@ enum block_backing {
 	BACKING_PAGES,
 	BACKING_VMALLOC,
 };
+
+#define NO_ORDER	0xff
 
 /*
  * Letters of the fields below, who may touch them and how:
@@ -43,17 +45,19 @@ enum block_backing {
 /*
  * A block's header, at the end of its memory: what is handed out starts at the
  * block's first byte, so that the offset is a distance from the header and one
- * word tells both where the next object goes and how much room is left.
+ * word tells, by its value and by where it stands, where the next object goes and
+ * how much room is left.
  */
 struct kregion_block {
-	struct kregion_bump bump;	/* C: minus the bytes left; first, see kregion_fast() */
-	struct kregion_block *chain;	/* I: next of all the region's blocks */
-	struct kregion_block *link;	/* L: next in a bucket; A: next of the reserve */
+	struct kregion_bump bump;	/* C: next free byte; first, see kregion_fast() */
+	struct kregion_block *chain;	/* L: next in the bucket, or of the large ones */
+	struct kregion_block *queue;	/* A: next of the reserve */
 	size_t size;			/* I: bytes in front of the header */
 	unsigned long epoch;		/* A: of region->epoch when it was last taken into use */
 	int cpu;			/* A: that filled it, -1 for no one's */
 	u8 kind;			/* A: enum block_kind, if epoch is the region's */
 	u8 backing;			/* I: enum block_backing */
+	u8 order;			/* I: of pages; NO_ORDER if they are not a power of two */
 } ____cacheline_aligned;
 
 /* Where the slow path of one CPU, or of a whole region, stands. */
@@ -63,14 +67,15 @@ struct cell {
 	struct llist_node want;		/* A: on region->want while wanted is set */
 	unsigned long wanted;		/* A: the refill worker owes this cell a spare */
 	struct cell *active;		/* L: next cell that has had a block in this epoch */
+	size_t grown;			/* L, A to read: bytes of the last block made for it */
 	bool is_active;			/* L */
 	int cpu;			/* I: -1 for the one cell of a region that is not per-CPU */
 };
 
+/* A chain of blocks, those in use first; a reset makes all of them spare by one store. */
 struct bucket {
-	struct kregion_block *spare;	/* L: holding nothing, ready for use */
-	struct kregion_block *used;	/* L: current or full */
-	struct kregion_block *used_tail; /* L: so that a reset moves all of them at once */
+	struct kregion_block *blocks;	/* L */
+	struct kregion_block **spare;	/* L: the pointer to the first spare one */
 };
 
 enum region_bits {
@@ -94,20 +99,18 @@ struct region {
 	raw_spinlock_t lock ____cacheline_aligned_in_smp;
 	unsigned long flags;		/* A: bits of enum region_bits */
 	unsigned long epoch;		/* L: one more with each drop and reset */
-	struct kregion_block *blocks;	/* L: chain of all but the large ones, newest first */
 	struct kregion_block *large;	/* L: chain of the large ones */
 	struct cell *active;		/* L: cells with something to put back */
-	size_t held;			/* L: bytes of blocks, those being made included */
+	atomic_long_t held;		/* A: bytes of blocks, those being made included */
 	unsigned long nr_blocks;	/* L */
+	unsigned long nr_spare;		/* L, A to read: in buckets, not in use */
 	unsigned long peak;		/* L */
 	unsigned long fills;		/* L */
 	unsigned long drops;		/* L */
 	unsigned long resets;		/* L */
-	struct bucket bucket[KREGION_BUCKETS];
 
 	/* nofill */
 	struct kregion_block *reserve;	/* A: block that is being served from, then its links */
-	struct kregion_block *reserve_first; /* L: oldest not yet filed as used */
 	struct kregion_block *reserve_last; /* L: where new ones are appended */
 	size_t reserve_bytes;		/* L: what kregion_reserve() promised */
 	unsigned long retry_at;		/* A: jiffies before which a refill is hopeless */
@@ -128,6 +131,9 @@ struct region {
 	atomic_t pins;			/* A: readers that keep it from being freed */
 	char name[KREGION_NAME_MAX + 1]; /* I */
 	char owner[MODULE_NAME_LEN];	/* I */
+
+	unsigned int nr_buckets;	/* I: KREGION_BUCKETS if per-CPU, else one */
+	struct bucket bucket[];		/* all blocks but the large ones */
 };
 
 static inline struct region *to_region(struct kregion *r)
@@ -152,12 +158,41 @@ static inline size_t block_held(const struct kregion_block *b)
 	return b->size + sizeof(*b);
 }
 
-/* Bytes of @b handed out; an overshoot not yet taken back counts as none left. */
+/* Nothing of @b is handed out, or its first @used bytes are. */
+static inline void block_set_used(struct kregion_block *b, size_t used)
+{
+	atomic_long_set(&b->bump.shared, (long)(block_start(b) + used));
+}
+
+/* Bytes of @b handed out; an overshoot not yet taken back counts as all. */
 static inline size_t block_used(const struct kregion_block *b)
 {
-	long left = atomic_long_read(&b->bump.shared);
+	return min(b->size, atomic_long_read(&b->bump.shared) - (size_t)block_start(b));
+}
 
-	return left >= 0 ? b->size : b->size + left;
+/* Before the system is asked: does the limit allow @bytes more? */
+static inline bool region_charge(struct region *rg, size_t bytes)
+{
+	long held = atomic_long_read(&rg->held);
+
+	do {
+		if (rg->limit && (bytes > rg->limit || held > rg->limit - bytes))
+			return false;
+	} while (!atomic_long_try_cmpxchg_relaxed(&rg->held, &held, held + bytes));
+	return true;
+}
+
+/* Afterwards: @b came, which may be smaller than @bytes, or NULL. */
+static inline void region_settle(struct region *rg, const struct kregion_block *b, size_t bytes)
+{
+	if (!b || block_held(b) != bytes)
+		atomic_long_sub(bytes - (b ? block_held(b) : 0), &rg->held);
+}
+
+/* The chains that hold all blocks: of the large ones, and one a bucket. */
+static inline struct kregion_block *region_chain(const struct region *rg, unsigned int i)
+{
+	return i ? READ_ONCE(rg->bucket[i - 1].blocks) : READ_ONCE(rg->large);
 }
 
 static inline const char *region_mode(const struct region *rg)
@@ -172,13 +207,9 @@ struct cell *region_cell(struct region *rg);
 void *region_bump_current(struct region *rg, struct cell *cell, size_t bytes, size_t align);
 void *block_install(struct region *rg, struct cell *cell, struct kregion_block *b,
 		    size_t bytes, size_t align);
-void region_link(struct region *rg, struct kregion_block *b);
-void region_file_spare(struct region *rg, struct kregion_block *b);
-void region_file_used(struct region *rg, struct kregion_block *b);
+void region_link(struct region *rg, struct kregion_block *b, bool spare);
 struct kregion_block *region_take_spare(struct region *rg, int cpu, size_t min);
 void region_activate(struct region *rg, struct cell *cell);
-bool region_charge(struct region *rg, size_t bytes);
-void region_settle(struct region *rg, struct kregion_block *b, size_t bytes);
 void *region_fail(struct region *rg, size_t size, enum region_failure why);
 bool region_refuse_busy(struct region *rg);
 gfp_t region_gfp(struct region *rg, gfp_t gfp);
@@ -193,8 +224,9 @@ void block_exit(void);
 /* reserve.c: what nofill callers are served from */
 void reserve_init(struct region *rg);
 void reserve_stop(struct region *rg);
-void reserve_collect(struct region *rg, bool all);
-void reserve_requeue(struct region *rg);
+void reserve_empty(struct region *rg);
+size_t reserve_requeue(struct region *rg, size_t need);
+size_t reserve_need(const struct region *rg, size_t bytes);
 size_t reserve_max(void);
 
 /* debug.c: KREGION_F_DEBUG */

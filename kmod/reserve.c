@@ -64,9 +64,7 @@ static void *reserve_take(struct region *rg, size_t bytes)
 		p = bump_take(&b->bump, bytes, KREGION_ALIGN, false);
 		if (p)
 			return p;
-		next = smp_load_acquire(&b->link);		/* B, E */
-		if (READ_ONCE(rg->reserve) != b)
-			continue;	/* passed meanwhile; the link may be a bucket's now */
+		next = smp_load_acquire(&b->queue);		/* B */
 		if (!next)
 			return NULL;
 		if (cmpxchg(&rg->reserve, b, next) == b)
@@ -139,35 +137,22 @@ EXPORT_SYMBOL_GPL(kregion_nofill_overshot);
 static void reserve_append(struct region *rg, struct kregion_block *b)
 {
 	lockdep_assert_held(&rg->lock);
-	b->link = NULL;
+	WRITE_ONCE(b->queue, NULL);
 	b->cpu = -1;
 	WRITE_ONCE(b->epoch, rg->epoch);
 	WRITE_ONCE(b->kind, BLOCK_SPARE);
-	if (rg->reserve_last)
-		smp_store_release(&rg->reserve_last->link, b);	/* B */
+	if (rg->reserve)
+		smp_store_release(&rg->reserve_last->queue, b);	/* B */
 	else
 		smp_store_release(&rg->reserve, b);		/* B */
-	if (!rg->reserve_first)
-		rg->reserve_first = b;
 	rg->reserve_last = b;
 }
 
-/* File blocks of the reserve as used: those passed, or, region quiet, @all. */
-void reserve_collect(struct region *rg, bool all)
+/* The region is quiet, and its blocks are spare again. */
+void reserve_empty(struct region *rg)
 {
-	struct kregion_block *head = all ? NULL : READ_ONCE(rg->reserve), *b, *next;
-
 	lockdep_assert_held(&rg->lock);
-	smp_mb();	/* E: the head was seen to have moved before any link is changed */
-	for (b = rg->reserve_first; b != head; b = next) {
-		next = b->link;
-		region_file_used(rg, b);
-	}
-	rg->reserve_first = head;
-	if (all) {
-		rg->reserve = NULL;
-		rg->reserve_last = NULL;
-	}
+	rg->reserve = NULL;
 }
 
 /* What may be left unused at a block's end: a little less than the largest object. */
@@ -190,7 +175,7 @@ static size_t reserve_ready(struct region *rg)
 	size_t ready = 0;
 
 	lockdep_assert_held(&rg->lock);
-	for (b = READ_ONCE(rg->reserve); b; b = b->link) {
+	for (b = READ_ONCE(rg->reserve); b; b = b->queue) {
 		const size_t left = b->size - block_used(b);
 
 		if (left > tail)
@@ -203,7 +188,7 @@ static size_t reserve_ready(struct region *rg)
  * What must be ready so that calls adding up to @bytes succeed: if they are of one
  * byte each, or, where that were more than half of the limit, of eight.
  */
-static size_t reserve_need(const struct region *rg, size_t bytes)
+size_t reserve_need(const struct region *rg, size_t bytes)
 {
 	const size_t block = rg->block_size - sizeof(struct kregion_block) - reserve_tail(rg);
 	const size_t worst = bytes * object_bytes(rg, 1);
@@ -214,85 +199,85 @@ static size_t reserve_need(const struct region *rg, size_t bytes)
 	return max(least, min(worst, rg->limit / 2 / rg->block_size * block));
 }
 
-/* After a drop or reset: make the reserve what it was, out of spare blocks. */
-void reserve_requeue(struct region *rg)
+/* Move spare blocks to the reserve until @need is ready; says how much is. */
+size_t reserve_requeue(struct region *rg, size_t need)
 {
-	const size_t need = reserve_need(rg, rg->reserve_bytes);
+	size_t ready = reserve_ready(rg);
 	struct kregion_block *b;
-	size_t ready = 0;
 
 	lockdep_assert_held(&rg->lock);
 	while (ready < need) {
 		b = region_take_spare(rg, -1, reserve_min(rg));
 		if (!b)
-			return;
+			break;
 		reserve_append(rg, b);
 		ready += b->size - reserve_tail(rg);
 	}
+	return ready;
 }
 
-/* A block, spare or new, that is on no list until the caller files it. */
-static int reserve_get(struct region *rg, gfp_t gfp, struct kregion_block **block)
+/* What the spare blocks would add to what is ready. */
+static size_t reserve_spare(struct region *rg)
+{
+	struct kregion_block *b;
+	size_t room = 0;
+	unsigned int i;
+
+	lockdep_assert_held(&rg->lock);
+	for (i = 0; i < rg->nr_buckets; i++)
+		for (b = *rg->bucket[i].spare; b; b = b->chain)
+			if (b->size >= reserve_min(rg))
+				room += b->size - reserve_tail(rg);
+	return room;
+}
+
+/* Ask the system for one more block, spare when it comes; adds to @room. */
+static int reserve_grow(struct region *rg, gfp_t gfp, size_t *room)
 {
 	struct kregion_block *b;
 	unsigned long irq;
-	bool charged;
 
-	raw_spin_lock_irqsave(&rg->lock, irq);
-	b = region_take_spare(rg, region_cell(rg)->cpu, reserve_min(rg));
-	charged = !b && region_charge(rg, rg->block_size);
-	raw_spin_unlock_irqrestore(&rg->lock, irq);
-	*block = b;
-	if (b)
-		return 0;
-	if (!charged)
+	if (!region_charge(rg, rg->block_size))
 		return -ENOSPC;
-
 	b = block_alloc(rg, rg->block_size, reserve_min(rg), gfp);
-	raw_spin_lock_irqsave(&rg->lock, irq);
 	region_settle(rg, b, rg->block_size);
-	if (b)
-		region_link(rg, b);
-	raw_spin_unlock_irqrestore(&rg->lock, irq);
 	if (!b)
 		return -ENOMEM;
+	*room += b->size - reserve_tail(rg);
+	raw_spin_lock_irqsave(&rg->lock, irq);
+	b->cpu = region_cell(rg)->cpu;
+	region_link(rg, b, true);
+	raw_spin_unlock_irqrestore(&rg->lock, irq);
 	trace_kregion_block_alloc(rg->id, rg->name, block_held(b), b->backing);
-	*block = b;
 	return 0;
 }
 
-/* Have @bytes ready. If that fails, @partial says whether what came is kept in the reserve. */
+/*
+ * Have @bytes ready. If there is no memory for all of it, @partial says whether the
+ * reserve keeps what there is; else that stays spare.
+ */
 static int reserve_fill(struct region *rg, size_t bytes, gfp_t gfp, bool partial)
 {
 	const size_t need = reserve_need(rg, bytes);
-	struct kregion_block *got = NULL, *b;
 	unsigned long irq;
-	size_t ready;
+	size_t room;
 	int err = 0;
 
 	raw_spin_lock_irqsave(&rg->lock, irq);
-	reserve_collect(rg, false);
-	ready = reserve_ready(rg);
+	room = reserve_ready(rg);
+	if (room < need)
+		room += reserve_spare(rg);
 	raw_spin_unlock_irqrestore(&rg->lock, irq);
-
-	while (ready < need) {
-		err = reserve_get(rg, gfp, &b);
-		if (err)
+	do {
+		while (room < need && !err)
+			err = reserve_grow(rg, gfp, &room);
+		if (err && !partial)
 			break;
-		b->link = got;
-		got = b;
-		ready += b->size - reserve_tail(rg);
-	}
-
-	raw_spin_lock_irqsave(&rg->lock, irq);
-	while ((b = got)) {
-		got = b->link;
-		if (!err || partial)
-			reserve_append(rg, b);
-		else
-			region_file_spare(rg, b);
-	}
-	raw_spin_unlock_irqrestore(&rg->lock, irq);
+		/* Others may have taken spare blocks meanwhile: then once more. */
+		raw_spin_lock_irqsave(&rg->lock, irq);
+		room = reserve_requeue(rg, need);
+		raw_spin_unlock_irqrestore(&rg->lock, irq);
+	} while (room < need && !err);
 	return err;
 }
 
@@ -348,21 +333,24 @@ static int slot_fill(struct region *rg, struct cell *cell)
 {
 	struct kregion_block *b;
 	unsigned long irq;
+	size_t room = 0;
 	int err;
 
-	if (READ_ONCE(cell->spare))
-		return 0;
-	err = reserve_get(rg, REFILL_GFP, &b);
-	if (err)
-		return err;
-	raw_spin_lock_irqsave(&rg->lock, irq);
-	WRITE_ONCE(b->cpu, cell->cpu);
-	WRITE_ONCE(b->kind, BLOCK_SPARE);
-	WRITE_ONCE(b->epoch, rg->epoch);
-	region_file_used(rg, b);
-	region_activate(rg, cell);
-	xchg(&cell->spare, b);					/* D */
-	raw_spin_unlock_irqrestore(&rg->lock, irq);
+	while (!READ_ONCE(cell->spare)) {
+		raw_spin_lock_irqsave(&rg->lock, irq);
+		b = region_take_spare(rg, cell->cpu, reserve_min(rg));
+		if (b) {
+			WRITE_ONCE(b->cpu, cell->cpu);
+			WRITE_ONCE(b->kind, BLOCK_SPARE);
+			WRITE_ONCE(b->epoch, rg->epoch);
+			region_activate(rg, cell);
+			xchg(&cell->spare, b);				/* D */
+		}
+		raw_spin_unlock_irqrestore(&rg->lock, irq);
+		err = b ? 0 : reserve_grow(rg, REFILL_GFP, &room);
+		if (err)
+			return err;
+	}
 	return 0;
 }
 

@@ -33,9 +33,9 @@ static void block_describe(const struct region *rg, const struct kregion_block *
 }
 
 /*
- * Call @fn for each block until it returns false. Chains grow only at their
- * heads and blocks are freed only in a new epoch, so the walk goes on where it
- * was after it let go of the lock; in a new epoch it begins again with @restart,
+ * Call @fn for each block until it returns false. Blocks are
+ * freed only in a new epoch, so the walk goes on where it was after it let go of
+ * the lock; in a new epoch it begins again with @restart,
  * and if resets keep coming it holds on to the lock in the end. @fn is called
  * under the lock.
  */
@@ -45,14 +45,14 @@ void region_walk(struct region *rg, void (*restart)(void *ctx), block_fn fn, voi
 	struct block_info info;
 	struct kregion_block *b;
 	unsigned int n = 0, restarts = 0;
-	int large;
+	unsigned int i;
 
 	raw_spin_lock_irqsave(&rg->lock, irq);
 again:
 	restart(ctx);
 	epoch = rg->epoch;
-	for (large = 0; large < 2; large++) {
-		for (b = large ? rg->large : rg->blocks; b; b = b->chain) {
+	for (i = 0; i <= rg->nr_buckets; i++) {
+		for (b = region_chain(rg, i); b; b = b->chain) {
 			block_describe(rg, b, &info);
 			if (!fn(rg, b, &info, ctx))
 				goto out;

@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 
-MOST = {"fastpath_const": 12, "fastpath_nofill": 12, "fastpath_size": 18}
+MOST = {"fastpath_const": 12, "fastpath_nofill": 12, "fastpath_size": 15}
 # Not of the allocation: the entry (tracing, indirect branch target) and the return.
 FRAME = re.compile(r"endbr|__fentry__|^ret|^jmp")
 

@@ -197,6 +197,40 @@ static void drop_and_reset_reach_the_blocks_of_all_cpus(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, stats_of(r).fills, 2 * cpus);
 }
 
+/* A few objects on each of many CPUs must not hold a full block for each. */
+static void blocks_of_further_cpus_grow(struct kunit *test)
+{
+	struct kregion *r = region_make(test, &percpu);
+	const unsigned int first = cpumask_first(cpu_online_mask);
+	const unsigned int last = cpumask_last(cpu_online_mask);
+	unsigned long held = KREGION_BLOCK_SIZE, size;
+	int round;
+
+	if (first == last)
+		kunit_skip(test, "one CPU");
+	for (round = 0; round < 2; round++) {
+		KUNIT_EXPECT_NOT_NULL(test, alloc_on(first, r, 8));
+		KUNIT_EXPECT_EQ(test, stats_of(r).bytes_held, KREGION_BLOCK_SIZE);
+		held = KREGION_BLOCK_SIZE;
+		/* A page, then twice as much each time, never over the block size. */
+		for (size = PAGE_SIZE; size <= 2 * KREGION_BLOCK_SIZE; size *= 2) {
+			held += min_t(unsigned long, size, KREGION_BLOCK_SIZE);
+			while (stats_of(r).bytes_held < held)
+				KUNIT_ASSERT_NOT_NULL(test, alloc_on(last, r, 500));
+			KUNIT_EXPECT_EQ(test, stats_of(r).bytes_held, held);
+		}
+		KUNIT_EXPECT_LE(test, stats_of(r).bytes_lost, 504UL * stats_of(r).blocks_full);
+		expect_sane(test, r);
+		kregion_drop(r);
+	}
+	/* A block that starts small is large enough for the object at hand. */
+	alloc_on(first, r, 8);
+	KUNIT_EXPECT_NOT_NULL(test, alloc_on(last, r, KREGION_BLOCK_SIZE / 8));
+	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_held,
+			KREGION_BLOCK_SIZE + roundup_pow_of_two(KREGION_BLOCK_SIZE / 8 + 1));
+	KUNIT_EXPECT_EQ(test, stats_of(r).blocks_large, 0UL);
+}
+
 static void block_of_an_offline_cpu_stays_until_drop(struct kunit *test)
 {
 	struct kregion *r = region_make(test, &percpu);
@@ -286,6 +320,7 @@ static struct kunit_case percpu_cases[] = {
 	KUNIT_CASE(a_full_block_is_one_cpus_matter),
 	KUNIT_CASE(limit_counts_the_blocks_of_all_cpus),
 	KUNIT_CASE(drop_and_reset_reach_the_blocks_of_all_cpus),
+	KUNIT_CASE(blocks_of_further_cpus_grow),
 	KUNIT_CASE(block_of_an_offline_cpu_stays_until_drop),
 	{}
 };

@@ -81,7 +81,9 @@ enum kregion_flags {
  * struct kregion_attr - how a region is made; zeroed fields are the defaults
  * @flags: KREGION_F_*, or 0.
  * @block_size: Bytes of a block: a power of two, PAGE_SIZE to
- *	KREGION_BLOCK_SIZE_MAX; 0 stands for KREGION_BLOCK_SIZE.
+ *	KREGION_BLOCK_SIZE_MAX; 0 stands for KREGION_BLOCK_SIZE. With
+ *	KREGION_F_PERCPU the blocks of all CPUs but the first to allocate begin with
+ *	PAGE_SIZE and double up to it.
  * @limit: Most bytes of blocks that the region may hold, 0 for no limit.
  * @reserve: Bytes kept ready for kregion_alloc_nofill(), 0 for none. See
  *	kregion_reserve() for what is promised and what it costs.
@@ -138,7 +140,10 @@ struct kregion_stats {
  * touches, and nothing else. What they mean is told in the DOC block of core.c.
  */
 
-/* private: stands right behind the bytes it hands out; minus the bytes left. */
+/*
+ * private: the address of the next free byte. The word stands right behind the bytes
+ * that it hands out, so its own address is their end.
+ */
 struct kregion_bump {
 	union {
 		local_t local;
@@ -149,12 +154,13 @@ struct kregion_bump {
 /* private: where one CPU (or the whole region) is allocating now. */
 struct kregion_cell {
 	struct kregion_bump *cur;
-	struct kregion_bump none;	/* full for ever: what cur is without a block */
+	struct kregion_bump none;	/* full: what cur is without a block */
 };
 
 /* private: the fast path's part of a region; one cache line. */
 struct kregion {
-	long percpu_max;	/* > 0: per-CPU, objects to this size; < 0: single; 0: shared */
+	long mode;		/* > 0: per-CPU, and the next; < 0: single; 0: shared */
+	size_t percpu_max;	/* an object over this is not for the per-CPU path */
 	size_t small_max;	/* an object over this is large */
 	struct kregion_cell __percpu *cells;
 	struct kregion_bump *cur;	/* shared */
@@ -208,43 +214,55 @@ static __always_inline bool kregion_always_small(const size_t size)
 }
 
 /*
- * private: the fast path, one for kregion_alloc() and kregion_alloc_nofill().
- * One compare of percpu_max settles the mode, a drop under way (0 and a full
- * block) and, for a size not known at compile time, zero and too large.
+ * private: does what goes up to @next go over the end of @bump's block? With 32 bits
+ * an overshoot may wrap, but the distance is right all the same.
+ */
+static __always_inline bool kregion_over(unsigned long next, const struct kregion_bump *bump)
+{
+	const unsigned long end = (unsigned long)bump;
+
+	return IS_ENABLED(CONFIG_64BIT) ? next > end : (long)(next - end) > 0;
+}
+
+/*
+ * private: the fast path, one for kregion_alloc() and kregion_alloc_nofill(). The
+ * first compare settles the mode, a drop under way (0 and a full block) and, for a
+ * size not known at compile time, zero and too large.
  */
 static __always_inline void *kregion_fast(struct kregion *r, size_t size, gfp_t gfp, bool nofill)
 {
-	const long last = (long)((size - 1) | (KREGION_ALIGN - 1));
-	const long bytes = last + 1;
+	const bool small = kregion_always_small(size);
+	const size_t bytes = (size + KREGION_ALIGN - 1) & ~(KREGION_ALIGN - 1);
 	struct kregion_bump *bump;
-	long max, old, left;
+	unsigned long next;
+	bool percpu;
+	long old;
 
 	if (__builtin_constant_p(size) && !size)
 		return ZERO_SIZE_PTR;
 	if (!nofill && __builtin_constant_p(gfp) && (gfp & KREGION_GFP_BAD))
 		goto slow;
-	if (!kregion_always_small(size) && unlikely(last < 0))
-		goto slow;
 
-	/* Not READ_ONCE(), which would keep the load out of the compare. */
-	max = data_race(r->percpu_max);
-	if (likely(last < max)) {
+	/* data_race(), as READ_ONCE() would keep the load out of the compare. */
+	percpu = small ? (long)bytes <= data_race(r->mode) : size - 1 < data_race(r->percpu_max);
+	if (likely(percpu)) {
 		preempt_disable_notrace();
 		bump = __this_cpu_read(r->cells->cur);
-		old = local_add_return(bytes, &bump->local) - bytes;
-		if (unlikely(__builtin_constant_p(bytes) ? old > -bytes : old + bytes > 0)) {
+		next = local_add_return(bytes, &bump->local);
+		if (unlikely(kregion_over(next, bump))) {
 			/* Preemption stays off: the overshoot is taken back first. */
 			return nofill ? kregion_nofill_overshot(r, size, bump) :
 					kregion_alloc_overshot(r, size, gfp, bump);
 		}
 		preempt_enable_notrace();
-		return (char *)bump + old;
+		return (void *)(next - bytes);
 	}
 
-	if (!kregion_always_small(size) && unlikely((size_t)last >= r->small_max))
+	if (!small && unlikely(size - 1 >= r->small_max))
 		goto slow;
 
-	if ((unsigned long)last < (unsigned long)max) {
+	/* data_race(): as above; by what was just seen it is single or shared for good. */
+	if (small ? bytes <= (unsigned long)data_race(r->mode) : data_race(r->mode) < 0) {
 		char *p = r->ptr;
 
 		if (unlikely(p + bytes > r->end))
@@ -255,13 +273,14 @@ static __always_inline void *kregion_fast(struct kregion *r, size_t size, gfp_t 
 
 	/* Pairs with the release that made the block current in block_install(). */
 	bump = READ_ONCE(r->cur);
-	old = atomic_long_read(&bump->shared);
 	do {
-		left = old + bytes;
-		if (unlikely(left > 0))
+		/* Read again each time: nothing is kept for the rare next one. */
+		old = atomic_long_read(&bump->shared);
+		next = old + bytes;
+		if (unlikely(kregion_over(next, bump)))
 			goto slow;
-	} while (unlikely(!atomic_long_try_cmpxchg_relaxed(&bump->shared, &old, left)));
-	return (char *)bump + old;
+	} while (unlikely(!atomic_long_try_cmpxchg_relaxed(&bump->shared, &old, next)));
+	return (void *)old;
 
 slow:
 	return nofill ? kregion_nofill_slow(r, size) : kregion_alloc_slow(r, size, gfp);

@@ -50,6 +50,10 @@ kunit:
 	$(SCRIPTS)/deps.sh
 	kunit_tests/check.sh kunit
 
+bench:
+	$(SCRIPTS)/deps.sh build vm test bench
+	kunit_tests/bench/bench.sh
+
 clean:
 	$(MAKE) -C userspace_demo clean
 	find . -name .git -prune -o \( -name '*.o' -o -name '*.ko' -o -name '*.mod' -o -name '*.mod.c' -o -name '.*.cmd' -o -name '.*.d' -o -name modules.order -o -name Module.symvers \) -type f -exec rm -f {} +
@@ -61,8 +65,9 @@ help:
 	@echo 'make shell           in a VM: a prompt with the modules loaded'
 	@echo 'make check           all tests, in VMs, and the static checks'
 	@echo 'make kunit           the KUnit suites only, in a VM: the loop for every edit'
+	@echo 'make bench           what allocations cost, beside other allocators: tables and plots'
 	@echo 'make install         modules, programs and what clients build with [DESTDIR=FOLDER]'
 	@echo 'make load, unload    as root: load the modules into the running kernel, take them out'
 	@echo 'make clean           remove what was built here; kernels stay in ~/.cache/kregion'
 
-.PHONY: all modules programs install load unload demo shell check kunit clean help
+.PHONY: all modules programs install load unload demo shell check kunit bench clean help

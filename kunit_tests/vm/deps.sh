@@ -3,7 +3,7 @@
 # Install the Debian packages that building, the VM and the tests need. This is
 # the one list; README, Makefile and CI use this script.
 #
-# usage: deps.sh [build|vm|test]...	(default: all three)
+# usage: deps.sh [build|vm|test|bench]...	(default: the first three)
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -18,7 +18,9 @@ for set in "$@"; do
 	test) # the KUnit kernel and all checks
 		want="$want clang-19 lld-19 llvm-19 flex bison bc libssl-dev perl
 			sparse coccinelle codespell shellcheck" ;;
-	*) usage_error "unknown set of packages '$set' (build, vm, test)" ;;
+	bench) # allocators of programs, to compare with
+		want="$want libjemalloc2 libmimalloc2.0" ;;
+	*) usage_error "unknown set of packages '$set' (build, vm, test, bench)" ;;
 	esac
 done
 

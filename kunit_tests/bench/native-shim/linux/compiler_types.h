@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#define __percpu
+#define __force
+#define __init				__attribute__((unused))
+#define __exit				__attribute__((unused))
+#define __noreturn			__attribute__((noreturn))
+#ifndef __cold
+#define __cold				__attribute__((cold))
+#endif
+#define __malloc			__attribute__((malloc))
+#undef __always_inline
+#define __always_inline			inline __attribute__((always_inline))
+#define noinline			__attribute__((noinline))
+#define __printf(a, b)			__attribute__((format(printf, a, b)))
+#define ____cacheline_aligned		__attribute__((aligned(64)))
+#define ____cacheline_aligned_in_smp	____cacheline_aligned
+#define likely(x)			__builtin_expect(!!(x), 1)
+#define unlikely(x)			__builtin_expect(!!(x), 0)
+#define barrier()			asm volatile("" ::: "memory")
+#define READ_ONCE(x)			(*(const volatile __typeof__(x) *)&(x))
+#define WRITE_ONCE(x, v)		(*(volatile __typeof__(x) *)&(x) = (v))
+#define data_race(x)			(x)
+#define CONFIG_64BIT			1
+#define IS_ENABLED(option)		IS_ONE(option)
+#define IS_ONE(value)			(!__builtin_strcmp(#value, "1"))
+#define BUILD_BUG_ON(x)			static_assert(!(x), #x)
+#define container_of(p, type, member)	((type *)((char *)(p) - offsetof(type, member)))
+#define might_sleep()			do { } while (0)
+#define might_alloc(gfp)		((void)(gfp))
+#define cond_resched()			do { } while (0)
+#define WARN(x, ...) \
+	({ bool _warn = (x); if (_warn) fprintf(stderr, __VA_ARGS__); _warn; })
+#define WARN_ONCE(x, ...)		WARN(x, __VA_ARGS__)

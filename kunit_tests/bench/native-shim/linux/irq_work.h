@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef _SHIM_IRQ_WORK_H
+#define _SHIM_IRQ_WORK_H
+
+struct irq_work { void (*func)(struct irq_work *work); };
+
+#define init_irq_work(work, f)	((void)((work)->func = (f)))
+#define irq_work_queue(work)	((work)->func(work))
+#define irq_work_sync(work)	((void)(work))
+
+#endif

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Types, arithmetic and misuse reports; what most headers stand in for. */
+#ifndef _SHIM_KERNEL_H
+#define _SHIM_KERNEL_H
+
+#include <assert.h>
+#include <ctype.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+typedef uint8_t u8;
+typedef uint32_t u32;
+typedef uint64_t u64;
+typedef unsigned int gfp_t;
+struct list_head { struct list_head *next, *prev; };
+
+#include <linux/compiler_types.h>
+#include <linux/minmax.h>
+#include <linux/atomic.h>
+
+#define jiffies				0UL
+#define HZ				250
+#define MAX_NUMNODES			1
+#define NUMA_NO_NODE			(-1)
+#define node_online(node)		(!(node))
+#define ERR_PTR(err)			((void *)(long)(err))
+#define IS_ERR_OR_NULL(p)		((unsigned long)(p) - 1 >= -4096UL)
+#define kmemleak_alloc(p, size, refs, gfp) do { } while (0)
+#define kmemleak_free(p)		do { } while (0)
+
+#endif

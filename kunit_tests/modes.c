@@ -231,6 +231,35 @@ static void blocks_of_further_cpus_grow(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, stats_of(r).blocks_large, 0UL);
 }
 
+/* Spare blocks that are too small for an object are passed over, and not lost. */
+static void spare_blocks_of_many_sizes_are_used_up(struct kunit *test)
+{
+	struct kregion *r = region_make(test, &percpu);
+	const unsigned int first = cpumask_first(cpu_online_mask);
+	const unsigned int last = cpumask_last(cpu_online_mask);
+	struct kregion_stats before, st;
+	int i;
+
+	if (first == last)
+		kunit_skip(test, "one CPU");
+	alloc_on(first, r, 8);
+	while (stats_of(r).blocks_full < 4)
+		KUNIT_ASSERT_NOT_NULL(test, alloc_on(last, r, 500));
+	kregion_reset(r);
+	before = stats_of(r);
+	KUNIT_EXPECT_NOT_NULL(test, alloc_on(last, r, KREGION_BLOCK_SIZE / 8));
+	st = stats_of(r);
+	KUNIT_EXPECT_EQ(test, st.blocks_current, 1UL);
+	KUNIT_EXPECT_EQ(test, blocks_of(&st), blocks_of(&before));
+	for (i = 0; i < 10000 && stats_of(r).blocks_spare; i++)
+		KUNIT_ASSERT_NOT_NULL(test, alloc_on(last, r, 500));
+	st = stats_of(r);
+	KUNIT_EXPECT_EQ(test, st.blocks_spare, 0UL);
+	KUNIT_EXPECT_EQ(test, st.fills, before.fills);
+	KUNIT_EXPECT_EQ(test, st.bytes_held, before.bytes_held);
+	expect_sane(test, r);
+}
+
 static void block_of_an_offline_cpu_stays_until_drop(struct kunit *test)
 {
 	struct kregion *r = region_make(test, &percpu);
@@ -321,6 +350,7 @@ static struct kunit_case percpu_cases[] = {
 	KUNIT_CASE(limit_counts_the_blocks_of_all_cpus),
 	KUNIT_CASE(drop_and_reset_reach_the_blocks_of_all_cpus),
 	KUNIT_CASE(blocks_of_further_cpus_grow),
+	KUNIT_CASE(spare_blocks_of_many_sizes_are_used_up),
 	KUNIT_CASE(block_of_an_offline_cpu_stays_until_drop),
 	{}
 };

@@ -49,8 +49,12 @@ def of(rival, what="alloc", **keys):
     return {"rival": rival, "what": what, **keys}
 
 
+# Objects of the native view: within the first cache of most processors, and over it.
+WITHIN, OVER = 32768, 262144
+
+
 def scaling(rival):
-    return (of(rival, threads=2), of(rival, threads=1))
+    return (of(rival, threads=2, live=OVER), of(rival, threads=1, live=OVER))
 
 
 def held(rival):
@@ -72,13 +76,16 @@ TARGETS = [Target(*row) for row in (
     ("percpu refill from a spare block", "count", MOST, "100", of("percpu", "refill_spare")),
     ("percpu refill from pages", "count", MOST, "850", of("percpu", "refill_pages")),
     ("single alloc / bump alloc", "count", MOST, "1.35", of("single"), "/", of("bump")),
-    ("single alloc / bump alloc", "native", MOST, "1.35", of("single"), "/", of("bump")),
+    *((f"single alloc / bump alloc, {live >> 10} KiB", "native", MOST, "1.35",
+       of("single", live=live), "/", of("bump", live=live)) for live in (WITHIN, OVER)),
     ("shared alloc - go alloc", "count", MOST, "0", of("shared"), "-", of("go")),
     ("nofill alloc / percpu alloc", "count", MOST, "1.3", of("nofill"), "/", of("percpu")),
-    ("go / percpu, 1 thread", "native", LEAST, "4", of("go"), "/", of("percpu")),
-    ("percpu / bump, 1 thread", "native", MOST, "1.35", of("percpu"), "/", of("bump")),
+    *((f"go / percpu, 1 thread, {live >> 10} KiB", "native", LEAST, "4",
+       of("go", live=live), "/", of("percpu", live=live)) for live in (WITHIN, OVER)),
+    *((f"percpu / bump, 1 thread, {live >> 10} KiB", "native", MOST, "1.35",
+       of("percpu", live=live), "/", of("bump", live=live)) for live in (WITHIN, OVER)),
     ("go / percpu, 2 threads", "native", LEAST, "10",
-     of("go", threads=2), "/", of("percpu", threads=2)),
+     of("go", threads=2, live=OVER), "/", of("percpu", threads=2, live=OVER)),
     ("percpu scaling / bump scaling, 1 to 2 threads", "native", LEAST, "0.95",
      scaling("percpu"), "/", scaling("bump")),
     ("percpu held / handed out, 1,000,000 of 72 bytes", "count", MOST, "1.01",
@@ -460,7 +467,7 @@ def draw_native(results):
     rivals = dict.fromkeys(line["rival"] for line in results if line["view"] == "native")
     bars = {}
     for rival in rivals:
-        found = {threads: find(results, "native", of(rival, threads=threads))[0]
+        found = {threads: find(results, "native", of(rival, threads=threads, live=OVER))[0]
                  for threads in (1, 2)}
         bars[rival] = {threads: line for threads, line in found.items() if line}
     bars = {rival: found for rival, found in bars.items() if found}

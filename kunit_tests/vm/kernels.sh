@@ -3,7 +3,7 @@
 # Put a kernel into the cache and print its folder. Nothing is installed on this
 # machine: packages are downloaded and unpacked.
 #
-# usage: kernels.sh stock-6.12 | stock-6.1 | kunit | source | i386
+# usage: kernels.sh stock-6.12 | stock-6.1 | kunit | source | i386 | uml
 #
 # The folder of a kernel holds: kernel (what QEMU boots), initrd.gz, build (what
 # modules are built against: KDIR), root (with lib/modules; stock only), make.args
@@ -177,5 +177,7 @@ source) source_tree ;;
 kunit) build_kernel kunit "$VM/kunit.config" "vmlinux modules" LLVM=-19 ;;
 # Never booted: what the modules are built against for 32 bits.
 i386) build_kernel i386 "$VM/i386.config" "modules_prepare" ARCH=i386 ;;
-*) usage_error "usage: kernels.sh stock-6.12 | stock-6.1 | kunit | source | i386" ;;
+# A program of this machine, of the machine's own word size: see bench/uml.sh.
+uml) build_kernel uml "$VM/uml.config" "vmlinux modules" ARCH=um ;;
+*) usage_error "usage: kernels.sh stock-6.12 | stock-6.1 | kunit | source | i386 | uml" ;;
 esac

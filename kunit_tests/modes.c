@@ -250,6 +250,7 @@ static void spare_blocks_of_many_sizes_are_used_up(struct kunit *test)
 	KUNIT_EXPECT_NOT_NULL(test, alloc_on(last, r, KREGION_BLOCK_SIZE / 8));
 	st = stats_of(r);
 	KUNIT_EXPECT_EQ(test, st.blocks_current, 1UL);
+	KUNIT_EXPECT_EQ(test, st.bytes_used, KREGION_BLOCK_SIZE / 8);
 	KUNIT_EXPECT_EQ(test, blocks_of(&st), blocks_of(&before));
 	for (i = 0; i < 10000 && stats_of(r).blocks_spare; i++)
 		KUNIT_ASSERT_NOT_NULL(test, alloc_on(last, r, 500));

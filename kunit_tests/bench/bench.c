@@ -22,7 +22,7 @@
 #include <linux/timex.h>
 #include <linux/tracepoint.h>
 #include <linux/vmalloc.h>
-#if IS_ENABLED(CONFIG_OBJPOOL)
+#if __has_include(<linux/objpool.h>)
 #include <linux/objpool.h>
 #endif
 
@@ -208,6 +208,11 @@ static int shared_begin(struct run *u)
 static int percpu_begin(struct run *u)
 {
 	return region_begin(u, KREGION_F_PERCPU);
+}
+
+static int vmalloc_begin(struct run *u)
+{
+	return region_begin(u, KREGION_F_PERCPU | KREGION_F_VMALLOC);
 }
 
 static int single_begin(struct run *u)
@@ -479,7 +484,7 @@ static void mempool_end(struct run *u)
 
 LOOPS(mp, mempool_alloc(on, GFP), mempool_free(p, on))
 
-#if IS_ENABLED(CONFIG_OBJPOOL)
+#if __has_include(<linux/objpool.h>)
 static int objpool_nothing(void *object, void *context)
 {
 	return 0;
@@ -576,6 +581,7 @@ static const struct rival all[] = {
 	  .reset = bump_reset, LOOPS_OF(bump) },
 	{ .name = "percpu", REGION(percpu), LOOPS_OF(region) },
 	{ .name = "percpu-call", REGION(percpu), LOOPS_OF(call) },
+	{ .name = "percpu-vmalloc", REGION(vmalloc), LOOPS_OF(region) },
 	{ .name = "shared", REGION(shared), LOOPS_OF(region) },
 	{ .name = "shared-call", REGION(shared), LOOPS_OF(call) },
 	{ .name = "single", REGION(single), LOOPS_OF(region) },
@@ -593,7 +599,7 @@ static const struct rival all[] = {
 	  .fixed = bulk_alloc, .sized = bulk_alloc, .free = bulk_free },
 	{ .name = "page_frag", .begin = frag_begin, .end = frag_end, LOOPS_OF(frag),
 	  .free = frag_free },
-#if IS_ENABLED(CONFIG_OBJPOOL)
+#if __has_include(<linux/objpool.h>)
 	{ .name = "objpool", .begin = objpool_begin, .end = objpool_end, LOOPS_OF(op),
 	  .free = op_free },
 #endif
@@ -989,12 +995,15 @@ static void bench_sweeps(const struct rival *v, void **keep)
 	struct run u = { .block = SZ_64K, .objects = LIFE };
 	unsigned int n;
 
+	/* The usual size and block were looked at already. */
 	for (u.size = 8; u.size <= 4096; u.size *= 2)
-		figure(v, bench_life, keep, u);
+		if (u.size != OBJECT)
+			figure(v, bench_life, keep, u);
 	u.size = OBJECT;
 	if (v->drop)
 		for (u.block = PAGE_SIZE; u.block <= SZ_2M; u.block *= 2)
-			figure(v, bench_life, keep, u);
+			if (u.block != SZ_64K)
+				figure(v, bench_life, keep, u);
 	u.block = SZ_64K;
 	if (v->drop || v->fixed == kmalloc_fixed || v->fixed == cache_fixed)
 		for (u.objects = 1000; u.objects <= (v->drop ? MOST_OBJECTS : 1000000);

@@ -269,9 +269,9 @@ echo "KTAP version 1"
 for p; do part "$p"; done
 if [ $# = 0 ]; then
 	# Two lanes use two CPUs well; the demo measures, alone.
-	setsid "$0" static stock-6.12 counts >"$OUT/lane.ktap" &
+	setsid "$0" static stock-6.12 counts detectors >"$OUT/lane.ktap" &
 	lane_pid=$!
-	for p in kunit-full detectors stock-6.1; do part "$p"; done
+	for p in kunit-full stock-6.1; do part "$p"; done
 	wait "$lane_pid"
 	lane_pid=
 	merge "$OUT/lane.ktap"

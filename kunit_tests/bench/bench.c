@@ -12,6 +12,7 @@
  */
 
 #include <linux/genalloc.h>
+#include <linux/kprobes.h>	/* for objpool.h, where the kernel has it */
 #include <linux/kregion.h>
 #include <linux/mempool.h>
 #include <linux/mm.h>
@@ -22,9 +23,6 @@
 #include <linux/timex.h>
 #include <linux/tracepoint.h>
 #include <linux/vmalloc.h>
-#if __has_include(<linux/objpool.h>)
-#include <linux/objpool.h>
-#endif
 
 static char *rivals = "all";
 module_param(rivals, charp, 0444);
@@ -484,7 +482,7 @@ static void mempool_end(struct run *u)
 
 LOOPS(mp, mempool_alloc(on, GFP), mempool_free(p, on))
 
-#if __has_include(<linux/objpool.h>)
+#ifdef _LINUX_OBJPOOL_H
 static int objpool_nothing(void *object, void *context)
 {
 	return 0;
@@ -599,7 +597,7 @@ static const struct rival all[] = {
 	  .fixed = bulk_alloc, .sized = bulk_alloc, .free = bulk_free },
 	{ .name = "page_frag", .begin = frag_begin, .end = frag_end, LOOPS_OF(frag),
 	  .free = frag_free },
-#if __has_include(<linux/objpool.h>)
+#ifdef _LINUX_OBJPOOL_H
 	{ .name = "objpool", .begin = objpool_begin, .end = objpool_end, LOOPS_OF(op),
 	  .free = op_free },
 #endif

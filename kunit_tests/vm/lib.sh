@@ -41,16 +41,18 @@ kernel_for() {
 
 # build_for NAME [MAKE-ARG]...: a copy of the tree, built against kernel NAME (as
 # kernels.sh calls it), so that the tree itself stays as it is. Sets KERNEL, and BUILT,
-# the copy's folder; warnings go to BUILT.log.
+# the copy's folder; warnings go to BUILT.log. STOCK_ARGS are for Debian's kernels.
 build_for() {
 	local name=$1 place
 	shift
 	kernel_for "$name" || return 1
+	# shellcheck disable=SC2086 # a list of words
+	[ "${name#stock-}" = "$name" ] || set -- ${STOCK_ARGS-} "$@"
 	place=$(echo "$TOP" | sha256sum | cut -c1-12)
-	BUILT=$CACHE/work-$place/${BUILD_TAG:-$name}
+	BUILT=$CACHE/work-$place/${BUILD_TAG:-$name${STOCK_ARGS:+-strict}}
 	mkdir -p "$BUILT"
 	rsync -a --delete --exclude=.git --filter=':- .gitignore' "$TOP/" "$BUILT/"
 	# shellcheck disable=SC2046 # a list of words
-	make -s -C "$KERNEL/build" M="$BUILT" $(cat "$KERNEL/make.args") "$@" modules \
+	make -s -j"$(nproc)" -C "$KERNEL/build" M="$BUILT" $(cat "$KERNEL/make.args") "$@" modules \
 		>"$BUILT.log" 2>&1 || { cat "$BUILT.log" >&2; return 1; }
 }

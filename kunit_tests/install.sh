@@ -7,7 +7,9 @@ set -euo pipefail
 build_for stock-6.12
 dest=$(mktemp -d)
 trap 'rm -r "$dest"' EXIT
-make -s -C "$BUILT" KDIR="$KERNEL/build" DESTDIR="$dest/root" install
+# With the arguments that it was built with, so that nothing is built anew.
+make -s -C "$BUILT" KDIR="$KERNEL/build" KARGS="$(cat "$KERNEL/make.args") ${STOCK_ARGS-}" \
+	DESTDIR="$dest/root" install
 
 mkdir "$dest/client"
 awk '/^```c$/ { on = 1; next } /^```$/ { if (on) exit } on' "$TOP/README.md" >"$dest/client/client.c"

@@ -568,8 +568,7 @@ EXPORT_SYMBOL_GPL(kregion_alloc_slow);
 /*
  * What most refills of a per-CPU region are: @bump's block, used up, is current still,
  * and @fresh or a spare block of this CPU's bucket takes its place. NULL, and @fresh
- * not touched, if anything is otherwise: so after a drop or reset that came in between,
- * as that leaves no CPU its block.
+ * not touched, if anything is otherwise.
  */
 static __always_inline void *percpu_refill(struct region *rg, size_t bytes,
 					   struct kregion_block *fresh, struct kregion_bump *bump)
@@ -584,7 +583,8 @@ static __always_inline void *percpu_refill(struct region *rg, size_t bytes,
 	cell = (struct cell *)raw_cpu_ptr(rg->hot.cells);
 	bucket = &rg->bucket[(unsigned int)cell->cpu % KREGION_BUCKETS];
 	b = fresh ?: *bucket->spare;
-	if (likely(b && b->size >= bytes && READ_ONCE(cell->hot.cur) == bump)) {
+	if (likely(b && b->size >= bytes && READ_ONCE(cell->hot.cur) == bump &&
+		   !test_bit(REGION_BUSY, &rg->flags))) {
 		if (fresh) {
 			WRITE_ONCE(cell->grown, block_held(b));
 			bucket_insert(bucket, b, false);

@@ -4,6 +4,7 @@
  */
 
 #include <linux/completion.h>
+#include <linux/delay.h>
 #include <linux/kthread.h>
 #include <linux/nodemask.h>
 #include <linux/sched.h>
@@ -309,7 +310,7 @@ static int churn_thread(void *data)
 		if (i % 3 == 0 && !IS_ERR(r[i % 8]))
 			kregion_drop(r[i % 8]);
 		i++;
-		churn->rounds++;
+		WRITE_ONCE(churn->rounds, churn->rounds + 1);
 		cond_resched();
 	}
 	for (i = 0; i < 8; i++)
@@ -330,6 +331,9 @@ static void reading_while_regions_come_and_go(struct kunit *test)
 	init_completion(&churn->done);
 	task = kthread_run(churn_thread, churn, "kunit-churn");
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
+	/* On a busy machine it may take its time to begin. */
+	for (i = 0; i < 10000 && !READ_ONCE(churn->rounds); i++)
+		usleep_range(1000, 2000);
 	for (i = 0; i < ARRAY_SIZE(text); i += 3) {
 		text[i] = file_text(test, "regions");
 		text[i + 1] = file_text(test, "blocks");

@@ -92,9 +92,9 @@
  * only the large blocks, which it frees, and those that the reserve takes back. A
  * drop is a reset that then gives back all that the reserve does not need.
  *
- * Somebody who allocates meanwhile finds no room on the fast path (per-CPU:
- * mode and percpu_max are zero, else the current block is the empty one) and comes to the
- * slow path, where REGION_BUSY refuses with a warning.
+ * Somebody who allocates meanwhile finds no room on the fast path (per-CPU: mode
+ * and percpu_max are zero, else the current block is the empty one) and comes to
+ * the slow path, where REGION_BUSY refuses with a warning.
  *
  * Invariants
  * ==========
@@ -135,8 +135,7 @@
  *	D  xchg of &cell.spare in reserve.c, both sides: full barriers.
  *	E  bucket_insert(), region_link(): smp_store_release() of a pointer of a chain
  *	   after the block's header was written; pairs with the address dependency of
- *	   the READ_ONCE()
- *	   in debug.c, the only walk without the lock.
+ *	   the READ_ONCE() in debug.c, the only walk without the lock.
  *
  * All the rest is under the lock or relaxed.
  *

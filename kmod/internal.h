@@ -110,7 +110,7 @@ struct region {
 	unsigned long resets;		/* L */
 
 	/* nofill */
-	struct kregion_block *reserve;	/* A: block that is being served from, then its links */
+	struct kregion_block *reserve;	/* A: block that is being served from, then its queue */
 	struct kregion_block *reserve_last; /* L: where new ones are appended */
 	size_t reserve_bytes;		/* L: what kregion_reserve() promised */
 	unsigned long retry_at;		/* A: jiffies before which a refill is hopeless */

@@ -6,13 +6,13 @@
 /**
  * DOC: reserve
  *
- * The reserve is a queue of blocks through their links. Anybody, NMIs included,
- * takes objects from the block at its head with compare-and-exchange, and moves
- * the head on to the next block when an object does not fit. The head is moved
- * forward only and the last block stays, so a block is never at the head twice
- * in an epoch. New blocks are appended, and those that were passed are filed as
- * used, under the region's lock. Because all CPUs take from the same blocks,
- * what was promised holds whatever CPUs the calls come from.
+ * The reserve is a queue of blocks, which stay in their buckets' chains. Anybody,
+ * NMIs included, takes objects from the block at its head with compare-and-exchange,
+ * and moves the head on to the next block when an object does not fit. The head is
+ * moved forward only and the last block stays, so a block is never at the head twice
+ * in an epoch. New blocks are appended under the region's lock. Because all CPUs
+ * take from the same blocks, what was promised holds whatever CPUs the calls come
+ * from.
  *
  * That would make a tracer's every record an atomic on a shared line. So each
  * cell has a slot for one spare block that is not part of the promise; a nofill

@@ -33,11 +33,10 @@ static void block_describe(const struct region *rg, const struct kregion_block *
 }
 
 /*
- * Call @fn for each block until it returns false. Blocks are
- * freed only in a new epoch, so the walk goes on where it was after it let go of
- * the lock; in a new epoch it begins again with @restart,
- * and if resets keep coming it holds on to the lock in the end. @fn is called
- * under the lock.
+ * Call @fn for each block until it returns false. Blocks are freed only in a new
+ * epoch, so the walk goes on where it was after it let go of the lock; in a new
+ * epoch it begins again with @restart, and if resets keep coming it holds on to
+ * the lock in the end. @fn is called under the lock.
  */
 void region_walk(struct region *rg, void (*restart)(void *ctx), block_fn fn, void *ctx)
 {

@@ -788,38 +788,36 @@ static void fill_blocks(const struct rival *v, struct run *u, void **keep, unsig
 		v->fixed(u, keep, u->block / OBJECT);
 }
 
+/* What it takes to forget so many blocks, all in all. */
+static u64 forget_blocks(const struct rival *v, struct run *u, void **keep, unsigned int blocks,
+			 void (*forget)(struct run *u))
+{
+	u64 t[LIVES], start;
+	unsigned int i;
+
+	for (i = 0; i < LIVES; i++) {
+		fill_blocks(v, u, keep, blocks);
+		start = get_cycles();
+		forget(u);
+		t[i] = get_cycles() - start;
+		cond_resched();
+	}
+	return median(t, LIVES);
+}
+
 static void bench_reset(const struct rival *v, struct run *u, void **keep)
 {
 	const unsigned int blocks = 1000;
-	u64 t[LIVES], start;
-	unsigned int i;
 
-	if (!is_region(v))
-		return;
-	for (i = 0; i < LIVES; i++) {
-		fill_blocks(v, u, keep, blocks);
-		start = get_cycles();
-		v->reset(u);
-		t[i] = get_cycles() - start;
-		cond_resched();
-	}
-	say(v->name, "reset_block", u, "blocks", blocks, median(t, LIVES), blocks);
+	if (is_region(v))
+		say(v->name, "reset_block", u, "blocks", blocks,
+		    forget_blocks(v, u, keep, blocks, v->reset), blocks);
 }
 
-/* All of a drop of so many blocks. */
 static void bench_drop(const struct rival *v, struct run *u, void **keep, unsigned int blocks)
 {
-	u64 t[LIVES], start;
-	unsigned int i;
-
-	for (i = 0; i < LIVES; i++) {
-		fill_blocks(v, u, keep, blocks);
-		start = get_cycles();
-		v->drop(u);
-		t[i] = get_cycles() - start;
-		cond_resched();
-	}
-	say(v->name, "drop_all", u, "blocks", blocks, median(t, LIVES), 1);
+	say(v->name, "drop_all", u, "blocks", blocks,
+	    forget_blocks(v, u, keep, blocks, v->drop), 1);
 }
 
 static void bench_create(const struct rival *v, struct run *u)

@@ -147,7 +147,7 @@
  *
  *			size a constant		known at run time
  *	per-CPU			12			15
- *	shared			12			18
+ *	shared			11			18
  *	single			 8			14
  *
  * kunit_tests/fastpath.py checks the first line, and that there is neither a lock prefix

@@ -280,7 +280,9 @@ static __always_inline void *kregion_fast(struct kregion *r, size_t size, gfp_t 
 		if (unlikely(kregion_over(next, bump)))
 			goto slow;
 	} while (unlikely(!atomic_long_try_cmpxchg_relaxed(&bump->shared, &old, next)));
-	return (void *)old;
+	/* Hidden, or the compiler would keep a copy of old beside what cmpxchg may change. */
+	OPTIMIZER_HIDE_VAR(next);
+	return (void *)(next - bytes);
 
 slow:
 	return nofill ? kregion_nofill_slow(r, size) : kregion_alloc_slow(r, size, gfp);

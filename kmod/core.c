@@ -147,7 +147,7 @@
  *
  *			size a constant		known at run time
  *	per-CPU			12			15
- *	shared			11			18
+ *	shared			11			16
  *	single			 8			14
  *
  * kunit_tests/fastpath.py checks the first line, and that there is neither a lock prefix
@@ -548,7 +548,7 @@ static void *alloc_any(struct region *rg, size_t size, size_t align, gfp_t gfp)
 
 	align = max_t(size_t, align, KREGION_ALIGN);
 	bytes = region_bytes(rg, size, align);
-	if (size + align - KREGION_ALIGN > rg->hot.small_max)
+	if (size + align - KREGION_ALIGN > rg->small_max)
 		p = alloc_large(rg, size, bytes, gfp);
 	else
 		p = alloc_small(rg, size, bytes, align, gfp, NULL, false);
@@ -668,7 +668,7 @@ void *kregion_alloc_aligned(struct kregion *r, size_t size, size_t align, gfp_t 
 		return kregion_alloc(r, size, gfp);
 
 	if (size && !region_debug(rg) && !region_refuse_busy(rg) &&
-	    size <= rg->hot.small_max && size + align - KREGION_ALIGN <= rg->hot.small_max) {
+	    size <= rg->small_max && size + align - KREGION_ALIGN <= rg->small_max) {
 		preempt_disable();
 		cell = region_cell(rg);
 		p = region_bump_current(rg, cell, ALIGN(size, KREGION_ALIGN), align);
@@ -726,10 +726,13 @@ static void region_fast_on(struct region *rg)
 	if (region_debug(rg))
 		return;
 	if (rg->attr_flags & KREGION_F_PERCPU) {
-		WRITE_ONCE(rg->hot.percpu_max, rg->hot.small_max);
-		WRITE_ONCE(rg->hot.mode, rg->hot.small_max);
+		WRITE_ONCE(rg->hot.percpu_max, rg->small_max);
+		WRITE_ONCE(rg->hot.mode, rg->small_max);
 	} else if (rg->attr_flags & KREGION_F_SINGLE) {
+		WRITE_ONCE(rg->hot.single_max, rg->small_max);
 		WRITE_ONCE(rg->hot.mode, LONG_MIN);
+	} else {
+		WRITE_ONCE(rg->hot.shared_max, rg->small_max);
 	}
 }
 
@@ -1045,7 +1048,7 @@ struct kregion *kregion_create_owned(const char *name, const struct kregion_attr
 	rg->node = a.flags & KREGION_F_NODE ? a.node : NUMA_NO_NODE;
 	rg->block_size = a.block_size;
 	rg->limit = a.limit;
-	rg->hot.small_max = a.block_size / 8;
+	rg->small_max = a.block_size / 8;
 	cell_init(&rg->cell, -1);
 	strscpy(rg->name, name, sizeof(rg->name));
 	strscpy(rg->owner, owner ? module_name(owner) : "kernel", sizeof(rg->owner));

@@ -125,6 +125,7 @@ struct region {
 	unsigned int attr_flags;	/* I */
 	int node;			/* I */
 	size_t block_size;		/* I: header included */
+	size_t small_max;		/* I: an object over this is large */
 	size_t limit;			/* I: 0 for none */
 	u64 id;				/* I */
 	struct list_head registry;	/* G */

@@ -100,7 +100,7 @@ void *kregion_nofill_slow(struct kregion *r, size_t size)
 
 	if (!size)
 		return ZERO_SIZE_PTR;
-	if (size > rg->hot.small_max)
+	if (size > rg->small_max)
 		return region_fail(rg, size, FAIL_SIZE);
 	if (region_refuse_busy(rg))
 		return NULL;
@@ -158,7 +158,7 @@ void reserve_empty(struct region *rg)
 /* What may be left unused at a block's end: a little less than the largest object. */
 static size_t reserve_tail(const struct region *rg)
 {
-	return object_bytes(rg, rg->hot.small_max);
+	return object_bytes(rg, rg->small_max);
 }
 
 /* A block for the reserve must have room for more than its unsure tail. */

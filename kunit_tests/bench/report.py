@@ -102,7 +102,7 @@ TARGETS = [Target(*row) for row in (
 BARS = (
     (of("percpu"), 12), (of("percpu", "alloc_runtime"), 12),
     (of("nofill"), 12), (of("nofill", "alloc_runtime"), 12),
-    (of("shared"), 12), (of("shared", "alloc_runtime"), 16),
+    (of("shared"), 12), (of("shared", "alloc_runtime"), 14),
     (of("single"), 9), (of("single", "alloc_runtime"), 12),
     (of("percpu", "reset_block"), 1), (of("percpu", "refill_spare"), 118),
     (of("percpu", "refill_pages"), 1040), (of("percpu", "drop", **LIFE), 0.75),

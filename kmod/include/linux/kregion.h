@@ -160,8 +160,9 @@ struct kregion_cell {
 /* private: the fast path's part of a region; one cache line. */
 struct kregion {
 	long mode;		/* > 0: per-CPU, and the next; < 0: single; 0: shared */
-	size_t percpu_max;	/* an object over this is not for the per-CPU path */
-	size_t small_max;	/* an object over this is large */
+	size_t percpu_max;	/* the largest object of the per-CPU path, 0 if it is not on ... */
+	size_t shared_max;	/* ... of the shared one ... */
+	size_t single_max;	/* ... and of the single one */
 	struct kregion_cell __percpu *cells;
 	struct kregion_bump *cur;	/* shared */
 	char *ptr;			/* single: next free byte ... */
@@ -227,7 +228,7 @@ static __always_inline bool kregion_over(unsigned long next, const struct kregio
 /*
  * private: the fast path, one for kregion_alloc() and kregion_alloc_nofill(). The
  * first compare settles the mode, a drop under way (0 and a full block) and, for a
- * size not known at compile time, zero and too large.
+ * size not known at compile time, zero and too large; a second tells the other modes.
  */
 static __always_inline void *kregion_fast(struct kregion *r, size_t size, gfp_t gfp, bool nofill)
 {
@@ -235,7 +236,7 @@ static __always_inline void *kregion_fast(struct kregion *r, size_t size, gfp_t 
 	const size_t bytes = (size + KREGION_ALIGN - 1) & ~(KREGION_ALIGN - 1);
 	struct kregion_bump *bump;
 	unsigned long next;
-	bool percpu;
+	bool percpu, shared;
 	long old;
 
 	if (__builtin_constant_p(size) && !size)
@@ -258,31 +259,32 @@ static __always_inline void *kregion_fast(struct kregion *r, size_t size, gfp_t 
 		return (void *)(next - bytes);
 	}
 
-	if (!small && unlikely(size - 1 >= r->small_max))
-		goto slow;
-
-	/* data_race(): as above; by what was just seen it is single or shared for good. */
-	if (small ? bytes <= (unsigned long)data_race(r->mode) : data_race(r->mode) < 0) {
-		char *p = r->ptr;
-
-		if (unlikely(p + bytes > r->end))
-			goto slow;
-		r->ptr = p + bytes;
-		return p;
+	/* data_race(): as above; what is not per-CPU now is shared or single for good. */
+	shared = small ? bytes > (unsigned long)data_race(r->mode) :
+			 size - 1 < data_race(r->shared_max);
+	if (shared) {
+		/* Pairs with the release that made the block current in block_install(). */
+		bump = READ_ONCE(r->cur);
+		do {
+			/* Read again each time: nothing is kept for the rare next one. */
+			old = atomic_long_read(&bump->shared);
+			next = old + bytes;
+			if (unlikely(kregion_over(next, bump)))
+				goto slow;
+		} while (unlikely(!atomic_long_try_cmpxchg_relaxed(&bump->shared, &old, next)));
+		/* Hidden, or the compiler would keep a copy of old beside what cmpxchg may change. */
+		OPTIMIZER_HIDE_VAR(next);
+		return (void *)(next - bytes);
 	}
 
-	/* Pairs with the release that made the block current in block_install(). */
-	bump = READ_ONCE(r->cur);
-	do {
-		/* Read again each time: nothing is kept for the rare next one. */
-		old = atomic_long_read(&bump->shared);
-		next = old + bytes;
-		if (unlikely(kregion_over(next, bump)))
-			goto slow;
-	} while (unlikely(!atomic_long_try_cmpxchg_relaxed(&bump->shared, &old, next)));
-	/* Hidden, or the compiler would keep a copy of old beside what cmpxchg may change. */
-	OPTIMIZER_HIDE_VAR(next);
-	return (void *)(next - bytes);
+	if (small || size - 1 < data_race(r->single_max)) {
+		char *p = r->ptr;
+
+		if (likely(p + bytes <= r->end)) {
+			r->ptr = p + bytes;
+			return p;
+		}
+	}
 
 slow:
 	return nofill ? kregion_nofill_slow(r, size) : kregion_alloc_slow(r, size, gfp);

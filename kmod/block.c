@@ -10,36 +10,29 @@
 
 #include "internal.h"
 
-/*
- * @size bytes of pages. An order gives more than a large block may need; what is
- * over is given back at once.
- */
-static void *pages_alloc(size_t size, int node, gfp_t gfp)
+/* A CPU's own blocks are of its own node; the task's memory policy places others. */
+static struct page *pages_alloc(const struct region *rg, unsigned int order, gfp_t gfp)
 {
-	const unsigned int order = get_order(size);
-	const size_t got = PAGE_SIZE << order;
-	struct page *page;
-	size_t at;
-	char *p;
+	if ((PAGE_SIZE << order) > KMALLOC_MAX_SIZE)
+		return NULL;
+	if (unlikely(rg->node == NUMA_NO_NODE && !(rg->attr_flags & KREGION_F_PERCPU)))
+		return alloc_pages(gfp, order);
+	return __alloc_pages(gfp, order, rg->node == NUMA_NO_NODE ? numa_mem_id() : rg->node, NULL);
+}
 
-	if (size > KMALLOC_MAX_SIZE)
-		return NULL;
-	page = node == NUMA_NO_NODE ? alloc_pages(gfp, order) : alloc_pages_node(node, gfp, order);
-	if (!page)
-		return NULL;
-	p = page_address(page);
-	if (size != got) {
-		split_page(page, order);
-		for (at = size; at < got; at += PAGE_SIZE)
-			free_page((unsigned long)p + at);
-	}
-	kmemleak_alloc(p, size, 1, gfp);
-	return p;
+/* An order gives more than a large block may need; what is over goes back at once. */
+static void pages_trim(struct page *page, unsigned int order, size_t size)
+{
+	const unsigned long p = (unsigned long)page_address(page);
+
+	split_page(page, order);
+	for (; size < PAGE_SIZE << order; size += PAGE_SIZE)
+		free_page(p + size);
 }
 
 static void pages_free(struct kregion_block *b)
 {
-	char *p = block_start(b);
+	char *p = b->start;
 
 	kmemleak_free(p);
 	if (b->order != NO_ORDER)
@@ -100,47 +93,56 @@ static void *vmalloc_alloc(size_t size, int node, gfp_t gfp)
 	return p;
 }
 
+static struct kregion_block *block_make(const struct region *rg, char *p, size_t size,
+					enum block_backing backing, unsigned int order)
+{
+	struct kregion_block *b = (struct kregion_block *)(p + size) - 1;
+
+	b->start = p;
+	b->epoch = 0;
+	b->cpu = -1;
+	b->backing = backing;
+	b->order = order;
+	block_set_used(b, 0);
+	if (region_debug(rg))
+		debug_fresh(b);
+	return b;
+}
+
 /*
  * An empty block of @size bytes in all, for @rg. Where vmalloc is no way out,
  * it may be smaller, but it has room for @min bytes.
  */
 struct kregion_block *block_alloc(const struct region *rg, size_t size, size_t min, gfp_t gfp)
 {
-	const bool pages = !(rg->attr_flags & KREGION_F_VMALLOC);
 	const bool vmalloc = !(rg->attr_flags & KREGION_F_PAGES) && gfpflags_allow_blocking(gfp);
-	const size_t least = PAGE_ALIGN(min + sizeof(struct kregion_block));
-	enum block_backing backing = BACKING_PAGES;
-	struct kregion_block *b;
-	char *p = NULL;
+	const size_t least = min + sizeof(struct kregion_block);
+	unsigned int order = get_order(size);
+	struct page *page = NULL;
+	char *p;
 
 	if (rg->attr_flags & KREGION_F_ACCOUNT)
 		gfp |= __GFP_ACCOUNT;
-	while (pages) {
-		const bool last = !vmalloc && size / 2 < least;
+	while (!(rg->attr_flags & KREGION_F_VMALLOC)) {
+		const bool last = !vmalloc && (!order || size / 2 < least);
 
-		p = pages_alloc(size, rg->node, last ? gfp : gfp | __GFP_NORETRY | __GFP_NOWARN);
-		if (p || last || vmalloc)
+		page = pages_alloc(rg, order, last ? gfp : gfp | __GFP_NORETRY | __GFP_NOWARN);
+		if (likely(page) || last || vmalloc)
 			break;
 		size /= 2;
+		order--;
 	}
-	if (!p && vmalloc) {
-		p = vmalloc_alloc(size, rg->node, gfp);
-		backing = BACKING_VMALLOC;
+	if (likely(page)) {
+		p = page_address(page);
+		if (unlikely(size != PAGE_SIZE << order)) {
+			pages_trim(page, order, size);
+			order = NO_ORDER;
+		}
+		kmemleak_alloc(p, size, 1, gfp);
+		return block_make(rg, p, size, BACKING_PAGES, order);
 	}
-	if (!p)
-		return NULL;
-
-	b = (struct kregion_block *)(p + size) - 1;
-	b->size = size - sizeof(*b);
-	b->epoch = 0;
-	b->cpu = -1;
-	b->kind = BLOCK_SPARE;
-	b->backing = backing;
-	b->order = is_power_of_2(size) ? get_order(size) : NO_ORDER;
-	block_set_used(b, 0);
-	if (region_debug(rg))
-		debug_fresh(b);
-	return b;
+	p = vmalloc ? vmalloc_alloc(size, rg->node, gfp) : NULL;
+	return p ? block_make(rg, p, size, BACKING_VMALLOC, NO_ORDER) : NULL;
 }
 
 void block_free(struct kregion_block *b)
@@ -148,7 +150,7 @@ void block_free(struct kregion_block *b)
 	if (IS_ENABLED(CONFIG_KASAN_GENERIC))
 		debug_release(b);
 	if (b->backing == BACKING_VMALLOC)
-		vfree(block_start(b));
+		vfree(b->start);
 	else
 		pages_free(b);
 }
@@ -188,7 +190,7 @@ void block_free_atomic(struct kregion_block *b)
 		return;
 	}
 	debug_release(b);
-	late = (struct late_block *)block_start(b);
+	late = (struct late_block *)b->start;
 	late->block = b;
 	if (llist_add(&late->node, &late_blocks))
 		schedule_work(&late_work);

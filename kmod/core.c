@@ -57,7 +57,8 @@
  *	word is brought up to date when the slow path runs.
  *
  * The fast path counts nothing. What was handed out is the sum of what the
- * blocks' words say.
+ * blocks' words say; whether a block is current, closed or spare is not written down
+ * either, stats.c tells it from its epoch, its word and who points at it.
  *
  * The slow path
  * =============
@@ -88,9 +89,10 @@
  *
  * The caller keeps the region quiet. Both count up &region.epoch: a block whose
  * own epoch is older holds no object, whatever else its header says. A reset is
- * therefore one store a bucket and a look at each CPU that had a block; it touches
- * only the large blocks, which it frees, and those that the reserve takes back. A
- * drop is a reset that then gives back all that the reserve does not need.
+ * therefore one store a bucket and a look at each CPU that had a block since the last
+ * drop; it touches only the large blocks, which it frees, and those that the reserve
+ * takes back. A drop is a reset that then gives back all that the reserve does not
+ * need.
  *
  * Somebody who allocates meanwhile finds no room on the fast path (per-CPU: mode
  * and percpu_max are zero, else the current block is the empty one) and comes to
@@ -122,7 +124,7 @@
  * Memory ordering
  * ===============
  *
- *	A  block_install(): xchg of the current pointer (full barrier) after the
+ *	A  slot_install(): smp_store_release() of the current pointer after the
  *	   block's header was written; pairs with the address dependency of the
  *	   READ_ONCE() of &kregion.cur in kregion_fast(). Per-CPU, both sides are
  *	   the same CPU and program order is enough.
@@ -203,26 +205,10 @@ void *bump_take(struct kregion_bump *bump, size_t bytes, size_t align, bool perc
 	}
 }
 
-/* The cell of this CPU (interrupts or preemption off), or the region's only one. */
-struct cell *region_cell(struct region *rg)
-{
-	if (rg->attr_flags & KREGION_F_PERCPU)
-		return (struct cell *)raw_cpu_ptr(rg->hot.cells);
-	return &rg->cell;
-}
-
 /* Does the inlined fast path keep the next byte of @rg in the region itself? */
 static bool region_plain(const struct region *rg)
 {
 	return (rg->attr_flags & KREGION_F_SINGLE) && !region_debug(rg);
-}
-
-/* Where the current block of @cell is written down. */
-static struct kregion_bump **cell_slot(struct region *rg, struct cell *cell)
-{
-	if (rg->attr_flags & (KREGION_F_PERCPU | KREGION_F_SINGLE | KREGION_F_DEBUG))
-		return &cell->hot.cur;
-	return &rg->hot.cur;
 }
 
 /* Let the block's own word say what the single mode's pointers say. */
@@ -260,40 +246,31 @@ void *region_bump_current(struct region *rg, struct cell *cell, size_t bytes, si
 }
 
 /*
- * Take @bytes from @b, which nobody else sees yet, and make it current for
- * @cell. Preemption is off; called with the lock held or, by nofill, without.
+ * Make @b, which nobody else sees yet and of which all up to @end is taken, current for
+ * @cell, as @slot says. Preemption is off; called with the lock held or, by nofill, without.
  * What was current is closed. (A promotion by nofill between the caller's look
- * at the current block and the exchange here closes an almost empty block; its
+ * at the current block and the store here closes an almost empty block; its
  * rest is counted as lost.)
  */
-static __always_inline void *__block_install(struct region *rg, struct cell *cell,
-					     struct kregion_block *b, size_t bytes, size_t align,
-					     bool percpu)
+static __always_inline void slot_install(struct region *rg, struct cell *cell,
+					 struct kregion_bump **slot, struct kregion_block *b,
+					 char *end)
 {
-	char *p = align == KREGION_ALIGN ? block_start(b) : PTR_ALIGN(block_start(b), align);
-	struct kregion_bump *old;
-
 	WRITE_ONCE(b->cpu, cell->cpu);
-	WRITE_ONCE(b->kind, BLOCK_CURRENT);
-	WRITE_ONCE(b->epoch, READ_ONCE(rg->epoch));
-	atomic_long_set(&b->bump.shared, (long)(p + bytes));
-
-	if (percpu) {
-		old = xchg(&cell->hot.cur, &b->bump);			/* A */
-	} else {
-		region_sync_plain(rg);
-		old = xchg(cell_slot(rg, cell), &b->bump);		/* A */
-		region_load_plain(rg);
-	}
-	if ((percpu || old != &rg->cell.hot.none) && old != &cell->hot.none)
-		WRITE_ONCE(to_block(old)->kind, BLOCK_FULL);
-	return p;
+	WRITE_ONCE(b->epoch, data_race(rg->epoch));
+	atomic_long_set(&b->bump.shared, (long)end);
+	smp_store_release(slot, &b->bump);			/* A */
 }
 
 void *block_install(struct region *rg, struct cell *cell, struct kregion_block *b,
 		    size_t bytes, size_t align)
 {
-	return __block_install(rg, cell, b, bytes, align, false);
+	char *p = PTR_ALIGN(b->start, align);
+
+	region_sync_plain(rg);
+	slot_install(rg, cell, cell_slot(rg, cell), b, p + bytes);
+	region_load_plain(rg);
+	return p;
 }
 
 /* ---- lists -------------------------------------------------------------- */
@@ -324,14 +301,17 @@ static void region_count(struct region *rg)
 void region_link(struct region *rg, struct kregion_block *b, bool spare)
 {
 	lockdep_assert_held(&rg->lock);
-	if (b->kind == BLOCK_LARGE) {
-		b->chain = rg->large;
-		smp_store_release(&rg->large, b);		/* E */
-	} else {
-		bucket_insert(region_bucket(rg, b->cpu), b, spare);
-		if (spare)
-			rg->nr_spare++;
-	}
+	bucket_insert(region_bucket(rg, b->cpu), b, spare);
+	if (spare)
+		rg->nr_spare++;
+	region_count(rg);
+}
+
+static void region_link_large(struct region *rg, struct kregion_block *b)
+{
+	lockdep_assert_held(&rg->lock);
+	b->chain = rg->large;
+	smp_store_release(&rg->large, b);			/* E */
 	region_count(rg);
 }
 
@@ -340,7 +320,7 @@ static struct kregion_block *bucket_take(struct bucket *bucket, size_t min)
 	struct kregion_block **at, *b;
 
 	for (at = bucket->spare; (b = *at); at = &b->chain) {
-		if (b->size < min)
+		if (block_room(b) < min)
 			continue;
 		if (at == bucket->spare) {
 			bucket->spare = &b->chain;
@@ -372,13 +352,16 @@ struct kregion_block *region_take_spare(struct region *rg, int cpu, size_t min)
 	return b;
 }
 
+/* The bucket of cells that have had no block since the region was made or dropped. */
+static struct bucket no_bucket = { .spare = &no_bucket.blocks };
+
 /* Remember that @cell has something that a drop or reset must put back. */
 void region_activate(struct region *rg, struct cell *cell)
 {
 	lockdep_assert_held(&rg->lock);
-	if (cell->is_active)
+	if (cell->bucket != &no_bucket)
 		return;
-	cell->is_active = true;
+	cell->bucket = region_bucket(rg, cell->cpu);
 	cell->active = rg->active;
 	rg->active = cell;
 }
@@ -390,19 +373,20 @@ void region_activate(struct region *rg, struct cell *cell)
  * the full size, so that one that is used on one CPU is none the worse; the first of
  * each further CPU is a page, and they double from there. Any CPU's answer will do.
  */
-static size_t region_next_size(const struct region *rg, size_t min)
+static __always_inline size_t percpu_next_size(const struct region *rg, size_t min)
 {
-	const struct cell *cell;
-	size_t size;
+	const struct cell *cell = (struct cell *)raw_cpu_ptr(rg->hot.cells);
+	size_t size = 2 * READ_ONCE(cell->grown);
 
-	if (!(rg->attr_flags & KREGION_F_PERCPU) || !READ_ONCE(rg->nr_blocks))
-		return rg->block_size;
-	cell = (struct cell *)raw_cpu_ptr(rg->hot.cells);
-	size = 2 * READ_ONCE(cell->grown);
-	if (size >= rg->block_size)
+	if (likely(size >= rg->block_size) || !READ_ONCE(rg->nr_blocks))
 		return rg->block_size;
 	size = max3(size, PAGE_SIZE, roundup_pow_of_two(min + sizeof(struct kregion_block)));
 	return min(size, rg->block_size);
+}
+
+static size_t region_next_size(const struct region *rg, size_t min)
+{
+	return rg->attr_flags & KREGION_F_PERCPU ? percpu_next_size(rg, min) : rg->block_size;
 }
 
 /* ---- refusals ----------------------------------------------------------- */
@@ -512,14 +496,13 @@ static void *alloc_large(struct region *rg, size_t size, size_t bytes, gfp_t gfp
 	region_settle(rg, b, held);
 	if (!b)
 		return region_fail(rg, size, FAIL_NOMEM);
-	b->kind = BLOCK_LARGE;
 	block_set_used(b, bytes);
 
 	raw_spin_lock_irqsave(&rg->lock, irq);
 	busy = test_bit(REGION_BUSY, &rg->flags);
 	if (!busy) {
 		b->epoch = rg->epoch;
-		region_link(rg, b, false);
+		region_link_large(rg, b);
 	}
 	raw_spin_unlock_irqrestore(&rg->lock, irq);
 	if (unlikely(busy)) {
@@ -529,7 +512,7 @@ static void *alloc_large(struct region *rg, size_t size, size_t bytes, gfp_t gfp
 		return NULL;
 	}
 	trace_kregion_block_alloc(rg->id, rg->name, block_held(b), b->backing);
-	return block_start(b);
+	return b->start;
 }
 
 static void *alloc_any(struct region *rg, size_t size, size_t align, gfp_t gfp)
@@ -566,47 +549,53 @@ EXPORT_SYMBOL_GPL(kregion_alloc_slow);
 
 /*
  * What most refills of a per-CPU region are: @bump's block, used up, is current still,
- * and @fresh or a spare block of this CPU's bucket takes its place. NULL, and @fresh
- * not touched, if anything is otherwise.
+ * and @fresh or a spare block of this CPU's bucket takes its place and gives @p. False,
+ * and @fresh not touched, if anything is otherwise.
  */
-static __always_inline void *percpu_refill(struct region *rg, size_t bytes,
-					   struct kregion_block *fresh, struct kregion_bump *bump)
+static __always_inline bool percpu_refill(struct region *rg, size_t size,
+					  struct kregion_block *fresh, struct kregion_bump *bump,
+					  void **p)
 {
-	struct kregion_block *b;
-	struct bucket *bucket;
-	unsigned long irq;
-	struct cell *cell;
-	void *p = NULL;
+	struct cell *cell = (struct cell *)raw_cpu_ptr(rg->hot.cells);
+	struct kregion_block *b = fresh ?: *cell->bucket->spare;
+	char *end;
 
-	raw_spin_lock_irqsave(&rg->lock, irq);
-	cell = (struct cell *)raw_cpu_ptr(rg->hot.cells);
-	bucket = &rg->bucket[(unsigned int)cell->cpu % KREGION_BUCKETS];
-	b = fresh ?: *bucket->spare;
-	if (likely(b && b->size >= bytes && READ_ONCE(cell->hot.cur) == bump &&
-		   !test_bit(REGION_BUSY, &rg->flags))) {
-		if (fresh) {
-			WRITE_ONCE(cell->grown, block_held(b));
-			bucket_insert(bucket, b, false);
-			region_count(rg);
-		} else {
-			bucket->spare = &b->chain;
-			rg->nr_spare--;
-		}
-		p = __block_install(rg, cell, b, bytes, KREGION_ALIGN, true);
+	lockdep_assert_held(&rg->lock);
+	if (unlikely(!b))
+		return false;
+	end = b->start + ALIGN(size, KREGION_ALIGN);
+	if (unlikely(end > (char *)b || data_race(cell->hot.cur) != bump ||
+		     data_race(rg->flags) & BIT(REGION_BUSY)))
+		return false;
+	if (fresh) {
+		WRITE_ONCE(cell->grown, block_held(b));
 		region_activate(rg, cell);
+		bucket_insert(cell->bucket, b, false);
+		region_count(rg);
+	} else {
+		cell->bucket->spare = &b->chain;
+		rg->nr_spare--;
 	}
-	raw_spin_unlock_irqrestore(&rg->lock, irq);
-	return p;
+	slot_install(rg, cell, &cell->hot.cur, b, end);
+	*p = b->start;
+	return true;
 }
 
-/* The same where no block is spare: the system is asked before the lock is taken. */
-static noinline void *percpu_refill_fresh(struct region *rg, size_t size, size_t bytes, gfp_t gfp,
+/*
+ * The same where no block is spare: the system is asked before the lock is taken.
+ * Preemption is off, and on again on return.
+ */
+static noinline void *percpu_refill_fresh(struct region *rg, size_t size, gfp_t gfp,
 					  struct kregion_bump *bump)
 {
-	const size_t held = region_next_size(rg, bytes);
+	const size_t bytes = ALIGN(size, KREGION_ALIGN);
+	const size_t held = percpu_next_size(rg, bytes);
 	struct kregion_block *fresh;
+	unsigned long irq;
+	bool done;
 	void *p;
 
+	preempt_enable_notrace();
 	if (unlikely(gfp & (KREGION_GFP_BAD | __GFP_ZERO)))
 		gfp = region_gfp(rg, gfp);
 	if (!region_charge(rg, held))
@@ -615,8 +604,10 @@ static noinline void *percpu_refill_fresh(struct region *rg, size_t size, size_t
 	region_settle(rg, fresh, held);
 	if (unlikely(!fresh))
 		return alloc_small(rg, size, bytes, KREGION_ALIGN, gfp, NULL, true);
-	p = percpu_refill(rg, bytes, fresh, bump);
-	if (unlikely(!p))
+	raw_spin_lock_irqsave(&rg->lock, irq);
+	done = percpu_refill(rg, size, fresh, bump, &p);
+	raw_spin_unlock_irqrestore(&rg->lock, irq);
+	if (unlikely(!done))
 		return alloc_small(rg, size, bytes, KREGION_ALIGN, gfp, fresh, true);
 	trace_kregion_block_alloc(rg->id, rg->name, block_held(fresh), fresh->backing);
 	return p;
@@ -629,18 +620,26 @@ static noinline void *percpu_refill_fresh(struct region *rg, size_t size, size_t
  */
 void *kregion_alloc_overshot(struct kregion *r, size_t size, gfp_t gfp, struct kregion_bump *bump)
 {
-	const size_t bytes = ALIGN(size, KREGION_ALIGN);
 	struct region *rg = to_region(r);
+	unsigned long irq;
 	void *p;
 
-	local_sub(bytes, &bump->local);
-	if (!READ_ONCE(rg->nr_spare)) {
+	local_sub(ALIGN(size, KREGION_ALIGN), &bump->local);
+	if (!data_race(rg->nr_spare))
+		return percpu_refill_fresh(rg, size, gfp, bump);
+
+	raw_spin_lock_irqsave(&rg->lock, irq);
+	/* Hidden, or what was made of them is kept in registers, too. */
+	OPTIMIZER_HIDE_VAR(size);
+	OPTIMIZER_HIDE_VAR(rg);
+	if (likely(percpu_refill(rg, size, NULL, bump, &p))) {
+		raw_spin_unlock_irqrestore(&rg->lock, irq);
 		preempt_enable_notrace();
-		return percpu_refill_fresh(rg, size, bytes, gfp, bump);
+		return p;
 	}
-	p = percpu_refill(rg, bytes, NULL, bump);
+	raw_spin_unlock_irqrestore(&rg->lock, irq);
 	preempt_enable_notrace();
-	return p ?: kregion_alloc_slow(r, size, gfp);
+	return kregion_alloc_slow(&rg->hot, size, gfp);
 }
 EXPORT_SYMBOL_GPL(kregion_alloc_overshot);
 
@@ -704,6 +703,7 @@ static void cell_init(struct cell *cell, int cpu)
 {
 	atomic_long_set(&cell->hot.none.shared, (long)&cell->hot.none);
 	cell->hot.cur = &cell->hot.none;
+	cell->bucket = &no_bucket;
 	cell->cpu = cpu;
 }
 
@@ -753,12 +753,14 @@ static struct kregion_block *region_forget(struct region *rg, bool as_new)
 	for (cell = rg->active; cell; cell = next) {
 		next = cell->active;
 		cell->hot.cur = &cell->hot.none;
-		cell->is_active = false;
-		if (as_new)
-			cell->grown = 0;
 		xchg(&cell->spare, NULL);
+		if (as_new) {
+			cell->grown = 0;
+			cell->bucket = &no_bucket;
+		}
 	}
-	rg->active = NULL;
+	if (as_new)
+		rg->active = NULL;
 	reserve_empty(rg);
 	for (i = 0; i < rg->nr_buckets; i++)
 		rg->bucket[i].spare = &rg->bucket[i].blocks;

@@ -62,8 +62,8 @@ static size_t offset_in_block(struct region *rg, const char *p)
 
 	for (i = 0; i <= rg->nr_buckets; i++)
 		for (b = region_chain(rg, i); b; b = READ_ONCE(b->chain))
-			if (p >= block_start(b) && p < (const char *)b)
-				return p - block_start(b);
+			if (p >= b->start && p < (const char *)b)
+				return p - b->start;
 	return 0;
 }
 
@@ -90,14 +90,14 @@ size_t debug_bytes(size_t size, size_t align)
 /* A block has come from the system. */
 void debug_fresh(struct kregion_block *b)
 {
-	memset(block_start(b), POISON_BYTE, b->size);
-	shadow(block_start(b), b->size, SHADOW_CLOSED);
+	memset(b->start, POISON_BYTE, block_room(b));
+	shadow(b->start, block_room(b), SHADOW_CLOSED);
 }
 
 /* A block goes back. */
 void debug_release(struct kregion_block *b)
 {
-	shadow(block_start(b), b->size, SHADOW_OPEN);
+	shadow(b->start, block_room(b), SHADOW_OPEN);
 }
 
 /* Make an object of @size in @chunk, which has debug_bytes(@size, @align). */
@@ -131,7 +131,7 @@ void *debug_object(struct region *rg, char *chunk, size_t size, size_t align)
 /* Look at every object of @b; the region is quiet. */
 static void check_objects(struct region *rg, struct kregion_block *b, size_t used)
 {
-	const char *start = block_start(b), *p = start, *bad;
+	const char *start = b->start, *p = start, *bad;
 	const struct head *head;
 	size_t guard;
 
@@ -158,9 +158,9 @@ static void check_objects(struct region *rg, struct kregion_block *b, size_t use
 
 static void check_free(struct region *rg, struct kregion_block *b, size_t used)
 {
-	const char *start = block_start(b), *bad;
+	const char *start = b->start, *bad;
 
-	bad = memchr_inv(start + used, POISON_BYTE, b->size - used);
+	bad = memchr_inv(start + used, POISON_BYTE, block_room(b) - used);
 	if (bad)
 		report(rg, "free memory was written", bad - start, 0, bad - start, *bad);
 }
@@ -169,7 +169,7 @@ static void check_block(struct region *rg, struct kregion_block *b)
 {
 	const size_t used = b->epoch == rg->epoch ? block_used(b) : 0;
 
-	shadow(block_start(b), b->size, SHADOW_OPEN);
+	shadow(b->start, block_room(b), SHADOW_OPEN);
 	check_objects(rg, b, used);
 	check_free(rg, b, used);
 	debug_fresh(b);

@@ -16,13 +16,6 @@
 /* Blocks are filed by CPU modulo this. */
 #define KREGION_BUCKETS		16
 
-enum block_kind {
-	BLOCK_SPARE,		/* holds no object */
-	BLOCK_CURRENT,		/* small objects are taken from it */
-	BLOCK_FULL,		/* closed for want of room */
-	BLOCK_LARGE,		/* one object of its own */
-};
-
 enum block_backing {
 	BACKING_PAGES,
 	BACKING_VMALLOC,
@@ -52,10 +45,9 @@ struct kregion_block {
 	struct kregion_bump bump;	/* C: next free byte; first, see kregion_fast() */
 	struct kregion_block *chain;	/* L: next in the bucket, or of the large ones */
 	struct kregion_block *queue;	/* A: next of the reserve */
-	size_t size;			/* I: bytes in front of the header */
+	char *start;			/* I: first byte that it hands out */
 	unsigned long epoch;		/* A: of region->epoch when it was last taken into use */
 	int cpu;			/* A: that filled it, -1 for no one's */
-	u8 kind;			/* A: enum block_kind, if epoch is the region's */
 	u8 backing;			/* I: enum block_backing */
 	u8 order;			/* I: of pages; NO_ORDER if they are not a power of two */
 } ____cacheline_aligned;
@@ -63,12 +55,12 @@ struct kregion_block {
 /* Where the slow path of one CPU, or of a whole region, stands. */
 struct cell {
 	struct kregion_cell hot;	/* C: first, see the fast path */
+	struct bucket *bucket;		/* L: where its blocks are; an empty one if not active */
 	struct kregion_block *spare;	/* A: xchg() only; next current block for nofill */
 	struct llist_node want;		/* A: on region->want while wanted is set */
-	unsigned long wanted;		/* A: the refill worker owes this cell a spare */
-	struct cell *active;		/* L: next cell that has had a block in this epoch */
+	struct cell *active;		/* L: next cell that has had a block since the last drop */
 	size_t grown;			/* L, A to read: bytes of the last block made for it */
-	bool is_active;			/* L */
+	unsigned int wanted;		/* A: the refill worker owes this cell a spare */
 	int cpu;			/* I: -1 for the one cell of a region that is not per-CPU */
 };
 
@@ -147,28 +139,28 @@ static inline struct kregion_block *to_block(struct kregion_bump *bump)
 	return container_of(bump, struct kregion_block, bump);
 }
 
-/* First byte that @b hands out. */
-static inline char *block_start(const struct kregion_block *b)
+/* Bytes that @b has for objects. */
+static inline size_t block_room(const struct kregion_block *b)
 {
-	return (char *)b - b->size;
+	return (char *)b - b->start;
 }
 
 /* All the memory of @b, in bytes. */
 static inline size_t block_held(const struct kregion_block *b)
 {
-	return b->size + sizeof(*b);
+	return block_room(b) + sizeof(*b);
 }
 
 /* Nothing of @b is handed out, or its first @used bytes are. */
 static inline void block_set_used(struct kregion_block *b, size_t used)
 {
-	atomic_long_set(&b->bump.shared, (long)(block_start(b) + used));
+	atomic_long_set(&b->bump.shared, (long)(b->start + used));
 }
 
 /* Bytes of @b handed out; an overshoot not yet taken back counts as all. */
 static inline size_t block_used(const struct kregion_block *b)
 {
-	return min(b->size, atomic_long_read(&b->bump.shared) - (size_t)block_start(b));
+	return min(block_room(b), atomic_long_read(&b->bump.shared) - (size_t)b->start);
 }
 
 /* Before the system is asked: does the limit allow @bytes more? */
@@ -202,9 +194,24 @@ static inline const char *region_mode(const struct region *rg)
 	       rg->attr_flags & KREGION_F_SINGLE ? "single" : "shared";
 }
 
+/* The cell of this CPU (interrupts or preemption off), or the region's only one. */
+static inline struct cell *region_cell(struct region *rg)
+{
+	if (rg->attr_flags & KREGION_F_PERCPU)
+		return (struct cell *)raw_cpu_ptr(rg->hot.cells);
+	return &rg->cell;
+}
+
+/* Where the current block of @cell is written down. */
+static inline struct kregion_bump **cell_slot(struct region *rg, struct cell *cell)
+{
+	if (rg->attr_flags & (KREGION_F_PERCPU | KREGION_F_SINGLE | KREGION_F_DEBUG))
+		return &cell->hot.cur;
+	return &rg->hot.cur;
+}
+
 /* core.c: what the slow paths share */
 void *bump_take(struct kregion_bump *bump, size_t bytes, size_t align, bool percpu);
-struct cell *region_cell(struct region *rg);
 void *region_bump_current(struct region *rg, struct cell *cell, size_t bytes, size_t align);
 void *block_install(struct region *rg, struct cell *cell, struct kregion_block *b,
 		    size_t bytes, size_t align);
@@ -254,6 +261,13 @@ static inline size_t region_bytes(const struct region *rg, size_t size, size_t a
 }
 
 /* stats.c: reading a region without stopping it */
+enum block_kind {
+	BLOCK_SPARE,		/* holds no object */
+	BLOCK_CURRENT,		/* small objects are taken from it */
+	BLOCK_FULL,		/* closed for want of room */
+	BLOCK_LARGE,		/* one object of its own */
+};
+
 struct block_info {
 	enum block_kind kind;
 	const char *start;

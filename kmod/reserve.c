@@ -67,8 +67,7 @@ static void *reserve_take(struct region *rg, size_t bytes)
 		next = smp_load_acquire(&b->queue);		/* B */
 		if (!next)
 			return NULL;
-		if (cmpxchg(&rg->reserve, b, next) == b)
-			WRITE_ONCE(b->kind, BLOCK_FULL);
+		(void)cmpxchg(&rg->reserve, b, next);
 	}
 }
 
@@ -140,7 +139,6 @@ static void reserve_append(struct region *rg, struct kregion_block *b)
 	WRITE_ONCE(b->queue, NULL);
 	b->cpu = -1;
 	WRITE_ONCE(b->epoch, rg->epoch);
-	WRITE_ONCE(b->kind, BLOCK_SPARE);
 	if (rg->reserve)
 		smp_store_release(&rg->reserve_last->queue, b);	/* B */
 	else
@@ -176,7 +174,7 @@ static size_t reserve_ready(struct region *rg)
 
 	lockdep_assert_held(&rg->lock);
 	for (b = READ_ONCE(rg->reserve); b; b = b->queue) {
-		const size_t left = b->size - block_used(b);
+		const size_t left = block_room(b) - block_used(b);
 
 		if (left > tail)
 			ready += left - tail;
@@ -211,7 +209,7 @@ size_t reserve_requeue(struct region *rg, size_t need)
 		if (!b)
 			break;
 		reserve_append(rg, b);
-		ready += b->size - reserve_tail(rg);
+		ready += block_room(b) - reserve_tail(rg);
 	}
 	return ready;
 }
@@ -226,8 +224,8 @@ static size_t reserve_spare(struct region *rg)
 	lockdep_assert_held(&rg->lock);
 	for (i = 0; i < rg->nr_buckets; i++)
 		for (b = *rg->bucket[i].spare; b; b = b->chain)
-			if (b->size >= reserve_min(rg))
-				room += b->size - reserve_tail(rg);
+			if (block_room(b) >= reserve_min(rg))
+				room += block_room(b) - reserve_tail(rg);
 	return room;
 }
 
@@ -243,7 +241,7 @@ static int reserve_grow(struct region *rg, gfp_t gfp, size_t *room)
 	region_settle(rg, b, rg->block_size);
 	if (!b)
 		return -ENOMEM;
-	*room += b->size - reserve_tail(rg);
+	*room += block_room(b) - reserve_tail(rg);
 	raw_spin_lock_irqsave(&rg->lock, irq);
 	b->cpu = region_cell(rg)->cpu;
 	region_link(rg, b, true);
@@ -341,7 +339,6 @@ static int slot_fill(struct region *rg, struct cell *cell)
 		b = region_take_spare(rg, cell->cpu, reserve_min(rg));
 		if (b) {
 			WRITE_ONCE(b->cpu, cell->cpu);
-			WRITE_ONCE(b->kind, BLOCK_SPARE);
 			WRITE_ONCE(b->epoch, rg->epoch);
 			region_activate(rg, cell);
 			xchg(&cell->spare, b);				/* D */

@@ -14,22 +14,39 @@ static size_t plain_used(const struct region *rg, const struct kregion_block *b)
 {
 	const char *end = READ_ONCE(rg->hot.end), *ptr = READ_ONCE(rg->hot.ptr);
 
-	if (end != (const char *)b || ptr < block_start(b) || ptr > end)
+	if (end != (const char *)b || ptr < b->start || ptr > end)
 		return block_used(b);
-	return ptr - block_start(b);
+	return ptr - b->start;
 }
 
-static void block_describe(const struct region *rg, const struct kregion_block *b,
+/* Are small objects taken from @b, for a CPU or out of the reserve? */
+static bool block_current(struct region *rg, const struct kregion_block *b)
+{
+	const int cpu = READ_ONCE(b->cpu);
+	struct cell *cell = &rg->cell;
+
+	if (b == READ_ONCE(rg->reserve))
+		return true;
+	if (rg->attr_flags & KREGION_F_PERCPU) {
+		if (cpu < 0)
+			return false;
+		cell = (struct cell *)per_cpu_ptr(rg->hot.cells, cpu);
+	}
+	return READ_ONCE(*cell_slot(rg, cell)) == &b->bump;
+}
+
+static void block_describe(struct region *rg, const struct kregion_block *b, bool large,
 			   struct block_info *info)
 {
-	const bool in_use = READ_ONCE(b->epoch) == rg->epoch;
-
-	info->kind = in_use ? READ_ONCE(b->kind) : BLOCK_SPARE;
-	info->start = block_start(b);
+	info->start = b->start;
 	info->held = block_held(b);
-	info->used = in_use ? plain_used(rg, b) : 0;
-	if (info->kind == BLOCK_SPARE && info->used)
-		info->kind = BLOCK_CURRENT;	/* of the reserve, being served from */
+	info->used = READ_ONCE(b->epoch) == rg->epoch ? plain_used(rg, b) : 0;
+	if (large)
+		info->kind = BLOCK_LARGE;
+	else if (!info->used)
+		info->kind = BLOCK_SPARE;
+	else
+		info->kind = block_current(rg, b) ? BLOCK_CURRENT : BLOCK_FULL;
 }
 
 /*
@@ -52,7 +69,7 @@ again:
 	epoch = rg->epoch;
 	for (i = 0; i <= rg->nr_buckets; i++) {
 		for (b = region_chain(rg, i); b; b = b->chain) {
-			block_describe(rg, b, &info);
+			block_describe(rg, b, !i, &info);
 			if (!fn(rg, b, &info, ctx))
 				goto out;
 			if (++n % WALK_BATCH || restarts == WALK_RESTARTS)
@@ -88,7 +105,7 @@ static bool stats_fn(struct region *rg, const struct kregion_block *b,
 		break;
 	case BLOCK_FULL:
 		st->blocks_full++;
-		st->bytes_lost += b->size - info->used;
+		st->bytes_lost += block_room(b) - info->used;
 		break;
 	case BLOCK_LARGE:
 		st->blocks_large++;

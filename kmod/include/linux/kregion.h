@@ -58,7 +58,9 @@
  * @KREGION_F_PAGES: Blocks from the page allocator only.
  * @KREGION_F_VMALLOC: Blocks from vmalloc only; a fill needs a caller that may
  *	sleep.
- * @KREGION_F_NODE: Blocks from the node in &kregion_attr.node.
+ * @KREGION_F_NODE: Blocks from the node in &kregion_attr.node. Without it pages for a
+ *	per-CPU region are taken from the CPU's own node, and all other memory from where
+ *	the task's memory policy wants it.
  * @KREGION_F_ACCOUNT: Blocks are charged to the memory cgroup of the task that
  *	makes them.
  * @KREGION_F_DEBUG: Guard bytes behind each object and poison in free memory,
@@ -263,7 +265,7 @@ static __always_inline void *kregion_fast(struct kregion *r, size_t size, gfp_t 
 	shared = small ? bytes > (unsigned long)data_race(r->mode) :
 			 size - 1 < data_race(r->shared_max);
 	if (shared) {
-		/* Pairs with the release that made the block current in block_install(). */
+		/* Pairs with the release that made the block current in slot_install(). */
 		bump = READ_ONCE(r->cur);
 		do {
 			/* Read again each time: nothing is kept for the rare next one. */

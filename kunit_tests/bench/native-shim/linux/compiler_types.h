@@ -17,6 +17,8 @@
 #define likely(x)			__builtin_expect(!!(x), 1)
 #define unlikely(x)			__builtin_expect(!!(x), 0)
 #define barrier()			asm volatile("" ::: "memory")
+#define OPTIMIZER_HIDE_VAR(x)		asm ("" : "+r" (x))
+#define BIT(nr)				(1UL << (nr))
 #define READ_ONCE(x)			(*(const volatile __typeof__(x) *)&(x))
 #define WRITE_ONCE(x, v)		(*(volatile __typeof__(x) *)&(x) = (v))
 #define data_race(x)			(x)

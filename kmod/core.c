@@ -257,7 +257,7 @@ static __always_inline void slot_install(struct region *rg, struct cell *cell,
 					 char *end)
 {
 	WRITE_ONCE(b->cpu, cell->cpu);
-	WRITE_ONCE(b->epoch, data_race(rg->epoch));
+	WRITE_ONCE(b->epoch, READ_ONCE(rg->epoch));
 	atomic_long_set(&b->bump.shared, (long)end);
 	smp_store_release(slot, &b->bump);			/* A */
 }
@@ -564,8 +564,13 @@ static __always_inline bool percpu_refill(struct region *rg, size_t size,
 	if (unlikely(!b))
 		return false;
 	end = b->start + ALIGN(size, KREGION_ALIGN);
-	if (unlikely(end > (char *)b || data_race(cell->hot.cur) != bump ||
-		     data_race(rg->flags) & BIT(REGION_BUSY)))
+	if (unlikely(end > (char *)b))
+		return false;
+	/* data_race(): an NMI may promote a block after this look, see slot_install(). */
+	if (unlikely(data_race(cell->hot.cur) != bump))
+		return false;
+	/* data_race(): not READ_ONCE(), so that it is one instruction to test a bit. */
+	if (unlikely(data_race(rg->flags) & BIT(REGION_BUSY)))
 		return false;
 	if (fresh) {
 		WRITE_ONCE(cell->grown, block_held(b));
@@ -625,6 +630,7 @@ void *kregion_alloc_overshot(struct kregion *r, size_t size, gfp_t gfp, struct k
 	void *p;
 
 	local_sub(ALIGN(size, KREGION_ALIGN), &bump->local);
+	/* data_race(): only a hint, looked at again under the lock. */
 	if (!data_race(rg->nr_spare))
 		return percpu_refill_fresh(rg, size, gfp, bump);
 

@@ -14,13 +14,20 @@
  *
  * Everything that probes use is set before they are registered. When they are
  * gone, tracepoint_synchronize_unregister() makes sure that none is running.
+ *
+ * Times are of the fast monotonic clock. To read it takes as long as all the rest of
+ * a record, so where the kernel's clock is nothing but a counter of the CPU (the time
+ * stamp counter, say), a record gets the counter's value. The clock is read when the
+ * trace starts and when it stops, and what lies between is computed then.
  */
 
 #include <linux/capability.h>
 #include <linux/fs.h>
 #include <linux/irqflags.h>
+#include <linux/jump_label.h>
 #include <linux/kregion.h>
 #include <linux/log2.h>
+#include <linux/math64.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
 #include <linux/module.h>
@@ -30,6 +37,7 @@
 #include <linux/smp.h>
 #include <linux/threads.h>
 #include <linux/timekeeping.h>
+#include <linux/timex.h>
 #include <linux/tracepoint.h>
 #include <linux/uaccess.h>
 
@@ -54,7 +62,7 @@ struct trace_run {
 
 struct trace_cpu {
 	char *end;		/* behind the last record of the current run, or NO_RUN */
-	s64 last;		/* time of the last event, since trace.start_ns */
+	s64 last;		/* time of the last event, since hot.start */
 	u64 records;
 	u64 lost;
 	u64 lost_told;		/* how many of them a lost record tells of */
@@ -127,8 +135,10 @@ static const struct {
 
 static struct {
 	struct kregion *region;
-	u64 start_ns;
+	u64 start;			/* of trace_clock() */
 } hot __read_mostly;			/* what probes read; constant while they run */
+
+static DEFINE_STATIC_KEY_FALSE(counting);	/* trace_clock() is the CPU's counter */
 
 enum piece {				/* of the stream, in its order */
 	PIECE_HEADER,
@@ -148,6 +158,10 @@ static struct {
 	struct kregion_trace_end end;
 	struct kregion_trace_value values[ARRAY_SIZE(trace_stats)];
 
+	struct system_time_snapshot clock;	/* when the trace started */
+	u64 ticks;				/* of trace_clock() from start to stop ... */
+	u64 ns;					/* ... and in nanoseconds */
+
 	/* Where the reader is: the piece after this one, and the rest of this one. */
 	enum piece next;
 	int cpu;
@@ -157,6 +171,67 @@ static struct {
 } trace = { .lock = __MUTEX_INITIALIZER(trace.lock) };
 
 static atomic_t trace_opened = ATOMIC_INIT(0);
+
+/* ---- time ------------------------------------------------------------------ */
+
+static __always_inline u64 trace_clock(void)
+{
+	return static_branch_likely(&counting) ? get_cycles() : ktime_get_mono_fast_ns();
+}
+
+/*
+ * Does the kernel tell the time by the CPU's counter just now? Then that is in step on
+ * all CPUs, and runs while they sleep.
+ */
+static bool clock_is_counter(struct system_time_snapshot *now)
+{
+	const u64 before = get_cycles();
+
+	rmb();		/* the counter is read before the clock, ... */
+	ktime_get_snapshot(now);
+	rmb();		/* ... and again after it */
+	return sizeof(cycles_t) == sizeof(u64) && now->cycles - before <= get_cycles() - before;
+}
+
+/* Choose the clock; it is read in both ways at the start, which is now. */
+static void trace_clock_start(u64 *start_ns)
+{
+	unsigned long flags;
+
+	if (clock_is_counter(&trace.clock))
+		static_branch_enable(&counting);
+	else
+		static_branch_disable(&counting);
+	local_irq_save(flags);
+	hot.start = trace_clock();
+	*start_ns = ktime_get_mono_fast_ns();
+	local_irq_restore(flags);
+}
+
+/* The end is now. Nanoseconds and ticks from the start to here tell the clock's rate. */
+static void trace_clock_stop(u64 start_ns, u64 *stop_ns)
+{
+	struct system_time_snapshot now;
+	unsigned long flags;
+
+	local_irq_save(flags);
+	trace.ticks = trace_clock() - hot.start;
+	*stop_ns = ktime_get_mono_fast_ns();
+	local_irq_restore(flags);
+	trace.ns = *stop_ns - start_ns;
+
+	if (static_key_enabled(&counting) &&
+	    (!clock_is_counter(&now) || now.cs_was_changed_seq != trace.clock.cs_was_changed_seq))
+		pr_warn("kregion_trace: the clock source was changed, the times in this trace are not exact\n");
+}
+
+/* A time since the start, as records have it, in nanoseconds. */
+static u64 trace_ns(u64 time)
+{
+	if (!static_key_enabled(&counting) || !trace.ticks)
+		return time;
+	return mul_u64_u64_div_u64(time, trace.ns, trace.ticks);
+}
 
 /* ---- records: interrupts off ---------------------------------------------- */
 
@@ -210,13 +285,13 @@ static noinline __cold void *trace_run_start(void *p, size_t size)
 
 /*
  * A record of @size bytes with its first two words written; NULL if it was lost.
- * The fast clock may step back across an update of the timekeeper; the records
- * of a CPU do not. The time is read back at the end, and the state not through
+ * The clock may step back across an update of the timekeeper; the records of a
+ * CPU do not. The time is read back at the end, and the state not through
  * a pointer, so that little has to be saved across the calls.
  */
 static __always_inline void *trace_record(u64 type, u64 ids, size_t size)
 {
-	s64 time = ktime_get_mono_fast_ns() - hot.start_ns;
+	s64 time = trace_clock() - hot.start;
 	u64 *rec;
 
 	__this_cpu_write(trace_cpu.last, max(time, __this_cpu_read(trace_cpu.last)));
@@ -406,6 +481,7 @@ static int trace_start(u64 budget)
 {
 	struct kregion_attr attr = { .flags = KREGION_F_PERCPU };
 	struct kregion *region;
+	u64 start_ns;
 	int cpu, err;
 
 	if (trace.state != KREGION_TRACE_IDLE)
@@ -430,7 +506,7 @@ static int trace_start(u64 budget)
 	for_each_possible_cpu(cpu)
 		trace_cpu_reset(per_cpu_ptr(&trace_cpu, cpu));
 	hot.region = region;
-	hot.start_ns = ktime_get_mono_fast_ns();
+	trace_clock_start(&start_ns);
 	err = probes_register();
 	if (err) {
 		kregion_destroy(region);
@@ -448,8 +524,8 @@ static int trace_start(u64 budget)
 		.nr_fields = ARRAY_SIZE(trace_fields),
 		.cpu_limit = nr_cpu_ids,
 		.clock = CLOCK_MONOTONIC,
-		.start_ns = hot.start_ns,
-		.start_real_ns = ktime_get_real_ns() - (ktime_get_mono_fast_ns() - hot.start_ns),
+		.start_ns = start_ns,
+		.start_real_ns = ktime_get_real_ns() - (ktime_get_mono_fast_ns() - start_ns),
 		.budget = budget,
 	};
 	on_each_cpu(trace_cpu_begin, NULL, 1);
@@ -463,10 +539,11 @@ static size_t record_size(const u64 *rec)
 }
 
 /*
- * Make the section of a CPU, probes gone: count the records, and cut off those
- * written after @stop, while the probes were being removed.
+ * Make the section of a CPU, probes gone: count the records, make their times
+ * nanoseconds, and cut off those written after the stop, while the probes were being
+ * removed.
  */
-static void trace_cpu_finish(int cpu, u64 stop)
+static void trace_cpu_finish(int cpu)
 {
 	struct trace_cpu *c = per_cpu_ptr(&trace_cpu, cpu);
 	u64 told = 0, pending, since, bytes = 0, records = 0;
@@ -479,24 +556,28 @@ static void trace_cpu_finish(int cpu, u64 stop)
 
 	for (run = c->first; run; run = run->next) {
 		for (p = (char *)(run + 1); p < run->end; p += record_size((u64 *)p)) {
-			const struct kregion_trace_lost *lost = (void *)p;
+			struct kregion_trace_lost *lost = (void *)p;
 			const u64 type = lost->head >> KREGION_TRACE_TIME_BITS;
+			const u64 time = lost->head & KREGION_TRACE_TIME_MASK;
 
-			if ((lost->head & KREGION_TRACE_TIME_MASK) > stop) {
+			if (time > trace.ticks) {
 				pending = type == KREGION_TRACE_LOST ? lost->count : 0;
 				since = pending ? lost->since : 0;
 				run->end = p;
 				run->next = NULL;
 				break;
 			}
-			if (type == KREGION_TRACE_LOST)
+			lost->head = type << KREGION_TRACE_TIME_BITS | trace_ns(time);
+			if (type == KREGION_TRACE_LOST) {
 				told += lost->count;
+				lost->since = trace_ns(lost->since);
+			}
 			records++;
 		}
 		bytes += run->end - (char *)(run + 1);
 		cond_resched();
 	}
-	if (since > stop)
+	if (since > trace.ticks)
 		pending = 0;
 	if (!pending)
 		since = 0;
@@ -515,7 +596,7 @@ static void trace_cpu_finish(int cpu, u64 stop)
 		.records = records,
 		.lost = c->lost,
 		.tail_lost = pending,
-		.tail_since = since,
+		.tail_since = trace_ns(since),
 	};
 	trace.header.nr_cpus++;
 	trace.header.stream_size += c->head.section.size;
@@ -529,7 +610,7 @@ static int trace_stop(void)
 	if (trace.state != KREGION_TRACE_RUNNING)
 		return -EINVAL;
 
-	trace.header.stop_ns = ktime_get_mono_fast_ns();
+	trace_clock_stop(trace.header.start_ns, &trace.header.stop_ns);
 	probes_unregister(ARRAY_SIZE(probes));
 	kregion_stats(hot.region, &stats);
 	trace.end = (struct kregion_trace_end) {
@@ -551,7 +632,7 @@ static int trace_stop(void)
 	trace.header.stream_size = sizeof(trace.header) + sizeof(trace_types) +
 				   sizeof(trace_fields) + trace.end.section.size;
 	for_each_possible_cpu(cpu)
-		trace_cpu_finish(cpu, trace.header.stop_ns - trace.header.start_ns);
+		trace_cpu_finish(cpu);
 
 	trace.next = PIECE_HEADER;
 	trace.rest_len = 0;

@@ -108,7 +108,7 @@ BARS = (
     (of("percpu", "refill_pages"), 850), (of("percpu", "drop", **LIFE), 0.75),
     (of("percpu", "life", **LIFE), 14), (of("shared", "create_destroy"), 1080),
     (of("percpu", "create_destroy"), 1270), (held("percpu"), 1.01),
-    (of("kregion_trace", "trace_record"), 98),
+    (of("kregion_trace", "trace_record"), 56),
 )
 
 

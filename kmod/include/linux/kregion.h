@@ -261,9 +261,8 @@ static __always_inline void *kregion_fast(struct kregion *r, size_t size, gfp_t 
 		return (void *)(next - bytes);
 	}
 
-	/* data_race(): as above; what is not per-CPU now is shared or single for good. */
-	shared = small ? bytes > (unsigned long)data_race(r->mode) :
-			 size - 1 < data_race(r->shared_max);
+	/* data_race(): as above. What is not per-CPU now is shared or single for good. */
+	shared = small ? bytes > (unsigned long)data_race(r->mode) : size - 1 < r->shared_max;
 	if (shared) {
 		/* Pairs with the release that made the block current in slot_install(). */
 		bump = READ_ONCE(r->cur);
@@ -274,12 +273,12 @@ static __always_inline void *kregion_fast(struct kregion *r, size_t size, gfp_t 
 			if (unlikely(kregion_over(next, bump)))
 				goto slow;
 		} while (unlikely(!atomic_long_try_cmpxchg_relaxed(&bump->shared, &old, next)));
-		/* Hidden, or the compiler would keep a copy of old beside what cmpxchg may change. */
+		/* Hidden, or the compiler keeps a copy of old beside what cmpxchg may change. */
 		OPTIMIZER_HIDE_VAR(next);
 		return (void *)(next - bytes);
 	}
 
-	if (small || size - 1 < data_race(r->single_max)) {
+	if (small || size - 1 < r->single_max) {
 		char *p = r->ptr;
 
 		if (likely(p + bytes <= r->end)) {

@@ -1,0 +1,97 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0
+"""Are the times in a trace those of the monotonic clock, whatever the clock source?
+
+Run in the VM. Programs are started, with the clock read before and after; the trace
+must have each exec in between. Once for each clock source that the kernel has, and
+once while the source is changed, which the tracer must say in the log.
+"""
+import json
+import struct
+import subprocess
+import sys
+import time
+
+SOURCES = "/sys/devices/system/clocksource/clocksource0/"
+EXEC = 6
+failures = 0
+
+
+def check(what, good):
+    global failures
+    print(f"{what}: {'yes' if good else 'NO'}")
+    failures += not good
+
+
+def source(name=None):
+    if name:
+        with open(SOURCES + "current_clocksource", "w") as f:
+            f.write(name)
+    with open(SOURCES + "current_clocksource") as f:
+        return f.read().strip()
+
+
+def starts():
+    """Start programs for a second and a half; pid, and the clock before and after each."""
+    for _ in range(15):
+        before = time.monotonic_ns()
+        child = subprocess.Popen(["true"])
+        child.wait()
+        yield child.pid, before, time.monotonic_ns()
+        time.sleep(0.1)
+
+
+def execs(path):
+    """Pid and monotonic time of all exec records."""
+    with open(path, "rb") as f:
+        data = f.read()
+    header, type_size, nr_types, field_size, nr_fields, nr_cpus = struct.unpack_from("6I", data, 16)
+    start, = struct.unpack_from("Q", data, 48)
+    sizes = dict(struct.unpack_from("HH", data, header + i * type_size) for i in range(nr_types))
+    at = header + nr_types * type_size + nr_fields * field_size
+    for _ in range(nr_cpus):
+        head, size = struct.unpack_from("=IQ", data, at + 4)
+        end, at = at + size, at + head
+        while at < end:
+            first, second = struct.unpack_from("QQ", data, at)
+            if first >> 56 == EXEC:
+                yield second & 0xffffff, start + (first & (1 << 56) - 1)
+            at += sizes[first >> 56]
+
+
+def record(path, *args):
+    said = subprocess.run(["krtrace", "record", "-o", path, "--", sys.executable, __file__, *args],
+                          stdout=subprocess.PIPE, check=True, text=True).stdout
+    return json.loads(said.splitlines()[0])
+
+
+def main():
+    with open(SOURCES + "available_clocksource") as f:
+        available = f.read().split()
+    used = source()
+    for name in available:
+        if source(name) != name:
+            continue
+        started = record("clock.krt", "--start")
+        seen = dict(execs("clock.krt"))
+        late = [(before - seen.get(pid, 0), seen.get(pid, 0) - after)
+                for pid, before, after in started if not before <= seen.get(pid, 0) <= after]
+        check(f"{name}: {len(started)} programs are in the trace when they started", not late)
+        if late:
+            print("nanoseconds too early and too late:", late)
+    if len(available) > 1 and source(used) == used == "tsc":
+        record("clock.krt", "--change", next(n for n in available if n != used))
+        log = subprocess.run(["dmesg"], capture_output=True, text=True, check=True).stdout
+        check("a change of the source is told", "the clock source was changed" in log)
+    source(used)
+    return failures != 0
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--start"]:
+        print(json.dumps(list(starts())))
+    elif sys.argv[1:2] == ["--change"]:
+        source(sys.argv[2])
+        print("[]")
+    else:
+        sys.exit(main())

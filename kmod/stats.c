@@ -14,9 +14,9 @@ static size_t plain_used(const struct region *rg, const struct kregion_block *b)
 {
 	const char *end = READ_ONCE(rg->hot.end), *ptr = READ_ONCE(rg->hot.ptr);
 
-	if (end != (const char *)b || ptr < b->start || ptr > end)
+	if (end != (const char *)b || ptr < b->start)
 		return block_used(b);
-	return ptr - b->start;
+	return min(ptr, end) - b->start;
 }
 
 /* Are small objects taken from @b, for a CPU or out of the reserve? */

@@ -64,12 +64,13 @@ suites() {
 
 # in_vm NAME KERNEL-ARGS SCRIPT ARG...: run it in a VM; a lost VM is a failure. With
 # DIRECT, a list of modules, in one that is started directly; it boots while they are built.
+# With SERIAL, one CPU at a time.
 in_vm() {
 	local name=$1 append=$2 rc=0
 	shift 2
 	rm -rf "${OUT:?}/$name"
 	mkdir -p "$OUT/$name"
-	"$VM/run.sh" ${DIRECT:+-d} -m "${MEM:-2G}" -t "${LIMIT:-300}" -a "$append" \
+	"$VM/run.sh" ${DIRECT:+-d} ${SERIAL:+-s} -m "${MEM:-2G}" -t "${LIMIT:-300}" -a "$append" \
 		"$KERNEL" "$OUT/$name" "$@" &
 	vm_pid=$!
 	if [ -n "${DIRECT-}" ]; then
@@ -118,6 +119,8 @@ stock() {
 	stage "running the suites on $1, after loading and unloading a hundred times"
 	LIMIT=600 in_vm "$name" "preempt=full" "$BUILT/kunit_tests/vm/stock-guest.sh" "$BUILT"
 	suites "$name"
+	stage "tracing on $1"
+	SERIAL=1 in_vm "$name-trace" "preempt=full" "$BUILT/kunit_tests/vm/trace-guest.sh" "$BUILT"
 }
 
 counts() {

@@ -13,7 +13,7 @@ make -s -C "$BUILT/userspace_demo"
 if [ "${1-}" = --shell ]; then
 	[ -t 0 ] || usage_error "make shell wants a terminal"
 	stage "starting the VM; leave it with exit"
-	exec "$VM/run.sh" -i "$KERNEL" "$(mktemp -d)" "$VM/demo-guest.sh" "$BUILT" shell
+	exec "$VM/run.sh" -s -i "$KERNEL" "$(mktemp -d)" "$VM/demo-guest.sh" "$BUILT" shell
 fi
 
 out=$TOP/out/demo
@@ -23,7 +23,7 @@ stage "booting Linux $(cat "$KERNEL/release") and recording a workload"
 rc=0
 # Without noirqtime the kernel takes interrupts off a task's run time; the trace, which
 # is told of switches only, does not.
-"$VM/run.sh" -t 240 -a tsc=noirqtime "$KERNEL" "$out" "$VM/demo-guest.sh" "$BUILT" || rc=$?
+"$VM/run.sh" -s -t 240 -a tsc=noirqtime "$KERNEL" "$out" "$VM/demo-guest.sh" "$BUILT" || rc=$?
 [ ! -e "$out/log" ] || cat "$out/log"
 if [ "$rc" = 0 ]; then
 	stage "done: the report is $out/report.txt, and $out/trace.json opens in ui.perfetto.dev or chrome://tracing"

@@ -3,11 +3,14 @@
 # Run a script in a VM that has a kernel from the cache and sees the files of this
 # machine, read-only but for a tmpfs on top and one folder for results.
 #
-# usage: run.sh [-c CPUS] [-m MEM] [-t SECONDS] [-a KERNEL-ARGS] [-q QEMU-ARGS] [-i | -d]
-#		KERNEL OUT SCRIPT [ARG]...
+# usage: run.sh [-c CPUS] [-m MEM] [-t SECONDS] [-a KERNEL-ARGS] [-q QEMU-ARGS] [-s]
+#		[-i | -d] KERNEL OUT SCRIPT [ARG]...
 #
 #	KERNEL	a folder made by kernels.sh
 #	OUT	a folder for results, $OUT in the script
+#	-s	serial: without KVM, one CPU at a time. For what attaches to busy
+#		tracepoints: QEMU before 8.1 may go on running code that another CPU has
+#		changed, and the kernel then dies of a breakpoint nobody knows
 #	-i	interactive: the console is this terminal
 #	-d	direct: quick to start, but there is only busybox, no file of this machine
 #		but those in OUT, and no ACPI. SCRIPT is a name in OUT and starts when
@@ -18,14 +21,15 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
-cpus=2 mem=2G limit=300 append='' extra='' interactive='' direct=''
-while getopts c:m:t:a:q:id o; do
+cpus=2 mem=2G limit=300 append='' extra='' serial='' interactive='' direct=''
+while getopts c:m:t:a:q:sid o; do
 	case $o in
 	c) cpus=$OPTARG ;;
 	m) mem=$OPTARG ;;
 	t) limit=$OPTARG ;;
 	a) append=$OPTARG ;;
 	q) extra=$OPTARG ;;
+	s) serial=1 ;;
 	i) interactive=1 ;;
 	d) direct=1 ;;
 	*) exit 2 ;;
@@ -117,6 +121,7 @@ pick_accel() {
 }
 
 accel=${KREGION_ACCEL:-$(pick_accel)}
+[ -z "$serial" ] || [ "${accel%%,*}" != tcg ] || accel=tcg,thread=single
 boot "$accel" "$limit" "$out/console"
 
 [ -e "$out/status" ] || { printf 'run.sh: the VM was lost; its console is in %s\n' "$out/console" >&2; exit 3; }

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # Inside the VM with a stock Debian kernel: load, use and unload a hundred times; a
-# client that forgets its region; the programs; and last, as some of their cases warn
-# and so taint, the suites by the thin runner.
+# client that forgets its region; and last, as some of their cases warn and so taint,
+# the suites by the thin runner.
 set -uo pipefail
 built=$1
 . "$built/kunit_tests/vm/guest-lib.sh"
@@ -107,27 +107,6 @@ insmod "$built/kmod/kregion.ko" && insmod "$built/kunit_tests/kregion_client.ko"
 rmmod kregion 2>/dev/null
 test_result "a client pins the allocator" "$(($? == 0))"
 rmmod kregion_client kregion || rc=1
-
-# The tracer, by the program.
-insmod "$built/kmod/kregion.ko" && insmod "$built/kmod/kregion_trace.ko" || rc=1
-PATH=$built/userspace_demo:$PATH
-cd /tmp || exit 1
-krtrace record -o t.krt -- sh -c 'for i in 1 2 3; do xz -1 -c /usr/bin/perl >/dev/null; done' &&
-	krtrace report t.krt && krtrace convert --chrome -o t.json t.krt && python3 -m json.tool t.json >/dev/null
-test_result "krtrace records, reports and converts" $?
-# Far too small a budget for it: every record that is missing must have been counted.
-# shellcheck disable=SC2016 # the other shell's
-krtrace record -b 64K -o small.krt -- sh -c 'for i in $(seq 200); do sleep 0.01 & done; wait' &&
-	krtrace report --tsv small.krt >small.tsv && awk '$2 == "lost" { lost = $3 } $2 == "region_failed_nofill" { failed = $3 }
-		END { exit !(lost > 0 && lost == failed) }' small.tsv
-test_result "krtrace counts what found no memory" $?
-"$built/kunit_tests/vm/trace_clock.py"
-test_result "times in a trace are those of the clock, whatever its source" $?
-"$built/kunit_tests/vm/trace_device.py"
-test_result "the device answers bad input as it should" $?
-kregion-top --once && kregion-top --json | python3 -m json.tool >/dev/null
-test_result "kregion-top --once and --json" $?
-rmmod kregion_trace kregion || rc=1
 
 insmod "$built/kmod/kregion.ko" || exit 1
 insmod "$built/kunit_tests/kregion_kunit.ko" || rc=1

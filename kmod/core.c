@@ -53,10 +53,8 @@
  *
  * single
  *	The caller serializes, so the two words that a plain bump allocator
- *	keeps, next free byte and end, live in the region itself. Here, too, the
- *	add comes first: the path ends with its branch, and has no jump behind it
- *	where a client goes on. The slow path takes back what went over the end,
- *	and brings the block's own word up to date.
+ *	keeps, next free byte and end, live in the region itself. The block's own
+ *	word is brought up to date when the slow path runs.
  *
  * The fast path counts nothing. What was handed out is the sum of what the
  * blocks' words say; whether a block is current, closed or spare is not written down
@@ -220,13 +218,6 @@ static void region_sync_plain(struct region *rg)
 
 	if (region_plain(rg) && bump != &rg->cell.hot.none)
 		atomic_long_set(&bump->shared, (long)rg->hot.ptr);
-}
-
-/* The single mode's fast path went over the end for want of @size bytes: take that back. */
-void region_take_back(struct region *rg, size_t size)
-{
-	if (rg->hot.ptr > rg->hot.end)
-		WRITE_ONCE(rg->hot.ptr, rg->hot.ptr - ALIGN(size, KREGION_ALIGN));
 }
 
 static void region_load_plain(struct region *rg)
@@ -552,7 +543,6 @@ static void *alloc_any(struct region *rg, size_t size, size_t align, gfp_t gfp)
 /* The fast path found no room, or found that it is not the one to decide. */
 void *kregion_alloc_slow(struct kregion *r, size_t size, gfp_t gfp)
 {
-	region_take_back(to_region(r), size);
 	return alloc_any(to_region(r), size, KREGION_ALIGN, gfp);
 }
 EXPORT_SYMBOL_GPL(kregion_alloc_slow);

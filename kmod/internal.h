@@ -212,7 +212,6 @@ static inline struct kregion_bump **cell_slot(struct region *rg, struct cell *ce
 
 /* core.c: what the slow paths share */
 void *bump_take(struct kregion_bump *bump, size_t bytes, size_t align, bool percpu);
-void region_take_back(struct region *rg, size_t size);
 void *region_bump_current(struct region *rg, struct cell *cell, size_t bytes, size_t align);
 void *block_install(struct region *rg, struct cell *cell, struct kregion_block *b,
 		    size_t bytes, size_t align);

@@ -97,7 +97,6 @@ void *kregion_nofill_slow(struct kregion *r, size_t size)
 	size_t bytes;
 	void *p;
 
-	region_take_back(rg, size);
 	if (!size)
 		return ZERO_SIZE_PTR;
 	if (size > rg->small_max)

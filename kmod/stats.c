@@ -14,9 +14,9 @@ static size_t plain_used(const struct region *rg, const struct kregion_block *b)
 {
 	const char *end = READ_ONCE(rg->hot.end), *ptr = READ_ONCE(rg->hot.ptr);
 
-	if (end != (const char *)b || ptr < b->start)
+	if (end != (const char *)b || ptr < b->start || ptr > end)
 		return block_used(b);
-	return min(ptr, end) - b->start;
+	return ptr - b->start;
 }
 
 /* Are small objects taken from @b, for a CPU or out of the reserve? */

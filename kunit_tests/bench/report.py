@@ -103,7 +103,7 @@ BARS = (
     (of("percpu"), 12), (of("percpu", "alloc_runtime"), 12),
     (of("nofill"), 12), (of("nofill", "alloc_runtime"), 12),
     (of("shared"), 12), (of("shared", "alloc_runtime"), 14),
-    (of("single"), 8), (of("single", "alloc_runtime"), 11),
+    (of("single"), 9), (of("single", "alloc_runtime"), 12),
     (of("percpu", "reset_block"), 1), (of("percpu", "refill_spare"), 100),
     (of("percpu", "refill_pages"), 850), (of("percpu", "drop", **LIFE), 0.75),
     (of("percpu", "life", **LIFE), 14), (of("shared", "create_destroy"), 1080),

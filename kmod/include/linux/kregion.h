@@ -281,10 +281,10 @@ static __always_inline void *kregion_fast(struct kregion *r, size_t size, gfp_t 
 	if (small || size - 1 < r->single_max) {
 		char *p = r->ptr;
 
-		/* Here, too, the add comes first, and the slow path takes it back. */
-		r->ptr = p + bytes;
-		if (likely(p + bytes <= r->end))
+		if (likely(p + bytes <= r->end)) {
+			r->ptr = p + bytes;
 			return p;
+		}
 	}
 
 slow:

@@ -117,20 +117,24 @@ class Plot(NamedTuple):
     key: str                # on the x axis
     kinds: tuple
     label: str
-    log: bool = True        # of the x axis
     log_log: bool = False
+    view: str = "count"
 
 
 SWEEP = ("life", "pair", "alloc")
 PLOTS = (
     Plot("Cost against object size", "size", SWEEP, "object size (bytes)"),
     Plot("Cost against block size", "block", SWEEP, "block size (bytes)"),
-    Plot("Cost against CPUs", "cpus", SWEEP, "CPUs", log=False),
+    Plot("Cost against CPUs", "threads", ("alloc",), "threads, each of a CPU of its own as "
+         "far as there are", view="native"),
     Plot("Cost against number of regions", "regions", SWEEP, "regions"),
     Plot("Cost against number of objects", "objects", SWEEP, "objects"),
     Plot("Drop cost against live blocks", "blocks", ("drop", "drop_all"), "live blocks",
          log_log=True),
 )
+HOW = {"count": ("instructions", "count (instructions under icount)",
+                 "counted in a virtual machine with icount"),
+       "native": ("ns on each thread", "native (ns)", "the same code built for user space")}
 NATIVE_TITLE = "Native cost of an allocation by rival, 1 and 2 threads"
 NATIVE_CAPTION = ("Time per allocation on each thread: the same code built for user space "
                   "and timed over several runs; a thin line spans least to greatest.")
@@ -377,7 +381,7 @@ def series(results, plot, what):
     Where several lines give the same x, the one whose remaining keys are shared by
     the most lines of that rival is taken, and the last of those.
     """
-    wanted = {**DEFAULTS, "view": "count", "what": what, "unit": UNITS["count"][0]}
+    wanted = {**DEFAULTS, "view": plot.view, "what": what, "unit": UNITS[plot.view][0]}
     wanted.pop(plot.key, None)
     lines = [line for line in matching(results, wanted)
              if line.get(plot.key, 0) > 0 and line["value"] > 0]
@@ -408,7 +412,7 @@ def draw_axes(plot, xs, ticks, x_axis, y_axis, label):
     middle = (TOP + BOTTOM) / 2
     return parts + [
         rule(LEFT, BOTTOM, RIGHT, BOTTOM, "axis"),
-        text_at((LEFT + RIGHT) / 2, BOTTOM + 42, plot.label + ", log scale" * plot.log, "middle"),
+        text_at((LEFT + RIGHT) / 2, BOTTOM + 42, plot.label + ", log scale", "middle"),
         text_at(16, middle, label, "middle", f' transform="rotate(-90 16 {middle})"')]
 
 
@@ -431,11 +435,12 @@ def draw_sweep(plot, what, curves):
     ys = [line["value"] for points in curves.values() for line in points.values()]
     log_y = plot.log_log or max(ys) > 20 * min(ys)
     ticks = nice_ticks(min(ys), max(ys), log_y)
-    x_axis = scale(xs[0], xs[-1], LEFT + 12, RIGHT - 12, plot.log)
+    x_axis = scale(xs[0], xs[-1], LEFT + 12, RIGHT - 12, True)
     y_axis = scale(ticks[0], ticks[-1], BOTTOM, TOP, log_y)
     if log_y:
         ticks = [tick for tick in ticks if len(ticks) < 10 or math.log10(tick).is_integer()]
-    label = "instructions" + ("" if what == "drop_all" else " per object")
+    unit, view, how = HOW[plot.view]
+    label = unit + ("" if what == "drop_all" else " per object")
     parts = draw_axes(plot, xs, ticks, x_axis, y_axis, label + ", log scale" * log_y)
     # The legend in the order in which the curves end, uppermost first.
     order = sorted(curves, key=lambda rival: -curves[rival][max(curves[rival])]["value"])
@@ -443,9 +448,9 @@ def draw_sweep(plot, what, curves):
         parts += draw_curve(rival, curves[rival], place, x_axis, y_axis)
     height = max(HEIGHT, TOP + 20 + 17 * len(order))
     fixed = ", ".join(f"{key}={value}" for key, value in DEFAULTS.items()
-                      if key not in (plot.key, "threads"))
-    return draw(f"{plot.title}, {what}: count (instructions under icount)", height, parts,
-                f"{MEANING[what]}; counted in a virtual machine with icount, {fixed}.")
+                      if key not in (plot.key, "threads")
+                      and (plot.view, key) != ("native", "cpus"))
+    return draw(f"{plot.title}, {what}: {view}", height, parts, f"{MEANING[what]}; {how}, {fixed}.")
 
 
 def draw_bar(line, threads, y, x_axis):

@@ -135,10 +135,18 @@ static const struct {
 
 static struct {
 	struct kregion *region;
-	u64 start;			/* of trace_clock() */
+	u64 start;			/* of record_clock() */
 } hot __read_mostly;			/* what probes read; constant while they run */
 
-static DEFINE_STATIC_KEY_FALSE(counting);	/* trace_clock() is the CPU's counter */
+static DEFINE_STATIC_KEY_FALSE(counting);	/* record_clock() is the CPU's counter */
+
+/* A moment. */
+struct trace_clock {
+	u64 ticks;			/* of record_clock() */
+	u64 ns;				/* of the fast monotonic clock */
+	s64 suspended_ns;		/* what that has missed so far */
+	u8 changes;			/* of the clock source, so far */
+};
 
 enum piece {				/* of the stream, in its order */
 	PIECE_HEADER,
@@ -158,9 +166,9 @@ static struct {
 	struct kregion_trace_end end;
 	struct kregion_trace_value values[ARRAY_SIZE(trace_stats)];
 
-	struct system_time_snapshot clock;	/* when the trace started */
-	u64 ticks;				/* of trace_clock() from start to stop ... */
-	u64 ns;					/* ... and in nanoseconds */
+	struct trace_clock start;
+	u64 ticks;			/* of record_clock() from start to stop ... */
+	u64 ns;				/* ... and nanoseconds */
 
 	/* Where the reader is: the piece after this one, and the rest of this one. */
 	enum piece next;
@@ -174,55 +182,77 @@ static atomic_t trace_opened = ATOMIC_INIT(0);
 
 /* ---- time ------------------------------------------------------------------ */
 
-static __always_inline u64 trace_clock(void)
+/* What a record is stamped with: ticks, or nanoseconds where there is no counter to use. */
+static __always_inline u64 record_clock(void)
 {
 	return static_branch_likely(&counting) ? get_cycles() : ktime_get_mono_fast_ns();
 }
 
 /*
  * Does the kernel tell the time by the CPU's counter just now? Then that is in step on
- * all CPUs, and runs while they sleep.
+ * all CPUs. (Elsewhere than on x86-64, mul_u64_u64_div_u64() is not exact in all kernels.)
  */
-static bool clock_is_counter(struct system_time_snapshot *now)
+static bool clock_is_counter(struct trace_clock *now)
 {
 	const u64 before = get_cycles();
+	struct system_time_snapshot snapshot;
 
 	rmb();		/* the counter is read before the clock, ... */
-	ktime_get_snapshot(now);
+	ktime_get_snapshot(&snapshot);
 	rmb();		/* ... and again after it */
-	return sizeof(cycles_t) == sizeof(u64) && now->cycles - before <= get_cycles() - before;
+	now->changes = snapshot.cs_was_changed_seq;
+	now->suspended_ns = ktime_get_boot_fast_ns() - ktime_get_mono_fast_ns();
+	return IS_ENABLED(CONFIG_X86_64) && snapshot.cycles - before <= get_cycles() - before;
 }
 
-/* Choose the clock; it is read in both ways at the start, which is now. */
-static void trace_clock_start(u64 *start_ns)
+/* Both clocks at one moment: the closest of a few looks, as one may be interrupted. */
+static void trace_clock_read(struct trace_clock *now)
 {
-	unsigned long flags;
+	u64 before, ns, took, least = U64_MAX;
+	int i;
 
-	if (clock_is_counter(&trace.clock))
+	if (!static_key_enabled(&counting)) {
+		now->ns = ktime_get_mono_fast_ns();
+		now->ticks = now->ns;
+		return;
+	}
+	for (i = 0; i < 5; i++) {
+		before = get_cycles();
+		ns = ktime_get_mono_fast_ns();
+		took = get_cycles() - before;
+		if (took < least) {
+			least = took;
+			now->ticks = before + took / 2;
+			now->ns = ns;
+		}
+	}
+}
+
+static void trace_clock_start(void)
+{
+	if (clock_is_counter(&trace.start))
 		static_branch_enable(&counting);
 	else
 		static_branch_disable(&counting);
-	local_irq_save(flags);
-	hot.start = trace_clock();
-	*start_ns = ktime_get_mono_fast_ns();
-	local_irq_restore(flags);
+	trace_clock_read(&trace.start);
+	hot.start = trace.start.ticks;
 }
 
-/* The end is now. Nanoseconds and ticks from the start to here tell the clock's rate. */
-static void trace_clock_stop(u64 start_ns, u64 *stop_ns)
+static void trace_clock_stop(void)
 {
-	struct system_time_snapshot now;
-	unsigned long flags;
+	struct trace_clock now;
+	bool counter;
 
-	local_irq_save(flags);
-	trace.ticks = trace_clock() - hot.start;
-	*stop_ns = ktime_get_mono_fast_ns();
-	local_irq_restore(flags);
-	trace.ns = *stop_ns - start_ns;
-
-	if (static_key_enabled(&counting) &&
-	    (!clock_is_counter(&now) || now.cs_was_changed_seq != trace.clock.cs_was_changed_seq))
+	trace_clock_read(&now);
+	trace.ticks = now.ticks - trace.start.ticks;
+	trace.ns = now.ns - trace.start.ns;
+	if (!static_key_enabled(&counting))
+		return;
+	counter = clock_is_counter(&now);
+	if (!counter || now.changes != trace.start.changes)
 		pr_warn("kregion_trace: the clock source was changed, the times in this trace are not exact\n");
+	else if (abs(now.suspended_ns - trace.start.suspended_ns) > NSEC_PER_MSEC)
+		pr_warn("kregion_trace: the machine was suspended, the times in this trace are not exact\n");
 }
 
 /* A time since the start, as records have it, in nanoseconds. */
@@ -291,7 +321,7 @@ static noinline __cold void *trace_run_start(void *p, size_t size)
  */
 static __always_inline void *trace_record(u64 type, u64 ids, size_t size)
 {
-	s64 time = trace_clock() - hot.start;
+	s64 time = record_clock() - hot.start;
 	u64 *rec;
 
 	__this_cpu_write(trace_cpu.last, max(time, __this_cpu_read(trace_cpu.last)));
@@ -481,7 +511,6 @@ static int trace_start(u64 budget)
 {
 	struct kregion_attr attr = { .flags = KREGION_F_PERCPU };
 	struct kregion *region;
-	u64 start_ns;
 	int cpu, err;
 
 	if (trace.state != KREGION_TRACE_IDLE)
@@ -506,7 +535,7 @@ static int trace_start(u64 budget)
 	for_each_possible_cpu(cpu)
 		trace_cpu_reset(per_cpu_ptr(&trace_cpu, cpu));
 	hot.region = region;
-	trace_clock_start(&start_ns);
+	trace_clock_start();
 	err = probes_register();
 	if (err) {
 		kregion_destroy(region);
@@ -524,8 +553,9 @@ static int trace_start(u64 budget)
 		.nr_fields = ARRAY_SIZE(trace_fields),
 		.cpu_limit = nr_cpu_ids,
 		.clock = CLOCK_MONOTONIC,
-		.start_ns = start_ns,
-		.start_real_ns = ktime_get_real_ns() - (ktime_get_mono_fast_ns() - start_ns),
+		.start_ns = trace.start.ns,
+		.start_real_ns = ktime_get_real_ns() -
+				 (ktime_get_mono_fast_ns() - trace.start.ns),
 		.budget = budget,
 	};
 	on_each_cpu(trace_cpu_begin, NULL, 1);
@@ -560,7 +590,8 @@ static void trace_cpu_finish(int cpu)
 			const u64 type = lost->head >> KREGION_TRACE_TIME_BITS;
 			const u64 time = lost->head & KREGION_TRACE_TIME_MASK;
 
-			if (time > trace.ticks) {
+			/* A time too long for its bits would change the type. */
+			if (time > trace.ticks || !type || type > ARRAY_SIZE(trace_types)) {
 				pending = type == KREGION_TRACE_LOST ? lost->count : 0;
 				since = pending ? lost->since : 0;
 				run->end = p;
@@ -610,7 +641,8 @@ static int trace_stop(void)
 	if (trace.state != KREGION_TRACE_RUNNING)
 		return -EINVAL;
 
-	trace_clock_stop(trace.header.start_ns, &trace.header.stop_ns);
+	trace_clock_stop();
+	trace.header.stop_ns = trace.header.start_ns + trace.ns;
 	probes_unregister(ARRAY_SIZE(probes));
 	kregion_stats(hot.region, &stats);
 	trace.end = (struct kregion_trace_end) {

@@ -29,7 +29,8 @@
  * =============
  *
  * Three modes, told apart by one compare of &kregion.mode (or, for a size not known
- * at compile time, &kregion.percpu_max, which settles the size too):
+ * at compile time, by one of &kregion.percpu_max, and then &kregion.shared_max and
+ * &kregion.single_max, which settle the size too):
  *
  * per-CPU
  *	Preemption off, load this CPU's current block, add to its word with an
@@ -134,7 +135,8 @@
  *	C  region_quiet_end(): clear_bit_unlock(); pairs with test_and_set_bit() in
  *	   region_quiet_begin(). Allocators are ordered by the caller, who keeps
  *	   the region quiet.
- *	D  xchg of &cell.spare in reserve.c, both sides: full barriers.
+ *	D  xchg of &cell.spare in reserve.c and region_forget(), all sides: full
+ *	   barriers.
  *	E  bucket_insert(), region_link(): smp_store_release() of a pointer of a chain
  *	   after the block's header was written; pairs with the address dependency of
  *	   the READ_ONCE() in debug.c, the only walk without the lock.
@@ -248,8 +250,8 @@ void *region_bump_current(struct region *rg, struct cell *cell, size_t bytes, si
 /*
  * Make @b, which nobody else sees yet and of which all up to @end is taken, current for
  * @cell, as @slot says. Preemption is off; called with the lock held or, by nofill, without.
- * What was current is closed. (A promotion by nofill between the caller's look
- * at the current block and the store here closes an almost empty block; its
+ * What was current is closed. (If somebody else's block became current between the
+ * caller's look and the store here, a block is closed that is almost empty; its
  * rest is counted as lost.)
  */
 static __always_inline void slot_install(struct region *rg, struct cell *cell,
@@ -759,7 +761,7 @@ static struct kregion_block *region_forget(struct region *rg, bool as_new)
 	for (cell = rg->active; cell; cell = next) {
 		next = cell->active;
 		cell->hot.cur = &cell->hot.none;
-		xchg(&cell->spare, NULL);
+		xchg(&cell->spare, NULL);				/* D */
 		if (as_new) {
 			cell->grown = 0;
 			cell->bucket = &no_bucket;

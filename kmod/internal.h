@@ -37,9 +37,8 @@ enum block_backing {
 
 /*
  * A block's header, at the end of its memory: what is handed out starts at the
- * block's first byte, so that the offset is a distance from the header and one
- * word tells, by its value and by where it stands, where the next object goes and
- * how much room is left.
+ * block's first byte, so that one word tells, by its value and by where it stands,
+ * where the next object goes and how much room is left.
  */
 struct kregion_block {
 	struct kregion_bump bump;	/* C: next free byte; first, see kregion_fast() */
@@ -90,16 +89,16 @@ struct region {
 	/* cache line of its own: all that the slow path writes */
 	raw_spinlock_t lock ____cacheline_aligned_in_smp;
 	unsigned long flags;		/* A: bits of enum region_bits */
-	unsigned long epoch;		/* L: one more with each drop and reset */
+	unsigned long epoch;		/* L, A to read: one more with each drop and reset */
 	struct kregion_block *large;	/* L: chain of the large ones */
 	struct cell *active;		/* L: cells with something to put back */
 	atomic_long_t held;		/* A: bytes of blocks, those being made included */
-	unsigned long nr_blocks;	/* L */
+	unsigned long nr_blocks;	/* L, A to read */
 	unsigned long nr_spare;		/* L, A to read: in buckets, not in use */
 	unsigned long peak;		/* L */
 	unsigned long fills;		/* L */
-	unsigned long drops;		/* L */
-	unsigned long resets;		/* L */
+	unsigned long drops;		/* Q */
+	unsigned long resets;		/* Q */
 
 	/* nofill */
 	struct kregion_block *reserve;	/* A: block that is being served from, then its queue */
@@ -132,11 +131,6 @@ struct region {
 static inline struct region *to_region(struct kregion *r)
 {
 	return container_of(r, struct region, hot);
-}
-
-static inline struct kregion_block *to_block(struct kregion_bump *bump)
-{
-	return container_of(bump, struct kregion_block, bump);
 }
 
 /* Bytes that @b has for objects. */

@@ -217,12 +217,12 @@ static __always_inline bool kregion_always_small(const size_t size)
 }
 
 /*
- * private: does what goes up to @next go over the end of @bump's block? With 32 bits
+ * private: does what goes up to @next go over @limit, the end of a block? With 32 bits
  * an overshoot may wrap, but the distance is right all the same.
  */
-static __always_inline bool kregion_over(unsigned long next, const struct kregion_bump *bump)
+static __always_inline bool kregion_over(unsigned long next, const void *limit)
 {
-	const unsigned long end = (unsigned long)bump;
+	const unsigned long end = (unsigned long)limit;
 
 	return IS_ENABLED(CONFIG_64BIT) ? next > end : (long)(next - end) > 0;
 }
@@ -230,7 +230,7 @@ static __always_inline bool kregion_over(unsigned long next, const struct kregio
 /*
  * private: the fast path, one for kregion_alloc() and kregion_alloc_nofill(). The
  * first compare settles the mode, a drop under way (0 and a full block) and, for a
- * size not known at compile time, zero and too large; a second tells the other modes.
+ * size not known at compile time, zero and too large; the next ones tell the other modes.
  */
 static __always_inline void *kregion_fast(struct kregion *r, size_t size, gfp_t gfp, bool nofill)
 {
@@ -261,7 +261,7 @@ static __always_inline void *kregion_fast(struct kregion *r, size_t size, gfp_t 
 		return (void *)(next - bytes);
 	}
 
-	/* data_race(): as above. What is not per-CPU now is shared or single for good. */
+	/* data_race(): as above. If a drop of a per-CPU region made it 0, cur is full. */
 	shared = small ? bytes > (unsigned long)data_race(r->mode) : size - 1 < r->shared_max;
 	if (shared) {
 		/* Pairs with the release that made the block current in slot_install(). */
@@ -281,7 +281,7 @@ static __always_inline void *kregion_fast(struct kregion *r, size_t size, gfp_t 
 	if (small || size - 1 < r->single_max) {
 		char *p = r->ptr;
 
-		if (likely(p + bytes <= r->end)) {
+		if (likely(!kregion_over((unsigned long)p + bytes, r->end))) {
 			r->ptr = p + bytes;
 			return p;
 		}

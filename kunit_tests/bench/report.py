@@ -217,7 +217,24 @@ def read_results(paths):
                     results.append(result)
     if not results:
         raise Malformed("no result lines in " + ", ".join(map(str, paths)))
-    return results
+    return medians(results)
+
+
+def medians(results):
+    """Of times measured in several passes the line with the median, between all extremes."""
+    passes = {}
+    for place, line in enumerate(results):
+        what = tuple((key, value) for key, value in line.items() if key not in MEASURED)
+        passes.setdefault(place if line["view"] == "count" else what, []).append(line)
+    merged = []
+    for lines in passes.values():
+        lines.sort(key=lambda line: line["value"])
+        line = lines[len(lines) // 2]
+        for key, extreme in (("min", min), ("max", max)):
+            if key in line:
+                line[key] = extreme(each[key] for each in lines)
+        merged.append(line)
+    return merged
 
 
 # Selecting and judging

@@ -345,7 +345,7 @@ struct kregion_block *region_take_spare(struct region *rg, int cpu, size_t min)
 	if (!rg->nr_spare)
 		return NULL;
 	b = bucket_take(region_bucket(rg, cpu), min);
-	for (i = 0; !b && i < rg->nr_buckets; i++)
+	for (i = 0; !b && i < region_buckets(rg); i++)
 		b = bucket_take(&rg->bucket[i], min);
 	if (b) {
 		rg->nr_spare--;
@@ -533,7 +533,7 @@ static void *alloc_any(struct region *rg, size_t size, size_t align, gfp_t gfp)
 
 	align = max_t(size_t, align, KREGION_ALIGN);
 	bytes = region_bytes(rg, size, align);
-	if (size + align - KREGION_ALIGN > rg->small_max)
+	if (size + align - KREGION_ALIGN > region_small_max(rg))
 		p = alloc_large(rg, size, bytes, gfp);
 	else
 		p = alloc_small(rg, size, bytes, align, gfp, NULL, false);
@@ -675,7 +675,7 @@ void *kregion_alloc_aligned(struct kregion *r, size_t size, size_t align, gfp_t 
 		return kregion_alloc(r, size, gfp);
 
 	if (size && !region_debug(rg) && !region_refuse_busy(rg) &&
-	    size <= rg->small_max && size + align - KREGION_ALIGN <= rg->small_max) {
+	    size <= region_small_max(rg) && size + align - KREGION_ALIGN <= region_small_max(rg)) {
 		preempt_disable();
 		cell = region_cell(rg);
 		p = region_bump_current(rg, cell, ALIGN(size, KREGION_ALIGN), align);
@@ -734,13 +734,13 @@ static void region_fast_on(struct region *rg)
 	if (region_debug(rg))
 		return;
 	if (rg->attr_flags & KREGION_F_PERCPU) {
-		WRITE_ONCE(rg->hot.percpu_max, rg->small_max);
-		WRITE_ONCE(rg->hot.mode, rg->small_max);
+		WRITE_ONCE(rg->hot.percpu_max, region_small_max(rg));
+		WRITE_ONCE(rg->hot.mode, region_small_max(rg));
 	} else if (rg->attr_flags & KREGION_F_SINGLE) {
-		WRITE_ONCE(rg->hot.single_max, rg->small_max);
+		WRITE_ONCE(rg->hot.single_max, region_small_max(rg));
 		WRITE_ONCE(rg->hot.mode, LONG_MIN);
 	} else {
-		WRITE_ONCE(rg->hot.shared_max, rg->small_max);
+		WRITE_ONCE(rg->hot.shared_max, region_small_max(rg));
 	}
 }
 
@@ -751,10 +751,11 @@ static void region_fast_on(struct region *rg)
  */
 static struct kregion_block *region_forget(struct region *rg, bool as_new)
 {
+	const unsigned int nr_buckets = region_buckets(rg);
 	struct kregion_block *large, *b;
 	struct cell *cell, *next;
 	unsigned long irq;
-	int i;
+	unsigned int i;
 
 	raw_spin_lock_irqsave(&rg->lock, irq);
 	rg->epoch++;
@@ -770,7 +771,7 @@ static struct kregion_block *region_forget(struct region *rg, bool as_new)
 	if (as_new)
 		rg->active = NULL;
 	reserve_empty(rg);
-	for (i = 0; i < rg->nr_buckets; i++)
+	for (i = 0; i < nr_buckets; i++)
 		rg->bucket[i].spare = &rg->bucket[i].blocks;
 	large = rg->large;
 	rg->large = NULL;
@@ -791,6 +792,7 @@ static struct kregion_block *region_forget(struct region *rg, bool as_new)
 /* Give back the large blocks and all spare ones. */
 static void region_release(struct region *rg, struct kregion_block *large)
 {
+	const unsigned int nr_buckets = region_buckets(rg);
 	struct kregion_block *b, *next, *spare[KREGION_BUCKETS];
 	unsigned long irq, nr = 0;
 	size_t freed = 0;
@@ -799,7 +801,7 @@ static void region_release(struct region *rg, struct kregion_block *large)
 	/* Only the reserve stays: off with all the other blocks, in a new epoch. */
 	raw_spin_lock_irqsave(&rg->lock, irq);
 	rg->epoch++;
-	for (i = 0; i < rg->nr_buckets; i++) {
+	for (i = 0; i < nr_buckets; i++) {
 		spare[i] = *rg->bucket[i].spare;
 		*rg->bucket[i].spare = NULL;
 	}
@@ -813,7 +815,7 @@ static void region_release(struct region *rg, struct kregion_block *large)
 		trace_kregion_block_free(rg->id, rg->name, block_held(b), b->backing);
 		block_free(b);
 	}
-	for (i = 0; i < rg->nr_buckets; i++) {
+	for (i = 0; i < nr_buckets; i++) {
 		for (b = spare[i]; b; b = next) {
 			next = b->chain;
 			trace_kregion_block_free(rg->id, rg->name, block_held(b), b->backing);
@@ -1023,6 +1025,7 @@ struct kregion *kregion_create_owned(const char *name, const struct kregion_attr
 	struct kregion_attr a = {};
 	unsigned int nr_buckets, i;
 	struct region *rg;
+	size_t size;
 	int err;
 
 	might_sleep();
@@ -1033,13 +1036,14 @@ struct kregion *kregion_create_owned(const char *name, const struct kregion_attr
 	if (!name_valid(name) || !attr_valid(&a))
 		return ERR_PTR(-EINVAL);
 
-	nr_buckets = a.flags & KREGION_F_PERCPU ? KREGION_BUCKETS : 1;
-	rg = kmalloc(struct_size(rg, bucket, nr_buckets), GFP_KERNEL);
+	/* Not struct_size(): the first bucket lies in what sizeof() pads. */
+	size = offsetof(struct region, bucket[a.flags & KREGION_F_PERCPU ? KREGION_BUCKETS : 1]);
+	rg = kmalloc(max(size, sizeof(*rg)), GFP_KERNEL);
 	if (!rg)
 		return ERR_PTR(-ENOMEM);
 	/* Not kzalloc(): cleared a word at a time, this is a good part of a region's life. */
-	*rg = (struct region){};
-	rg->nr_buckets = nr_buckets;
+	*rg = (struct region){ .attr_flags = a.flags };
+	nr_buckets = region_buckets(rg);
 	for (i = 0; i < nr_buckets; i++) {
 		rg->bucket[i].blocks = NULL;
 		rg->bucket[i].spare = &rg->bucket[i].blocks;
@@ -1054,11 +1058,9 @@ struct kregion *kregion_create_owned(const char *name, const struct kregion_attr
 		rg->hot.cells = (__force struct kregion_cell __percpu *)cells;
 	}
 	raw_spin_lock_init(&rg->lock);
-	rg->attr_flags = a.flags;
 	rg->node = a.flags & KREGION_F_NODE ? a.node : NUMA_NO_NODE;
 	rg->block_size = a.block_size;
 	rg->limit = a.limit;
-	rg->small_max = a.block_size / 8;
 	cell_init(&rg->cell, -1);
 	strscpy(rg->name, name, sizeof(rg->name));
 	strscpy(rg->owner, owner ? module_name(owner) : "kernel", sizeof(rg->owner));

@@ -60,7 +60,7 @@ static size_t offset_in_block(struct region *rg, const char *p)
 	const struct kregion_block *b;
 	unsigned int i;
 
-	for (i = 0; i <= rg->nr_buckets; i++)
+	for (i = 0; i <= region_buckets(rg); i++)
 		for (b = region_chain(rg, i); b; b = READ_ONCE(b->chain))
 			if (p >= b->start && p < (const char *)b)
 				return p - b->start;
@@ -181,7 +181,7 @@ void debug_check(struct region *rg)
 	struct kregion_block *b;
 	unsigned int i;
 
-	for (i = 0; i <= rg->nr_buckets; i++)
+	for (i = 0; i <= region_buckets(rg); i++)
 		for (b = region_chain(rg, i); b; b = READ_ONCE(b->chain))
 			check_block(rg, b);
 }

@@ -88,6 +88,7 @@ struct region {
 
 	/* cache line of its own: all that the slow path writes */
 	raw_spinlock_t lock ____cacheline_aligned_in_smp;
+	atomic_t pins;			/* A: readers that keep it from being freed */
 	unsigned long flags;		/* A: bits of enum region_bits */
 	unsigned long epoch;		/* L, A to read: one more with each drop and reset */
 	struct kregion_block *large;	/* L: chain of the large ones */
@@ -116,16 +117,13 @@ struct region {
 	unsigned int attr_flags;	/* I */
 	int node;			/* I */
 	size_t block_size;		/* I: header included */
-	size_t small_max;		/* I: an object over this is large */
 	size_t limit;			/* I: 0 for none */
 	u64 id;				/* I */
 	struct list_head registry;	/* G */
-	atomic_t pins;			/* A: readers that keep it from being freed */
 	char name[KREGION_NAME_MAX + 1]; /* I */
 	char owner[MODULE_NAME_LEN];	/* I */
 
-	unsigned int nr_buckets;	/* I: KREGION_BUCKETS if per-CPU, else one */
-	struct bucket bucket[];		/* all blocks but the large ones */
+	struct bucket bucket[];		/* region_buckets(); all blocks but the large ones */
 };
 
 static inline struct region *to_region(struct kregion *r)
@@ -174,6 +172,17 @@ static inline void region_settle(struct region *rg, const struct kregion_block *
 {
 	if (!b || block_held(b) != bytes)
 		atomic_long_sub(bytes - (b ? block_held(b) : 0), &rg->held);
+}
+
+/* An object over this is large. */
+static inline size_t region_small_max(const struct region *rg)
+{
+	return rg->block_size / 8;
+}
+
+static inline unsigned int region_buckets(const struct region *rg)
+{
+	return rg->attr_flags & KREGION_F_PERCPU ? KREGION_BUCKETS : 1;
 }
 
 /* The chains that hold all blocks: of the large ones, and one a bucket. */

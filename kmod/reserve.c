@@ -99,7 +99,7 @@ void *kregion_nofill_slow(struct kregion *r, size_t size)
 
 	if (!size)
 		return ZERO_SIZE_PTR;
-	if (size > rg->small_max)
+	if (size > region_small_max(rg))
 		return region_fail(rg, size, FAIL_SIZE);
 	if (region_refuse_busy(rg))
 		return NULL;
@@ -156,7 +156,7 @@ void reserve_empty(struct region *rg)
 /* What may be left unused at a block's end: a little less than the largest object. */
 static size_t reserve_tail(const struct region *rg)
 {
-	return object_bytes(rg, rg->small_max);
+	return object_bytes(rg, region_small_max(rg));
 }
 
 /* A block for the reserve must have room for more than its unsure tail. */
@@ -222,7 +222,7 @@ static size_t reserve_spare(struct region *rg)
 	unsigned int i;
 
 	lockdep_assert_held(&rg->lock);
-	for (i = 0; i < rg->nr_buckets; i++)
+	for (i = 0; i < region_buckets(rg); i++)
 		for (b = *rg->bucket[i].spare; b; b = b->chain)
 			if (block_room(b) >= reserve_min(rg))
 				room += block_room(b) - reserve_tail(rg);

@@ -67,7 +67,7 @@ void region_walk(struct region *rg, void (*restart)(void *ctx), block_fn fn, voi
 again:
 	restart(ctx);
 	epoch = rg->epoch;
-	for (i = 0; i <= rg->nr_buckets; i++) {
+	for (i = 0; i <= region_buckets(rg); i++) {
 		for (b = region_chain(rg, i); b; b = b->chain) {
 			block_describe(rg, b, !i, &info);
 			if (!fn(rg, b, &info, ctx))

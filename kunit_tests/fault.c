@@ -87,6 +87,14 @@ static const void *mode_gen_params(const void *prev, char *desc)
 	return each_gen_params(prev, desc);
 }
 
+static const struct mode halved_modes[] = {
+	{ "shared", KREGION_F_PAGES, 0 },
+	{ "percpu", KREGION_F_PERCPU | KREGION_F_PAGES, 0 },
+	{ "single", KREGION_F_SINGLE | KREGION_F_PAGES, SZ_1M },
+};
+
+KUNIT_ARRAY_PARAM(halved, halved_modes, mode_desc);
+
 /* Blocks of a page from the page allocator: there is no second way to come by one. */
 static bool one_way(const struct mode *mode)
 {
@@ -320,6 +328,34 @@ static void a_failed_block_leaves_the_current_one_open(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, stats_of(r).failed_nomem, 1UL);
 }
 
+/* Where pages in a row are short and vmalloc is no way out, half as many do. */
+static void a_block_is_halved_where_pages_are_short(struct kunit *test)
+{
+	const struct mode *mode = test->param_value;
+	const long before = bytes_outstanding();
+	const size_t block = mode->block ?: KREGION_BLOCK_SIZE;
+	struct kregion *r;
+	char *p;
+
+	need_faults(test);
+	r = region_of_mode(test, mode);
+	fault_arm(1);
+	p = kregion_alloc(r, 64, GFP_KERNEL);
+	KUNIT_EXPECT_TRUE(test, fault_disarm());
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_held, block / 2);
+	KUNIT_EXPECT_EQ(test, bytes_outstanding(), before + (long)block / 2);
+	/* All of it is there, and is served before the next one is asked for. */
+	while (stats_of(r).bytes_held - stats_of(r).bytes_used > 256) {
+		memset(p, 0x5a, 64);
+		p = kregion_alloc(r, 64, GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, p);
+	}
+	KUNIT_EXPECT_EQ(test, stats_of(r).fills, 1UL);
+	kregion_drop(r);
+	KUNIT_EXPECT_EQ(test, bytes_outstanding(), before);
+}
+
 static void reserve_fails_at_each_allocation(struct kunit *test)
 {
 	const struct mode *mode = test->param_value;
@@ -357,6 +393,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE_PARAM(the_nth_block_fails, mode_gen_params),
 	KUNIT_CASE_PARAM(every_block_fails, mode_gen_params),
 	KUNIT_CASE(a_failed_block_leaves_the_current_one_open),
+	KUNIT_CASE_PARAM(a_block_is_halved_where_pages_are_short, halved_gen_params),
 	KUNIT_CASE_PARAM(reserve_fails_at_each_allocation, mode_gen_params),
 	{}
 };

@@ -365,6 +365,24 @@ static void reserve_is_restored_by_drop_and_reset(struct kunit *test)
 }
 
 /* Ordinary objects may not eat into the reserve. */
+static void the_reserve_being_served_from_is_current(struct kunit *test)
+{
+	const struct mode *mode = test->param_value;
+	const struct kregion_attr attr = {
+		.flags = mode->flags, .block_size = mode->block, .reserve = 64,
+	};
+	struct kregion *r = region_make(test, &attr);
+	struct kregion_stats st = stats_of(r);
+
+	KUNIT_EXPECT_EQ(test, st.blocks_spare, st.fills);
+	/* No slot is filled yet. */
+	KUNIT_ASSERT_NOT_NULL(test, kregion_alloc_nofill(r, 8));
+	st = stats_of(r);
+	KUNIT_EXPECT_EQ(test, st.blocks_current, 1UL);
+	KUNIT_EXPECT_EQ(test, st.blocks_full, 0UL);
+	KUNIT_EXPECT_EQ(test, st.bytes_lost, 0UL);
+}
+
 static void ordinary_objects_leave_the_reserve_alone(struct kunit *test)
 {
 	const struct mode *mode = test->param_value;
@@ -536,6 +554,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE_PARAM(a_spent_reserve_is_refilled, all_gen_params),
 	KUNIT_CASE_PARAM(null_when_limit_and_reserve_are_spent, base_gen_params),
 	KUNIT_CASE_PARAM(reserve_is_restored_by_drop_and_reset, all_gen_params),
+	KUNIT_CASE_PARAM(the_reserve_being_served_from_is_current, all_gen_params),
 	KUNIT_CASE_PARAM(ordinary_objects_leave_the_reserve_alone, all_gen_params),
 	KUNIT_CASE_PARAM(reserve_over_the_limit_is_enospc, base_gen_params),
 	KUNIT_CASE_PARAM(a_promise_cut_by_the_limit_is_kept, base_gen_params),

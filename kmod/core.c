@@ -48,9 +48,11 @@
  *
  * shared
  *	One current block. Its word is advanced with compare-and-exchange and
- *	only if there is room. An unconditional add would need taking back, and
- *	with several CPUs that is wrong: another CPU's success may lie between
- *	the add and the subtraction, and its bytes would be handed out twice.
+ *	only if there is room; who finds the word changed goes to the slow path,
+ *	which lets the others go on for a while before it tries again. An
+ *	unconditional add would need taking back, and with several CPUs that is
+ *	wrong: another CPU's success may lie between the add and the subtraction,
+ *	and its bytes would be handed out twice.
  *
  * single
  *	The caller serializes, so the two words that a plain bump allocator
@@ -430,6 +432,36 @@ gfp_t region_gfp(struct region *rg, gfp_t gfp)
 
 /* ---- allocation --------------------------------------------------------- */
 
+/*
+ * Somebody else was quicker at the word of a shared region, or its block is full. A
+ * word that is asked for by two CPUs at once changes hands with each object; when the
+ * loser stays away for a while, the winner makes many in the time of one. How many
+ * rounds is measured, see Documentation/design.rst.
+ */
+#define SHARED_PATIENCE		32
+
+static void *alloc_shared(struct region *rg, size_t bytes)
+{
+	struct kregion_bump *bump;
+	unsigned long next;
+	unsigned int i;
+	long old;
+
+	for (;;) {
+		bump = READ_ONCE(rg->hot.cur);
+		next = atomic_long_read(&bump->shared) + bytes;
+		if (kregion_over(next, bump))
+			return NULL;
+		for (i = 0; i < SHARED_PATIENCE; i++)
+			cpu_relax();
+		old = atomic_long_read(&bump->shared);
+		next = old + bytes;
+		if (!kregion_over(next, bump) &&
+		    atomic_long_try_cmpxchg_relaxed(&bump->shared, &old, next))
+			return (void *)(next - bytes);
+	}
+}
+
 /* With @fresh, a block that the system gave just now, or with @asked in vain for one. */
 static void *alloc_small(struct region *rg, size_t size, size_t bytes, size_t align, gfp_t gfp,
 			 struct kregion_block *fresh, bool asked)
@@ -533,6 +565,11 @@ static void *alloc_any(struct region *rg, size_t size, size_t align, gfp_t gfp)
 
 	align = max_t(size_t, align, KREGION_ALIGN);
 	bytes = region_bytes(rg, size, align);
+	if (align == KREGION_ALIGN && size <= rg->hot.shared_max) {
+		p = alloc_shared(rg, bytes);
+		if (p)
+			return p;
+	}
 	if (size + align - KREGION_ALIGN > region_small_max(rg))
 		p = alloc_large(rg, size, bytes, gfp);
 	else

@@ -266,13 +266,13 @@ static __always_inline void *kregion_fast(struct kregion *r, size_t size, gfp_t 
 	if (shared) {
 		/* Pairs with the release that made the block current in slot_install(). */
 		bump = READ_ONCE(r->cur);
-		do {
-			/* Read again each time: nothing is kept for the rare next one. */
-			old = atomic_long_read(&bump->shared);
-			next = old + bytes;
-			if (unlikely(kregion_over(next, bump)))
-				goto slow;
-		} while (unlikely(!atomic_long_try_cmpxchg_relaxed(&bump->shared, &old, next)));
+		old = atomic_long_read(&bump->shared);
+		next = old + bytes;
+		if (unlikely(kregion_over(next, bump)))
+			goto slow;
+		/* Others at the same word are dealt with in alloc_shared(). */
+		if (unlikely(!atomic_long_try_cmpxchg_relaxed(&bump->shared, &old, next)))
+			goto slow;
 		/* Hidden, or the compiler keeps a copy of old beside what cmpxchg may change. */
 		OPTIMIZER_HIDE_VAR(next);
 		return (void *)(next - bytes);

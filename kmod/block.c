@@ -13,11 +13,16 @@
 /* A CPU's own blocks are of its own node; the task's memory policy places others. */
 static struct page *pages_alloc(const struct region *rg, unsigned int order, gfp_t gfp)
 {
+	int node = rg->node;
+
 	if ((PAGE_SIZE << order) > KMALLOC_MAX_SIZE)
 		return NULL;
-	if (unlikely(rg->node == NUMA_NO_NODE && !(rg->attr_flags & KREGION_F_PERCPU)))
-		return alloc_pages(gfp, order);
-	return __alloc_pages(gfp, order, rg->node == NUMA_NO_NODE ? numa_mem_id() : rg->node, NULL);
+	if (node == NUMA_NO_NODE) {
+		if (!(rg->attr_flags & KREGION_F_PERCPU))
+			return alloc_pages(gfp, order);
+		node = numa_mem_id();
+	}
+	return __alloc_pages(gfp, order, node, NULL);
 }
 
 /* An order gives more than a large block may need; what is over goes back at once. */

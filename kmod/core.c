@@ -139,7 +139,7 @@
  *	   the region quiet.
  *	D  xchg of &cell.spare in reserve.c and region_forget(), all sides: full
  *	   barriers.
- *	E  bucket_insert(), region_link(): smp_store_release() of a pointer of a chain
+ *	E  bucket_insert(), region_link_large(): smp_store_release() of a pointer of a chain
  *	   after the block's header was written; pairs with the address dependency of
  *	   the READ_ONCE() in debug.c, the only walk without the lock.
  *

@@ -364,7 +364,6 @@ static void reserve_is_restored_by_drop_and_reset(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, take(r, 30, 100), 100UL);
 }
 
-/* Ordinary objects may not eat into the reserve. */
 static void the_reserve_being_served_from_is_current(struct kunit *test)
 {
 	const struct mode *mode = test->param_value;
@@ -383,6 +382,7 @@ static void the_reserve_being_served_from_is_current(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, st.bytes_lost, 0UL);
 }
 
+/* Ordinary objects may not eat into the reserve. */
 static void ordinary_objects_leave_the_reserve_alone(struct kunit *test)
 {
 	const struct mode *mode = test->param_value;

@@ -7,6 +7,7 @@
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
 #include <linux/vmalloc.h>
+#include <linux/workqueue.h>
 
 #include "internal.h"
 
@@ -198,10 +199,21 @@ void block_free_atomic(struct kregion_block *b)
 	late = (struct late_block *)b->start;
 	late->block = b;
 	if (llist_add(&late->node, &late_blocks))
-		schedule_work(&late_work);
+		queue_work(kregion_wq, &late_work);
+}
+
+/* ---- the workqueue ------------------------------------------------------------ */
+
+/* Unbound, so that no CPU that is busy in the kernel delays a refill or a free. */
+struct workqueue_struct *kregion_wq;
+
+int block_init(void)
+{
+	kregion_wq = alloc_workqueue("kregion", WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
+	return kregion_wq ? 0 : -ENOMEM;
 }
 
 void block_exit(void)
 {
-	flush_work(&late_work);
+	destroy_workqueue(kregion_wq);
 }

@@ -137,7 +137,9 @@
  *	C  region_quiet_end(): clear_bit_unlock(); pairs with test_and_set_bit() in
  *	   region_quiet_begin(). Allocators are ordered by the caller, who keeps
  *	   the region quiet.
- *	D  xchg of &cell.spare in reserve.c and region_forget(), all sides: full
+ *	F  reserve_get(): cmpxchg() of &region.reserve after it was filled in; pairs with
+	   smp_load_acquire() where it is read without the lock.
+	D  xchg of &cell.spare in reserve.c and region_forget(), all sides: full
  *	   barriers.
  *	E  bucket_insert(), region_link_large(): smp_store_release() of a pointer of a chain
  *	   after the block's header was written; pairs with the address dependency of
@@ -817,8 +819,8 @@ static struct kregion_block *region_forget(struct region *rg, bool as_new)
 		rg->nr_blocks--;
 	}
 	WRITE_ONCE(rg->nr_spare, rg->nr_blocks);
-	if (rg->reserve_bytes)
-		reserve_requeue(rg, reserve_need(rg, rg->reserve_bytes));
+	if (rg->reserve)
+		reserve_requeue(rg, reserve_need(rg, rg->reserve->bytes));
 	raw_spin_unlock_irqrestore(&rg->lock, irq);
 	return large;
 }
@@ -843,7 +845,7 @@ static void region_release(struct region *rg, struct kregion_block *large)
 		*rg->bucket[i].spare = NULL;
 	}
 	WRITE_ONCE(rg->nr_spare, 0);
-	for (b = rg->reserve; b; b = b->queue)
+	for (b = rg->reserve ? rg->reserve->head : NULL; b; b = b->queue)
 		b->epoch = rg->epoch;
 	raw_spin_unlock_irqrestore(&rg->lock, irq);
 
@@ -1101,7 +1103,6 @@ struct kregion *kregion_create_owned(const char *name, const struct kregion_attr
 	cell_init(&rg->cell, -1);
 	strscpy(rg->name, name, sizeof(rg->name));
 	strscpy(rg->owner, owner ? module_name(owner) : "kernel", sizeof(rg->owner));
-	reserve_init(rg);
 	region_fast_off(rg);
 	region_fast_on(rg);
 
@@ -1143,9 +1144,11 @@ void kregion_destroy(struct kregion *r)
 	trace_kregion_destroy(rg->id, rg->name, atomic_long_read(&rg->held));
 	if (region_debug(rg))
 		debug_check(rg);
-	rg->reserve_bytes = 0;
+	if (rg->reserve)
+		rg->reserve->bytes = 0;
 	if (rg->nr_blocks)
 		region_release(rg, region_forget(rg, true));
+	reserve_free(rg);
 	cells_put((struct cell __percpu *)rg->hot.cells);
 	kfree(rg);
 }
@@ -1155,10 +1158,15 @@ EXPORT_SYMBOL_GPL(kregion_destroy);
 
 static int __init kregion_init(void)
 {
+	int err;
+
 	BUILD_BUG_ON(offsetof(struct region, hot));
 	BUILD_BUG_ON(offsetof(struct kregion_block, bump));
 	BUILD_BUG_ON(offsetof(struct cell, hot));
 	BUILD_BUG_ON(sizeof(struct kregion_block) % KREGION_ALIGN);
+	err = block_init();
+	if (err)
+		return err;
 	registry_init();
 	return 0;
 }

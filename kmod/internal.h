@@ -56,7 +56,7 @@ struct cell {
 	struct kregion_cell hot;	/* C: first, see the fast path */
 	struct bucket *bucket;		/* L: where its blocks are; an empty one if not active */
 	struct kregion_block *spare;	/* A: xchg() only; next current block for nofill */
-	struct llist_node want;		/* A: on region->want while wanted is set */
+	struct llist_node want;		/* A: on reserve->want while wanted is set */
 	struct cell *active;		/* L: next cell that has had a block since the last drop */
 	size_t grown;			/* L, A to read: bytes of the last block made for it */
 	unsigned int wanted;		/* A: the refill worker owes this cell a spare */
@@ -72,7 +72,6 @@ struct bucket {
 enum region_bits {
 	REGION_BUSY,		/* a drop or reset is under way */
 	REGION_MISUSED,		/* ... and somebody was warned for coming in between */
-	REGION_KICKED,		/* the refill worker may have been queued */
 };
 
 enum region_failure {
@@ -101,14 +100,7 @@ struct region {
 	unsigned long drops;		/* Q */
 	unsigned long resets;		/* Q */
 
-	/* nofill */
-	struct kregion_block *reserve;	/* A: block that is being served from, then its queue */
-	struct kregion_block *reserve_last; /* L: where new ones are appended */
-	size_t reserve_bytes;		/* L: what kregion_reserve() promised */
-	unsigned long retry_at;		/* A: jiffies before which a refill is hopeless */
-	struct llist_head want;		/* A: cells that want a spare */
-	struct irq_work kick;
-	struct work_struct refill;
+	struct reserve *reserve;	/* A: made with the first promise, or NULL */
 
 	struct cell cell;		/* of a region that is not per-CPU */
 	atomic_long_t failed[NR_FAILURES];
@@ -124,6 +116,18 @@ struct region {
 	char owner[MODULE_NAME_LEN];	/* I */
 
 	struct bucket bucket[];		/* region_buckets(); all blocks but the large ones */
+};
+
+/* What kregion_alloc_nofill() is served from when the current block has no room. */
+struct reserve {
+	struct kregion_block *head;	/* A: block that is served from; others follow in @queue */
+	struct kregion_block *last;	/* L: where new ones are appended */
+	size_t bytes;			/* L, A to read: what kregion_reserve() promised */
+	unsigned long retry_at;		/* A: jiffies before which a refill is hopeless */
+	struct llist_head want;		/* A: cells that want a spare */
+	struct region *region;		/* I */
+	struct irq_work kick;
+	struct work_struct refill;
 };
 
 static inline struct region *to_region(struct kregion *r)
@@ -230,10 +234,13 @@ struct kregion_block *block_alloc(const struct region *rg, size_t size, size_t m
 void block_free(struct kregion_block *b);
 void block_free_atomic(struct kregion_block *b);
 int block_node(const struct kregion_block *b);
+int block_init(void);
 void block_exit(void);
 
+extern struct workqueue_struct *kregion_wq;	/* unbound, has a rescuer */
+
 /* reserve.c: what nofill callers are served from */
-void reserve_init(struct region *rg);
+void reserve_free(struct region *rg);
 void reserve_stop(struct region *rg);
 void reserve_empty(struct region *rg);
 size_t reserve_requeue(struct region *rg, size_t need);

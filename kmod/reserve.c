@@ -29,6 +29,7 @@
 
 #include <linux/jiffies.h>
 #include <linux/mm.h>
+#include <linux/slab.h>
 
 #include "internal.h"
 
@@ -54,11 +55,14 @@ size_t reserve_max(void)
 
 static void *reserve_take(struct region *rg, size_t bytes)
 {
+	struct reserve *rv = smp_load_acquire(&rg->reserve);	/* F */
 	struct kregion_block *b, *next;
 	void *p;
 
+	if (!rv)
+		return NULL;
 	for (;;) {
-		b = smp_load_acquire(&rg->reserve);		/* B */
+		b = smp_load_acquire(&rv->head);		/* B */
 		if (!b)
 			return NULL;
 		p = bump_take(&b->bump, bytes, KREGION_ALIGN, false);
@@ -67,25 +71,25 @@ static void *reserve_take(struct region *rg, size_t bytes)
 		next = smp_load_acquire(&b->queue);		/* B */
 		if (!next)
 			return NULL;
-		(void)cmpxchg(&rg->reserve, b, next);
+		(void)cmpxchg(&rv->head, b, next);
 	}
 }
 
 /* Ask for a refill; @cell wants its slot filled. */
 static void reserve_kick(struct region *rg, struct cell *cell)
 {
-	if (!READ_ONCE(rg->reserve_bytes))
+	struct reserve *rv = smp_load_acquire(&rg->reserve);	/* F */
+
+	if (!rv || !READ_ONCE(rv->bytes))
 		return;
 	/* Unsigned: only what is in the near future counts, however old it is. */
-	if (READ_ONCE(rg->retry_at) - jiffies - 1 < RETRY_AFTER)
+	if (READ_ONCE(rv->retry_at) - jiffies - 1 < RETRY_AFTER)
 		return;
 	if (!READ_ONCE(cell->wanted) && !xchg(&cell->wanted, 1))
-		llist_add(&cell->want, &rg->want);
-	if (!test_bit(REGION_KICKED, &rg->flags))
-		set_bit(REGION_KICKED, &rg->flags);
+		llist_add(&cell->want, &rv->want);
 	/* Once queued, the worker will see all this before it runs. */
-	if (!work_pending(&rg->refill))
-		irq_work_queue(&rg->kick);
+	if (!work_pending(&rv->refill))
+		irq_work_queue(&rv->kick);
 }
 
 /* The fast path of kregion_alloc_nofill() found no room. */
@@ -135,22 +139,25 @@ EXPORT_SYMBOL_GPL(kregion_nofill_overshot);
 
 static void reserve_append(struct region *rg, struct kregion_block *b)
 {
+	struct reserve *rv = rg->reserve;
+
 	lockdep_assert_held(&rg->lock);
 	WRITE_ONCE(b->queue, NULL);
 	b->cpu = -1;
 	WRITE_ONCE(b->epoch, rg->epoch);
-	if (rg->reserve)
-		smp_store_release(&rg->reserve_last->queue, b);	/* B */
+	if (rv->head)
+		smp_store_release(&rv->last->queue, b);		/* B */
 	else
-		smp_store_release(&rg->reserve, b);		/* B */
-	rg->reserve_last = b;
+		smp_store_release(&rv->head, b);		/* B */
+	rv->last = b;
 }
 
 /* The region is quiet, and its blocks are spare again. */
 void reserve_empty(struct region *rg)
 {
 	lockdep_assert_held(&rg->lock);
-	rg->reserve = NULL;
+	if (rg->reserve)
+		rg->reserve->head = NULL;
 }
 
 /* What may be left unused at a block's end: a little less than the largest object. */
@@ -173,7 +180,7 @@ static size_t reserve_ready(struct region *rg)
 	size_t ready = 0;
 
 	lockdep_assert_held(&rg->lock);
-	for (b = READ_ONCE(rg->reserve); b; b = b->queue) {
+	for (b = READ_ONCE(rg->reserve->head); b; b = b->queue) {
 		const size_t left = block_room(b) - block_used(b);
 
 		if (left > tail)
@@ -279,48 +286,6 @@ static int reserve_fill(struct region *rg, size_t bytes, gfp_t gfp, bool partial
 	return err;
 }
 
-/**
- * kregion_reserve - keep memory ready for kregion_alloc_nofill()
- * @r: The region.
- * @bytes: What nofill calls may add up to.
- * @gfp: As for kregion_alloc().
- *
- * After success, kregion_alloc_nofill() calls whose sizes add up to @bytes
- * succeed, from whatever CPUs and contexts, with no other allocation in between.
- * The largest amount ever promised is kept ready from then on: what is used is
- * refilled in the background, and drop and reset restore it.
- *
- * The promise is sized for calls of one byte, each of which takes eight, so a
- * little more than nine times @bytes is held, and one block at the least. Where
- * that were more than half of &kregion_attr.limit, calls count as their size
- * rounded up to 8 instead.
- *
- * Context: As @gfp says; not NMI.
- * Return: 0; -ENOMEM; -ENOSPC if the limit, or the memory of the machine, does
- * not allow it.
- */
-int kregion_reserve(struct kregion *r, size_t bytes, gfp_t gfp)
-{
-	struct region *rg = to_region(r);
-	unsigned long irq;
-	int err;
-
-	if (bytes > reserve_max() || (rg->limit && bytes > rg->limit))
-		return -ENOSPC;
-	gfp = region_gfp(rg, gfp);
-	might_alloc(gfp);
-	if (region_refuse_busy(rg))
-		return -ENOMEM;
-	err = reserve_fill(rg, bytes, gfp, false);
-	if (err)
-		return err;
-	raw_spin_lock_irqsave(&rg->lock, irq);
-	WRITE_ONCE(rg->reserve_bytes, max(rg->reserve_bytes, bytes));
-	raw_spin_unlock_irqrestore(&rg->lock, irq);
-	return 0;
-}
-EXPORT_SYMBOL_GPL(kregion_reserve);
-
 /* ---- refill in the background -------------------------------------------- */
 
 /* A drop waits for the worker, and its caller may be where reclaim would wait for it. */
@@ -353,12 +318,13 @@ static int slot_fill(struct region *rg, struct cell *cell)
 
 static void refill_work(struct work_struct *work)
 {
-	struct region *rg = container_of(work, struct region, refill);
+	struct reserve *rv = container_of(work, struct reserve, refill);
+	struct region *rg = rv->region;
 	struct llist_node *node, *next;
 	int err;
 
-	err = reserve_fill(rg, READ_ONCE(rg->reserve_bytes), REFILL_GFP, true);
-	for (node = llist_del_all(&rg->want); node; node = next) {
+	err = reserve_fill(rg, READ_ONCE(rv->bytes), REFILL_GFP, true);
+	for (node = llist_del_all(&rv->want); node; node = next) {
 		struct cell *cell = container_of(node, struct cell, want);
 
 		next = node->next;
@@ -367,35 +333,106 @@ static void refill_work(struct work_struct *work)
 			err = slot_fill(rg, cell);
 	}
 	if (err)
-		WRITE_ONCE(rg->retry_at, jiffies + RETRY_AFTER);
+		WRITE_ONCE(rv->retry_at, jiffies + RETRY_AFTER);
 }
 
 static void refill_kick(struct irq_work *kick)
 {
-	schedule_work(&container_of(kick, struct region, kick)->refill);
+	queue_work(kregion_wq, &container_of(kick, struct reserve, kick)->refill);
 }
 
-void reserve_init(struct region *rg)
+/* ---- life ------------------------------------------------------------------ */
+
+/* The reserve of @rg, made with the first promise. */
+static struct reserve *reserve_get(struct region *rg, gfp_t gfp)
 {
-	init_irq_work(&rg->kick, refill_kick);
-	INIT_WORK(&rg->refill, refill_work);
-	init_llist_head(&rg->want);
-	rg->retry_at = jiffies;
+	struct reserve *rv = smp_load_acquire(&rg->reserve), *other;	/* F */
+
+	if (rv)
+		return rv;
+	rv = kzalloc(sizeof(*rv), gfp);
+	if (!rv)
+		return NULL;
+	rv->region = rg;
+	/* Hard, or PREEMPT_RT runs it in a thread that a FIFO task may keep waiting. */
+	rv->kick = IRQ_WORK_INIT_HARD(refill_kick);
+	INIT_WORK(&rv->refill, refill_work);
+	init_llist_head(&rv->want);
+	rv->retry_at = jiffies;
+	other = cmpxchg(&rg->reserve, NULL, rv);			/* F */
+	if (!other)
+		return rv;
+	kfree(rv);
+	return other;
 }
+
+/**
+ * kregion_reserve - keep memory ready for kregion_alloc_nofill()
+ * @r: The region.
+ * @bytes: What nofill calls may add up to.
+ * @gfp: As for kregion_alloc().
+ *
+ * After success, kregion_alloc_nofill() calls whose sizes add up to @bytes
+ * succeed, from whatever CPUs and contexts, with no other allocation in between.
+ * The largest amount ever promised is kept ready from then on: what is used is
+ * refilled in the background, and drop and reset restore it.
+ *
+ * The promise is sized for calls of one byte, each of which takes eight, so a
+ * little more than nine times @bytes is held, and one block at the least. Where
+ * that were more than half of &kregion_attr.limit, calls count as their size
+ * rounded up to 8 instead.
+ *
+ * Context: As @gfp says; not NMI.
+ * Return: 0; -ENOMEM; -ENOSPC if the limit, or the memory of the machine, does
+ * not allow it.
+ */
+int kregion_reserve(struct kregion *r, size_t bytes, gfp_t gfp)
+{
+	struct region *rg = to_region(r);
+	struct reserve *rv;
+	unsigned long irq;
+	int err;
+
+	if (!bytes)
+		return 0;
+	if (bytes > reserve_max() || (rg->limit && bytes > rg->limit))
+		return -ENOSPC;
+	gfp = region_gfp(rg, gfp);
+	might_alloc(gfp);
+	if (region_refuse_busy(rg))
+		return -ENOMEM;
+	rv = reserve_get(rg, gfp);
+	if (!rv)
+		return -ENOMEM;
+	err = reserve_fill(rg, bytes, gfp, false);
+	if (err)
+		return err;
+	raw_spin_lock_irqsave(&rg->lock, irq);
+	WRITE_ONCE(rv->bytes, max(rv->bytes, bytes));
+	raw_spin_unlock_irqrestore(&rg->lock, irq);
+	return 0;
+}
+EXPORT_SYMBOL_GPL(kregion_reserve);
 
 /* No refill is running or will run; the region is quiet. */
 void reserve_stop(struct region *rg)
 {
+	struct reserve *rv = rg->reserve;
 	struct llist_node *node, *next;
 
-	if (!test_bit(REGION_KICKED, &rg->flags))
+	if (!rv)
 		return;
-	irq_work_sync(&rg->kick);
-	cancel_work_sync(&rg->refill);
-	for (node = llist_del_all(&rg->want); node; node = next) {
+	irq_work_sync(&rv->kick);
+	cancel_work_sync(&rv->refill);
+	for (node = llist_del_all(&rv->want); node; node = next) {
 		next = node->next;
 		container_of(node, struct cell, want)->wanted = 0;
 	}
-	rg->retry_at = jiffies;
-	clear_bit(REGION_KICKED, &rg->flags);
+	rv->retry_at = jiffies;
+}
+
+/* The region goes away; reserve_stop() has been called. */
+void reserve_free(struct region *rg)
+{
+	kfree(rg->reserve);
 }

@@ -22,10 +22,11 @@ static size_t plain_used(const struct region *rg, const struct kregion_block *b)
 /* Are small objects taken from @b, for a CPU or out of the reserve? */
 static bool block_current(struct region *rg, const struct kregion_block *b)
 {
+	struct reserve *rv = smp_load_acquire(&rg->reserve);	/* F */
 	const int cpu = READ_ONCE(b->cpu);
 	struct cell *cell = &rg->cell;
 
-	if (b == READ_ONCE(rg->reserve))
+	if (rv && b == READ_ONCE(rv->head))
 		return true;
 	if (rg->attr_flags & KREGION_F_PERCPU) {
 		if (cpu < 0)

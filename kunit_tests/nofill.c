@@ -3,9 +3,11 @@
  * kregion_alloc_nofill() and the reserve behind it.
  */
 
+#include <linux/completion.h>
 #include <linux/delay.h>
 #include <linux/hrtimer.h>
 #include <linux/interrupt.h>
+#include <linux/kthread.h>
 #include <linux/smp.h>
 #include <linux/spinlock.h>
 
@@ -401,6 +403,62 @@ static void ordinary_objects_leave_the_reserve_alone(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, take(r, 8, block / 4 / 8), block / 4 / 8);
 }
 
+/* ---- a CPU that stays in the kernel ------------------------------------------------- */
+
+struct spinner {
+	struct kregion *r;
+	struct completion spinning, over;
+	bool stop;
+};
+
+/* Asks for a refill and keeps its CPU, for a few seconds at most. */
+static int spin_in_the_kernel(void *data)
+{
+	const unsigned long deadline = jiffies + 5 * HZ;
+	struct spinner *s = data;
+
+	preempt_disable();
+	take(s->r, 40, ULONG_MAX);
+	complete(&s->spinning);
+	while (!READ_ONCE(s->stop) && time_before(jiffies, deadline))
+		cpu_relax();
+	preempt_enable();
+	complete(&s->over);
+	return 0;
+}
+
+static void a_busy_cpu_stops_no_refill(struct kunit *test)
+{
+	const struct mode *mode = test->param_value;
+	const struct kregion_attr attr = {
+		.flags = mode->flags, .block_size = mode->block, .reserve = 2000,
+	};
+	struct spinner *s = buffer(test, sizeof(*s));
+	struct task_struct *task;
+	int cpu, round;
+	bool refilled;
+
+	cpu = cpumask_any_but(cpu_online_mask, raw_smp_processor_id());
+	if (cpu >= nr_cpu_ids)
+		kunit_skip(test, "one CPU");
+	s->r = region_make(test, &attr);
+	init_completion(&s->spinning);
+	init_completion(&s->over);
+	task = kthread_create(spin_in_the_kernel, s, "kunit-spin");
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
+	kthread_bind(task, cpu);
+	wake_up_process(task);
+	wait_for_completion(&s->spinning);
+	for (round = 0; round < 3; round++) {
+		refilled = wait_until(kregion_alloc_nofill(s->r, 40));
+		KUNIT_EXPECT_TRUE(test, refilled);
+		take(s->r, 40, ULONG_MAX);
+	}
+	KUNIT_EXPECT_FALSE(test, completion_done(&s->over));
+	WRITE_ONCE(s->stop, true);
+	wait_for_completion(&s->over);
+}
+
 /* ---- kregion_reserve() ---------------------------------------------------------------------- */
 
 static void reserve_over_the_limit_is_enospc(struct kunit *test)
@@ -552,6 +610,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE_PARAM(sizes_may_be_mixed, all_gen_params),
 	KUNIT_CASE_PARAM(the_promise_holds_whatever_cpus_call, promise_gen_params),
 	KUNIT_CASE_PARAM(a_spent_reserve_is_refilled, all_gen_params),
+	KUNIT_CASE_PARAM(a_busy_cpu_stops_no_refill, base_gen_params),
 	KUNIT_CASE_PARAM(null_when_limit_and_reserve_are_spent, base_gen_params),
 	KUNIT_CASE_PARAM(reserve_is_restored_by_drop_and_reset, all_gen_params),
 	KUNIT_CASE_PARAM(the_reserve_being_served_from_is_current, all_gen_params),

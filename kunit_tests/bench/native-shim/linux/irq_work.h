@@ -4,7 +4,7 @@
 
 struct irq_work { void (*func)(struct irq_work *work); };
 
-#define init_irq_work(work, f)	((void)((work)->func = (f)))
+#define IRQ_WORK_INIT_HARD(f)	((struct irq_work) { f })
 #define irq_work_queue(work)	((work)->func(work))
 #define irq_work_sync(work)	((void)(work))
 

@@ -75,7 +75,7 @@ boot() {
 		-device virtio-9p-pci,fsdev=root,mount_tag=root
 		-fsdev "local,id=out,path=$out,security_model=none"
 		-device virtio-9p-pci,fsdev=out,mount_tag=out)
-	local cmdline="console=ttyS0 panic=-1 oops=panic softlockup_panic=1 log_buf_len=8M quiet vm.init=$VM/guest-init.sh"
+	local cmdline="console=ttyS0 panic=-1 oops=panic softlockup_panic=1 no_timer_check log_buf_len=8M quiet vm.init=$VM/guest-init.sh"
 
 	[ -z "$direct" ] || cmdline="$cmdline vm.direct acpi=off reboot=t"
 	[ ! -d "$kernel/root" ] || cmdline="$cmdline vm.modules=$kernel/root"

@@ -139,6 +139,10 @@
  *	   the region quiet.
  *	F  reserve_get(): cmpxchg() of &region.reserve after it was filled in; pairs with
 	   smp_load_acquire() where it is read without the lock.
+	G  kregion_reserve(): smp_mb() between the store of &reserve.bytes and the look at
+	   what is ready; pairs with the fully ordered compare-and-exchange of
+	   bump_take() before reserve_kick() reads &reserve.bytes. Either that call asks
+	   for a refill, or this one sees what it took.
 	D  xchg of &cell.spare in reserve.c and region_forget(), all sides: full
  *	   barriers.
  *	E  bucket_insert(), region_link_large(): smp_store_release() of a pointer of a chain

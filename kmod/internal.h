@@ -123,11 +123,10 @@ struct reserve {
 	struct kregion_block *head;	/* A: block that is served from; others follow in @queue */
 	struct kregion_block *last;	/* L: where new ones are appended */
 	size_t bytes;			/* L, A to read: what kregion_reserve() promised */
-	unsigned long retry_at;		/* A: jiffies before which a refill is hopeless */
 	struct llist_head want;		/* A: cells that want a spare */
 	struct region *region;		/* I */
 	struct irq_work kick;
-	struct work_struct refill;
+	struct delayed_work refill;
 };
 
 static inline struct region *to_region(struct kregion *r)

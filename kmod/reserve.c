@@ -35,7 +35,7 @@
 
 #include <trace/events/kregion.h>
 
-/* How long a refill that found no memory is not tried again. */
+/* Delay before a refill that found no memory is tried again, in jiffies. */
 #define RETRY_AFTER	(HZ / 10)
 
 static size_t object_bytes(const struct region *rg, size_t size)
@@ -82,13 +82,13 @@ static void reserve_kick(struct region *rg, struct cell *cell)
 
 	if (!rv || !READ_ONCE(rv->bytes))
 		return;
-	/* Unsigned: only what is in the near future counts, however old it is. */
-	if (READ_ONCE(rv->retry_at) - jiffies - 1 < RETRY_AFTER)
-		return;
 	if (!READ_ONCE(cell->wanted) && !xchg(&cell->wanted, 1))
 		llist_add(&cell->want, &rv->want);
-	/* Once queued, the worker will see all this before it runs. */
-	if (!work_pending(&rv->refill))
+	/*
+	 * Pending work sees all this when it runs. It is also pending while it waits to
+	 * be tried again.
+	 */
+	if (!delayed_work_pending(&rv->refill))
 		irq_work_queue(&rv->kick);
 }
 
@@ -316,29 +316,39 @@ static int slot_fill(struct region *rg, struct cell *cell)
 	return 0;
 }
 
-static void refill_work(struct work_struct *work)
+/* Fill the slots of the cells that asked; those that get nothing go on asking. */
+static int slots_fill(struct reserve *rv)
 {
-	struct reserve *rv = container_of(work, struct reserve, refill);
-	struct region *rg = rv->region;
 	struct llist_node *node, *next;
-	int err;
+	int err = 0;
 
-	err = reserve_fill(rg, READ_ONCE(rv->bytes), REFILL_GFP, true);
 	for (node = llist_del_all(&rv->want); node; node = next) {
 		struct cell *cell = container_of(node, struct cell, want);
 
 		next = node->next;
-		xchg(&cell->wanted, 0);
-		if (!err)
-			err = slot_fill(rg, cell);
+		if (!err) {
+			xchg(&cell->wanted, 0);
+			err = slot_fill(rv->region, cell);
+			if (!err || xchg(&cell->wanted, 1))
+				continue;
+		}
+		llist_add(node, &rv->want);
 	}
-	if (err)
-		WRITE_ONCE(rv->retry_at, jiffies + RETRY_AFTER);
+	return err;
+}
+
+/* A refill that fails is tried again until the promise stands. */
+static void refill_work(struct work_struct *work)
+{
+	struct reserve *rv = container_of(to_delayed_work(work), struct reserve, refill);
+
+	if (reserve_fill(rv->region, READ_ONCE(rv->bytes), REFILL_GFP, true) || slots_fill(rv))
+		queue_delayed_work(kregion_wq, &rv->refill, RETRY_AFTER);
 }
 
 static void refill_kick(struct irq_work *kick)
 {
-	queue_work(kregion_wq, &container_of(kick, struct reserve, kick)->refill);
+	queue_delayed_work(kregion_wq, &container_of(kick, struct reserve, kick)->refill, 0);
 }
 
 /* ---- life ------------------------------------------------------------------ */
@@ -356,9 +366,8 @@ static struct reserve *reserve_get(struct region *rg, gfp_t gfp)
 	rv->region = rg;
 	/* Hard, or PREEMPT_RT runs it in a thread that a FIFO task may keep waiting. */
 	rv->kick = IRQ_WORK_INIT_HARD(refill_kick);
-	INIT_WORK(&rv->refill, refill_work);
+	INIT_DELAYED_WORK(&rv->refill, refill_work);
 	init_llist_head(&rv->want);
-	rv->retry_at = jiffies;
 	other = cmpxchg(&rg->reserve, NULL, rv);			/* F */
 	if (!other)
 		return rv;
@@ -391,6 +400,7 @@ int kregion_reserve(struct kregion *r, size_t bytes, gfp_t gfp)
 	struct region *rg = to_region(r);
 	struct reserve *rv;
 	unsigned long irq;
+	bool short_of;
 	int err;
 
 	if (!bytes)
@@ -409,7 +419,16 @@ int kregion_reserve(struct kregion *r, size_t bytes, gfp_t gfp)
 		return err;
 	raw_spin_lock_irqsave(&rg->lock, irq);
 	WRITE_ONCE(rv->bytes, max(rv->bytes, bytes));
+	/*
+	 * A nofill call that came before the promise was to be read asked for no refill.
+	 * Pairs with the fully ordered compare-and-exchange of bump_take() before
+	 * reserve_kick() reads the promise.
+	 */
+	smp_mb();							/* G */
+	short_of = reserve_ready(rg) < reserve_need(rg, bytes);
 	raw_spin_unlock_irqrestore(&rg->lock, irq);
+	if (short_of)
+		queue_delayed_work(kregion_wq, &rv->refill, 0);
 	return 0;
 }
 EXPORT_SYMBOL_GPL(kregion_reserve);
@@ -423,12 +442,11 @@ void reserve_stop(struct region *rg)
 	if (!rv)
 		return;
 	irq_work_sync(&rv->kick);
-	cancel_work_sync(&rv->refill);
+	cancel_delayed_work_sync(&rv->refill);
 	for (node = llist_del_all(&rv->want); node; node = next) {
 		next = node->next;
 		container_of(node, struct cell, want)->wanted = 0;
 	}
-	rv->retry_at = jiffies;
 }
 
 /* The region goes away; reserve_stop() has been called. */

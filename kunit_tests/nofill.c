@@ -11,6 +11,7 @@
 #include <linux/smp.h>
 #include <linux/spinlock.h>
 
+#include "../kmod/internal.h"
 #include "test.h"
 
 KUNIT_ARRAY_PARAM(base, base_modes, mode_desc);
@@ -459,6 +460,78 @@ static void a_busy_cpu_stops_no_refill(struct kunit *test)
 	wait_for_completion(&s->over);
 }
 
+/* ---- a refill that fails --------------------------------------------------------------- */
+
+/* No nofill call comes after the failure to ask again. */
+static void a_failed_refill_is_tried_again(struct kunit *test)
+{
+	const struct mode *mode = test->param_value;
+	const struct kregion_attr attr = {
+		.flags = mode->flags, .block_size = mode->block, .reserve = 2000,
+	};
+	struct kregion *r = region_make(test, &attr);
+	struct region *rg = to_region(r);
+	unsigned long fills;
+
+	/* Room for no block more, for now. */
+	WRITE_ONCE(rg->limit, stats_of(r).bytes_held);
+	take(r, 40, ULONG_MAX);
+	fills = stats_of(r).fills;
+	usleep_range(20000, 25000);
+	KUNIT_EXPECT_EQ(test, stats_of(r).fills, fills);
+	WRITE_ONCE(rg->limit, 0);
+	KUNIT_EXPECT_TRUE(test, wait_until(stats_of(r).fills > fills));
+	KUNIT_EXPECT_TRUE(test, wait_until(take(r, 40, 50)));
+}
+
+struct thief {
+	struct hrtimer timer;
+	struct kregion *r;
+	unsigned long taken;
+};
+
+/* Takes all of a reserve as soon as there is something, and then nothing more. */
+static enum hrtimer_restart steal(struct hrtimer *timer)
+{
+	struct thief *t = container_of(timer, struct thief, timer);
+	struct kregion *r = READ_ONCE(t->r);
+
+	if (r && kregion_alloc_nofill(r, 512)) {
+		WRITE_ONCE(t->r, NULL);
+		do {
+			t->taken++;
+		} while (kregion_alloc_nofill(r, 512));
+	}
+	hrtimer_forward_now(timer, ns_to_ktime(100 * NSEC_PER_USEC));
+	return HRTIMER_RESTART;
+}
+
+/* A reserve that is used up before kregion_reserve() returns is refilled all the same. */
+static void a_reserve_spent_at_once_is_refilled(struct kunit *test)
+{
+	const struct kregion_attr attr = { .flags = KREGION_F_PAGES, .block_size = PAGE_SIZE };
+	struct thief *t = buffer(test, sizeof(*t));
+	const size_t reserve = 16 * PAGE_SIZE;
+	int i, err = 0, stolen = 0, missing = 0;
+	struct kregion *r;
+
+	hrtimer_init(&t->timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL_HARD);
+	t->timer.function = steal;
+	hrtimer_start(&t->timer, ns_to_ktime(0), HRTIMER_MODE_REL_PINNED_HARD);
+	for (i = 0; i < 30 * (int)scale && !missing; i++) {
+		r = region_make(test, &attr);
+		WRITE_ONCE(t->r, r);
+		err |= kregion_reserve(r, reserve, GFP_KERNEL);
+		stolen += !xchg(&t->r, NULL);
+		missing += !wait_until(room_of(r) >= reserve);
+		region_destroy(r);
+	}
+	hrtimer_cancel(&t->timer);
+	KUNIT_EXPECT_EQ(test, err, 0);
+	KUNIT_EXPECT_EQ(test, missing, 0);
+	kunit_info(test, "%d of %d reserves spent, %lu objects\n", stolen, i, t->taken);
+}
+
 /* ---- kregion_reserve() ---------------------------------------------------------------------- */
 
 static void reserve_over_the_limit_is_enospc(struct kunit *test)
@@ -611,6 +684,8 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE_PARAM(the_promise_holds_whatever_cpus_call, promise_gen_params),
 	KUNIT_CASE_PARAM(a_spent_reserve_is_refilled, all_gen_params),
 	KUNIT_CASE_PARAM(a_busy_cpu_stops_no_refill, base_gen_params),
+	KUNIT_CASE_PARAM(a_failed_refill_is_tried_again, base_gen_params),
+	KUNIT_CASE(a_reserve_spent_at_once_is_refilled),
 	KUNIT_CASE_PARAM(null_when_limit_and_reserve_are_spent, base_gen_params),
 	KUNIT_CASE_PARAM(reserve_is_restored_by_drop_and_reset, all_gen_params),
 	KUNIT_CASE_PARAM(the_reserve_being_served_from_is_current, all_gen_params),

@@ -8,12 +8,17 @@ struct workqueue_struct;
 
 #define WQ_UNBOUND		0
 #define WQ_MEM_RECLAIM		0
-#define INIT_WORK(work, f)	((void)((work)->func = (f)))
+struct delayed_work { struct work_struct work; };
+
+#define INIT_DELAYED_WORK(dwork, f) ((void)((dwork)->work.func = (f)))
+#define to_delayed_work(w)	container_of(w, struct delayed_work, work)
 #define DECLARE_WORK(name, f)	struct work_struct name = { f }
 #define alloc_workqueue(name, flags, max) ((struct workqueue_struct *)(name))
 #define destroy_workqueue(wq)	((void)(wq))
 #define queue_work(wq, work)	((work)->func(work))
-#define work_pending(work)	((void)(work), 0)
-#define cancel_work_sync(work)	((void)(work))
+/* Memory never runs short, so nothing is ever tried again. */
+#define queue_delayed_work(wq, dwork, delay) ((delay) ? (void)0 : (dwork)->work.func(&(dwork)->work))
+#define delayed_work_pending(dwork) ((void)(dwork), 0)
+#define cancel_delayed_work_sync(dwork) ((void)(dwork))
 
 #endif

@@ -122,7 +122,7 @@
  * 6. &region.held never exceeds the limit; it is charged before the system is
  *    asked.
  * 7. Nothing allocates, frees, wakes or prints under the region's lock.
- * 8. The reserve serves at least what was promised; see reserve.c.
+ * 8. The reserve serves at least what was promised, whatever the sizes; see reserve.c.
  *
  * Memory ordering
  * ===============
@@ -1040,9 +1040,7 @@ static bool attr_valid(const struct kregion_attr *attr)
 	/* KMALLOC_MAX_SIZE is also the most that the page allocator gives. */
 	if ((f & KREGION_F_PAGES) && block > KMALLOC_MAX_SIZE)
 		return false;
-	if (attr->limit && (attr->limit < block || attr->reserve > attr->limit))
-		return false;
-	return !attr->reserve || attr->reserve <= reserve_max();
+	return !attr->limit || (attr->limit >= block && attr->reserve <= attr->limit);
 }
 
 /**

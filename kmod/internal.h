@@ -46,6 +46,7 @@ struct kregion_block {
 	struct kregion_block *queue;	/* A: next of the reserve */
 	char *start;			/* I: first byte that it hands out */
 	unsigned long epoch;		/* A: of region->epoch when it was last taken into use */
+	size_t upto;			/* L: reserve->sure when it was appended to the reserve */
 	int cpu;			/* A: that filled it, -1 for no one's */
 	u8 backing;			/* I: enum block_backing */
 	u8 order;			/* I: of pages; NO_ORDER if they are not a power of two */
@@ -123,6 +124,7 @@ struct reserve {
 	struct kregion_block *head;	/* A: block that is served from; others follow in @queue */
 	struct kregion_block *last;	/* L: where new ones are appended */
 	size_t bytes;			/* L, A to read: what kregion_reserve() promised */
+	size_t sure;			/* L: sum of reserve_sure() of the blocks appended */
 	struct llist_head want;		/* A: cells that want a spare */
 	struct region *region;		/* I */
 	struct irq_work kick;
@@ -242,9 +244,8 @@ extern struct workqueue_struct *kregion_wq;	/* unbound, has a rescuer */
 void reserve_free(struct region *rg);
 void reserve_stop(struct region *rg);
 void reserve_empty(struct region *rg);
-size_t reserve_requeue(struct region *rg, size_t need);
+bool reserve_requeue(struct region *rg, size_t need);
 size_t reserve_need(const struct region *rg, size_t bytes);
-size_t reserve_max(void);
 
 /* debug.c: KREGION_F_DEBUG */
 size_t debug_bytes(size_t size, size_t align);

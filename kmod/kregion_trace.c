@@ -523,11 +523,8 @@ static int trace_start(u64 budget)
 	attr.block_size = clamp_t(size_t, attr.limit / (8 * num_online_cpus()), PAGE_SIZE,
 				  KREGION_BLOCK_SIZE);
 	attr.block_size = rounddown_pow_of_two(attr.block_size);
-	/*
-	 * What CPUs write until a block of their own comes. A reserve is sized for calls
-	 * of one byte; of records, which are multiples of 8, it serves eight times as much.
-	 */
-	attr.reserve = clamp_t(size_t, budget / 512, 512, SZ_32K);
+	/* What CPUs write until a block of their own comes. */
+	attr.reserve = clamp_t(size_t, budget / 64, SZ_4K, SZ_256K);
 	region = kregion_create("kregion_trace", &attr);
 	if (IS_ERR(region))
 		return PTR_ERR(region);

@@ -21,13 +21,15 @@
  * irq_work, which queues a work item, which tops up the reserve and then fills
  * the slots of the cells that asked.
  *
- * The promise is in bytes asked for, so it is kept for the worst case: calls of
- * one byte, each of which takes KREGION_ALIGN bytes, and every block left with
- * almost the largest object's room at its end. The allowance for small calls may
- * not take more than half of a limit.
+ * The promise counts sizes rounded up to KREGION_ALIGN. A block may be left when
+ * the largest object just does not fit, so each block but the last one is good for
+ * its room less that tail; the last one is good for all of its room, since nothing
+ * is lost before the first call that fails. With KREGION_F_DEBUG the worst case is
+ * objects of KREGION_ALIGN bytes, each with its metadata and redzones.
  */
 
 #include <linux/jiffies.h>
+#include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
 
@@ -43,12 +45,12 @@ static size_t object_bytes(const struct region *rg, size_t size)
 	return region_bytes(rg, size, KREGION_ALIGN);
 }
 
-/* Most bytes that can be promised. */
-size_t reserve_max(void)
+/* Most bytes that can be promised: what fits into half of the machine's memory. */
+static size_t reserve_max(const struct region *rg)
 {
 	const size_t half = min_t(u64, (u64)totalram_pages() * (PAGE_SIZE / 2), SIZE_MAX);
 
-	return half / debug_bytes(1, KREGION_ALIGN);
+	return half / object_bytes(rg, KREGION_ALIGN) * KREGION_ALIGN;
 }
 
 /* ---- taking: no lock, any context ---------------------------------------- */
@@ -137,11 +139,33 @@ EXPORT_SYMBOL_GPL(kregion_nofill_overshot);
 
 /* ---- filling: under the region's lock ------------------------------------ */
 
+/* What may be left unused at a block's end: a little less than the largest object. */
+static size_t reserve_tail(const struct region *rg)
+{
+	return object_bytes(rg, region_small_max(rg)) - KREGION_ALIGN;
+}
+
+/* Bytes that any sequence of calls gets out of a block that is not the last one. */
+static size_t reserve_sure(const struct region *rg, size_t room)
+{
+	const size_t tail = reserve_tail(rg);
+
+	return room > tail ? room - tail : 0;
+}
+
+/* The least room of a block that brings the reserve nearer to @need. */
+static size_t reserve_min(const struct region *rg, size_t need)
+{
+	return min(reserve_tail(rg) + KREGION_ALIGN, need);
+}
+
 static void reserve_append(struct region *rg, struct kregion_block *b)
 {
 	struct reserve *rv = rg->reserve;
 
 	lockdep_assert_held(&rg->lock);
+	rv->sure += reserve_sure(rg, block_room(b));
+	b->upto = rv->sure;
 	WRITE_ONCE(b->queue, NULL);
 	b->cpu = -1;
 	WRITE_ONCE(b->epoch, rg->epoch);
@@ -156,134 +180,145 @@ static void reserve_append(struct region *rg, struct kregion_block *b)
 void reserve_empty(struct region *rg)
 {
 	lockdep_assert_held(&rg->lock);
-	if (rg->reserve)
+	if (rg->reserve) {
 		rg->reserve->head = NULL;
+		rg->reserve->sure = 0;
+	}
 }
 
-/* What may be left unused at a block's end: a little less than the largest object. */
-static size_t reserve_tail(const struct region *rg)
+/* Bytes that are ready if one more block is appended, not counting that one. */
+static size_t reserve_base(struct region *rg)
 {
-	return object_bytes(rg, region_small_max(rg));
+	const struct reserve *rv = rg->reserve;
+	const struct kregion_block *b = READ_ONCE(rv->head);
+
+	lockdep_assert_held(&rg->lock);
+	if (!b)
+		return 0;
+	return reserve_sure(rg, block_room(b) - block_used(b)) + rv->sure - b->upto;
 }
 
-/* A block for the reserve must have room for more than its unsure tail. */
-static size_t reserve_min(const struct region *rg)
-{
-	return 2 * reserve_tail(rg);
-}
-
-/* Bytes that any sequence of calls is sure to get from the reserve. */
+/* Bytes that any sequence of calls gets out of the reserve. */
 static size_t reserve_ready(struct region *rg)
 {
-	const size_t tail = reserve_tail(rg);
-	struct kregion_block *b;
-	size_t ready = 0;
+	const struct reserve *rv = rg->reserve;
+	const struct kregion_block *b = READ_ONCE(rv->head);
+	size_t left;
 
-	lockdep_assert_held(&rg->lock);
-	for (b = READ_ONCE(rg->reserve->head); b; b = b->queue) {
-		const size_t left = block_room(b) - block_used(b);
-
-		if (left > tail)
-			ready += left - tail;
-	}
-	return ready;
+	if (!b)
+		return 0;
+	left = b == rv->last ? block_room(b) - block_used(b) : block_room(rv->last);
+	return reserve_base(rg) + min(left, reserve_tail(rg));
 }
 
-/*
- * What must be ready so that calls adding up to @bytes succeed: if they are of one
- * byte each, or, where that were more than half of the limit, of eight.
- */
+/* What must be ready so that calls adding up to @bytes succeed. */
 size_t reserve_need(const struct region *rg, size_t bytes)
 {
-	const size_t block = rg->block_size - sizeof(struct kregion_block) - reserve_tail(rg);
-	const size_t worst = bytes * object_bytes(rg, 1);
-	const size_t least = DIV_ROUND_UP(bytes, KREGION_ALIGN) * object_bytes(rg, KREGION_ALIGN);
-
-	if (!rg->limit)
-		return worst;
-	return max(least, min(worst, rg->limit / 2 / rg->block_size * block));
+	return DIV_ROUND_UP(bytes, KREGION_ALIGN) * object_bytes(rg, KREGION_ALIGN);
 }
 
-/* Move spare blocks to the reserve until @need is ready; says how much is. */
-size_t reserve_requeue(struct region *rg, size_t need)
+/* Move spare blocks to the reserve until @need is ready; false if there are too few. */
+bool reserve_requeue(struct region *rg, size_t need)
 {
-	size_t ready = reserve_ready(rg);
 	struct kregion_block *b;
 
 	lockdep_assert_held(&rg->lock);
-	while (ready < need) {
-		b = region_take_spare(rg, -1, reserve_min(rg));
+	while (reserve_ready(rg) < need) {
+		b = region_take_spare(rg, -1, reserve_min(rg, need));
 		if (!b)
-			break;
+			return false;
 		reserve_append(rg, b);
-		ready += block_room(b) - reserve_tail(rg);
 	}
-	return ready;
+	return true;
 }
 
-/* What the spare blocks would add to what is ready. */
-static size_t reserve_spare(struct region *rg)
+/* Ask the page allocator for one more block, spare when it comes, of about @want bytes. */
+static struct kregion_block *reserve_grow(struct region *rg, size_t want, size_t min, gfp_t gfp,
+					  int *err)
 {
-	struct kregion_block *b;
-	size_t room = 0;
-	unsigned int i;
-
-	lockdep_assert_held(&rg->lock);
-	for (i = 0; i < region_buckets(rg); i++)
-		for (b = *rg->bucket[i].spare; b; b = b->chain)
-			if (block_room(b) >= reserve_min(rg))
-				room += block_room(b) - reserve_tail(rg);
-	return room;
-}
-
-/* Ask the system for one more block, spare when it comes; adds to @room. */
-static int reserve_grow(struct region *rg, gfp_t gfp, size_t *room)
-{
+	const size_t header = sizeof(struct kregion_block);
+	size_t size = rg->block_size;
 	struct kregion_block *b;
 	unsigned long irq;
 
-	if (!region_charge(rg, rg->block_size))
-		return -ENOSPC;
-	b = block_alloc(rg, rg->block_size, reserve_min(rg), gfp);
-	region_settle(rg, b, rg->block_size);
+	if (want < size - header)
+		size = max(roundup_pow_of_two(max(want, min) + header), PAGE_SIZE);
+	*err = -ENOSPC;
+	if (!region_charge(rg, size))
+		return NULL;
+	*err = -ENOMEM;
+	b = block_alloc(rg, size, min, gfp);
+	region_settle(rg, b, size);
 	if (!b)
-		return -ENOMEM;
-	*room += block_room(b) - reserve_tail(rg);
+		return NULL;
+	*err = 0;
 	raw_spin_lock_irqsave(&rg->lock, irq);
 	b->cpu = region_cell(rg)->cpu;
 	region_link(rg, b, true);
 	raw_spin_unlock_irqrestore(&rg->lock, irq);
 	trace_kregion_block_alloc(rg->id, rg->name, block_held(b), b->backing);
+	return b;
+}
+
+/* What the spare blocks add to @have, up to @need. */
+static size_t reserve_spare(struct region *rg, size_t have, size_t need)
+{
+	struct kregion_block *b;
+	unsigned int i;
+
+	lockdep_assert_held(&rg->lock);
+	for (i = 0; i < region_buckets(rg); i++) {
+		for (b = *rg->bucket[i].spare; b && have < need; b = b->chain) {
+			if (block_room(b) >= need - have)
+				return need;
+			have += reserve_sure(rg, block_room(b));
+		}
+	}
+	return have;
+}
+
+/* Have so many spare blocks that @need can be ready, and touch none of them until then. */
+static int reserve_prepare(struct region *rg, size_t need, gfp_t gfp)
+{
+	struct kregion_block *b;
+	unsigned long irq;
+	size_t have;
+	int err;
+
+	raw_spin_lock_irqsave(&rg->lock, irq);
+	have = reserve_ready(rg) < need ? reserve_spare(rg, reserve_base(rg), need) : need;
+	raw_spin_unlock_irqrestore(&rg->lock, irq);
+	while (have < need) {
+		b = reserve_grow(rg, need - have, reserve_min(rg, need), gfp, &err);
+		if (!b)
+			return err;
+		if (block_room(b) >= need - have)
+			break;
+		have += reserve_sure(rg, block_room(b));
+	}
 	return 0;
 }
 
-/*
- * Have @bytes ready. If there is no memory for all of it, @partial says whether the
- * reserve keeps what there is; else that stays spare.
- */
-static int reserve_fill(struct region *rg, size_t bytes, gfp_t gfp, bool partial)
+/* Have @bytes ready, or as many as there is memory for. */
+static int reserve_fill(struct region *rg, size_t bytes, gfp_t gfp)
 {
 	const size_t need = reserve_need(rg, bytes);
 	unsigned long irq;
-	size_t room;
-	int err = 0;
+	size_t want = 0;
+	bool ready;
+	int err;
 
-	raw_spin_lock_irqsave(&rg->lock, irq);
-	room = reserve_ready(rg);
-	if (room < need)
-		room += reserve_spare(rg);
-	raw_spin_unlock_irqrestore(&rg->lock, irq);
-	do {
-		while (room < need && !err)
-			err = reserve_grow(rg, gfp, &room);
-		if (err && !partial)
-			break;
-		/* Others may have taken spare blocks meanwhile: then once more. */
+	for (;;) {
 		raw_spin_lock_irqsave(&rg->lock, irq);
-		room = reserve_requeue(rg, need);
+		ready = reserve_requeue(rg, need);
+		if (!ready)
+			want = need - reserve_base(rg);
 		raw_spin_unlock_irqrestore(&rg->lock, irq);
-	} while (room < need && !err);
-	return err;
+		if (ready)
+			return 0;
+		if (!reserve_grow(rg, want, reserve_min(rg, need), gfp, &err))
+			return err;
+	}
 }
 
 /* ---- refill in the background -------------------------------------------- */
@@ -294,14 +329,14 @@ static int reserve_fill(struct region *rg, size_t bytes, gfp_t gfp, bool partial
 /* Put a block where nofill calls of @cell find it first. */
 static int slot_fill(struct region *rg, struct cell *cell)
 {
+	const size_t min = object_bytes(rg, region_small_max(rg));
 	struct kregion_block *b;
 	unsigned long irq;
-	size_t room = 0;
-	int err;
+	int err = 0;
 
-	while (!READ_ONCE(cell->spare)) {
+	while (!err && !READ_ONCE(cell->spare)) {
 		raw_spin_lock_irqsave(&rg->lock, irq);
-		b = region_take_spare(rg, cell->cpu, reserve_min(rg));
+		b = region_take_spare(rg, cell->cpu, min);
 		if (b) {
 			WRITE_ONCE(b->cpu, cell->cpu);
 			WRITE_ONCE(b->epoch, rg->epoch);
@@ -309,11 +344,10 @@ static int slot_fill(struct region *rg, struct cell *cell)
 			xchg(&cell->spare, b);				/* D */
 		}
 		raw_spin_unlock_irqrestore(&rg->lock, irq);
-		err = b ? 0 : reserve_grow(rg, REFILL_GFP, &room);
-		if (err)
-			return err;
+		if (!b)
+			reserve_grow(rg, SIZE_MAX, min, REFILL_GFP, &err);
 	}
-	return 0;
+	return err;
 }
 
 /* Fill the slots of the cells that asked; those that get nothing go on asking. */
@@ -342,7 +376,7 @@ static void refill_work(struct work_struct *work)
 {
 	struct reserve *rv = container_of(to_delayed_work(work), struct reserve, refill);
 
-	if (reserve_fill(rv->region, READ_ONCE(rv->bytes), REFILL_GFP, true) || slots_fill(rv))
+	if (reserve_fill(rv->region, READ_ONCE(rv->bytes), REFILL_GFP) || slots_fill(rv))
 		queue_delayed_work(kregion_wq, &rv->refill, RETRY_AFTER);
 }
 
@@ -378,22 +412,21 @@ static struct reserve *reserve_get(struct region *rg, gfp_t gfp)
 /**
  * kregion_reserve - keep memory ready for kregion_alloc_nofill()
  * @r: The region.
- * @bytes: What nofill calls may add up to.
+ * @bytes: Bytes that nofill calls may add up to, each size rounded up to 8.
  * @gfp: As for kregion_alloc().
  *
- * After success, kregion_alloc_nofill() calls whose sizes add up to @bytes
- * succeed, from whatever CPUs and contexts, with no other allocation in between.
- * The largest amount ever promised is kept ready from then on: what is used is
- * refilled in the background, and drop and reset restore it.
+ * After success, kregion_alloc_nofill() calls whose sizes, each rounded up to 8, add
+ * up to @bytes succeed, from whatever CPUs and contexts, with no other allocation in
+ * between. The largest amount ever promised is kept ready from then on: used
+ * reserve is refilled in the background, and drop and reset restore it.
  *
- * The promise is sized for calls of one byte, each of which takes eight, so a
- * little more than nine times @bytes is held, and one block at the least. Where
- * that were more than half of &kregion_attr.limit, calls count as their size
- * rounded up to 8 instead.
+ * A reserve holds a seventh more than @bytes, rounded up to blocks; with
+ * KREGION_F_DEBUG it holds at least three times @bytes. A CPU whose nofill calls
+ * find no room gets a standby block beside its current one.
  *
  * Context: As @gfp says; not NMI.
- * Return: 0; -ENOMEM; -ENOSPC if the limit, or the memory of the machine, does
- * not allow it.
+ * Return: 0; -ENOMEM; -ENOSPC if the limit, or half of the memory of the machine,
+ * is too small. After an error the promise is what it was.
  */
 int kregion_reserve(struct kregion *r, size_t bytes, gfp_t gfp)
 {
@@ -405,7 +438,7 @@ int kregion_reserve(struct kregion *r, size_t bytes, gfp_t gfp)
 
 	if (!bytes)
 		return 0;
-	if (bytes > reserve_max() || (rg->limit && bytes > rg->limit))
+	if (bytes > reserve_max(rg) || (rg->limit && bytes > rg->limit))
 		return -ENOSPC;
 	gfp = region_gfp(rg, gfp);
 	might_alloc(gfp);
@@ -414,7 +447,7 @@ int kregion_reserve(struct kregion *r, size_t bytes, gfp_t gfp)
 	rv = reserve_get(rg, gfp);
 	if (!rv)
 		return -ENOMEM;
-	err = reserve_fill(rg, bytes, gfp, false);
+	err = reserve_prepare(rg, reserve_need(rg, bytes), gfp) ?: reserve_fill(rg, bytes, gfp);
 	if (err)
 		return err;
 	raw_spin_lock_irqsave(&rg->lock, irq);

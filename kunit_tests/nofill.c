@@ -162,7 +162,7 @@ static void reserve_serves_what_was_promised(struct kunit *test)
 	const struct promise *p = test->param_value;
 	const size_t size = p->size;
 	struct kregion *r = region_of_promise(test, p, promised(p));
-	const unsigned long n = promised(p) / size;
+	const unsigned long n = promised(p) / ALIGN(size, 8);
 	struct kregion_stats before = stats_of(r), after;
 	unsigned long irq, got = 0;
 
@@ -186,7 +186,7 @@ static void reserve_by_call_serves_what_was_promised(struct kunit *test)
 	const struct promise *p = test->param_value;
 	const size_t size = p->size;
 	struct kregion *r = region_of_promise(test, p, 0);
-	const unsigned long n = promised(p) / size;
+	const unsigned long n = promised(p) / ALIGN(size, 8);
 	int i;
 
 	for (i = 0; i < 20; i++)
@@ -223,7 +223,7 @@ static void sizes_may_be_mixed(struct kunit *test)
 		if (!p)
 			break;
 		object_write(&o[n++], p, size, prandom_u32_state(&rnd));
-		left -= size;
+		left -= ALIGN(size, 8);
 	}
 	raw_spin_unlock_irqrestore(&taker_lock, irq);
 	KUNIT_EXPECT_TRUE_MSG(test, !left || n == 1000, "object %d, %zu bytes left", n, left);
@@ -252,7 +252,7 @@ static void the_promise_holds_whatever_cpus_call(struct kunit *test)
 	const size_t size = p->size;
 	struct kregion *r = region_of_promise(test, p, promised(p));
 	struct remote_take t = { .r = r, .size = size };
-	unsigned long left = promised(p) / size, calls = 0;
+	unsigned long left = promised(p) / ALIGN(size, 8), calls = 0;
 	int cpu;
 
 	while (left && calls < 1000) {
@@ -347,7 +347,7 @@ static void reserve_is_restored_by_drop_and_reset(struct kunit *test)
 	int round;
 
 	for (round = 0; round < 6; round++) {
-		KUNIT_EXPECT_EQ(test, take(r, 30, 100), 100UL);
+		KUNIT_EXPECT_EQ(test, take(r, 30, 93), 93UL);
 		KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, 500, GFP_KERNEL));
 		if (round == 3)
 			take(r, 64, 2 * room);
@@ -364,7 +364,7 @@ static void reserve_is_restored_by_drop_and_reset(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, st.blocks_spare, blocks_of(&st));
 		KUNIT_EXPECT_GE(test, room_of(r), room);
 	}
-	KUNIT_EXPECT_EQ(test, take(r, 30, 100), 100UL);
+	KUNIT_EXPECT_EQ(test, take(r, 30, 93), 93UL);
 }
 
 static void the_reserve_being_served_from_is_current(struct kunit *test)
@@ -579,6 +579,163 @@ static void a_promise_cut_by_the_limit_is_kept(struct kunit *test)
 	}
 }
 
+/* ---- every mix of sizes, with and without a limit --------------------------------------- */
+
+/* The sizes of a run of calls; @i counts the calls. */
+struct mix {
+	const char *what;
+	size_t (*size)(size_t eighth, unsigned int i, struct rnd_state *rnd);
+};
+
+static size_t mix_bytes(size_t eighth, unsigned int i, struct rnd_state *rnd)
+{
+	return 1;
+}
+
+static size_t mix_odd(size_t eighth, unsigned int i, struct rnd_state *rnd)
+{
+	return 1 + i * 7 % 60;
+}
+
+static size_t mix_eighths(size_t eighth, unsigned int i, struct rnd_state *rnd)
+{
+	return eighth;
+}
+
+/* Small ones until the largest one just does not fit. */
+static size_t mix_tails(size_t eighth, unsigned int i, struct rnd_state *rnd)
+{
+	return i % 9 ? eighth - 8 : eighth;
+}
+
+static size_t mix_uneven(size_t eighth, unsigned int i, struct rnd_state *rnd)
+{
+	return i % 2 ? eighth / 2 + 8 : eighth - 16;
+}
+
+static size_t mix_random(size_t eighth, unsigned int i, struct rnd_state *rnd)
+{
+	const u32 dice = prandom_u32_state(rnd);
+
+	return 1 + (dice >> 4) % (dice % 3 ? 60 : eighth);
+}
+
+static const struct mix mixes[] = {
+	{ "single bytes", mix_bytes },
+	{ "odd sizes", mix_odd },
+	{ "eighths", mix_eighths },
+	{ "tails", mix_tails },
+	{ "uneven pairs", mix_uneven },
+	{ "random", mix_random },
+};
+
+/* Bytes, rounded up, that calls of @mix get before one of them fails. */
+static size_t take_mix(struct kregion *r, const struct mix *mix, size_t eighth, size_t most,
+		       struct rnd_state *rnd)
+{
+	unsigned long irq;
+	unsigned int i = 0;
+	size_t got = 0, size;
+
+	raw_spin_lock_irqsave(&taker_lock, irq);
+	while (got < most) {
+		size = min(mix->size(eighth, i++, rnd), most - got);
+		if (!kregion_alloc_nofill(r, size))
+			break;
+		got += ALIGN(size, 8);
+	}
+	raw_spin_unlock_irqrestore(&taker_lock, irq);
+	return got;
+}
+
+static const struct mode mix_modes[] = {
+	{ "shared 4K", 0, PAGE_SIZE },
+	{ "percpu debug 4K", KREGION_F_PERCPU | KREGION_F_DEBUG, PAGE_SIZE },
+	{ "percpu 64K", KREGION_F_PERCPU, SZ_64K },
+	{ "single debug 64K", KREGION_F_SINGLE | KREGION_F_DEBUG, SZ_64K },
+	{ "shared 1M", 0, SZ_1M },
+	{ "single vmalloc 4K", KREGION_F_SINGLE | KREGION_F_VMALLOC, PAGE_SIZE },
+	{ "percpu debug vmalloc 64K", KREGION_F_PERCPU | KREGION_F_DEBUG | KREGION_F_VMALLOC,
+	  SZ_64K },
+};
+
+KUNIT_ARRAY_PARAM(mix, mix_modes, mode_desc);
+
+/* What create accepts holds for every mix, and again after drop and reset. */
+static void an_accepted_promise_is_kept(struct kunit *test)
+{
+	static const size_t reserves[] = { 8, 100, 4000, 32768, 65536, 100000 };
+	static const int limits[] = { 0, 1, 2, 4, 8 };	/* of the reserve; 0: none */
+	const struct mode *mode = test->param_value;
+	const size_t eighth = block_of(mode) / 8;
+	struct kregion_attr attr = { .flags = mode->flags, .block_size = mode->block };
+	unsigned int i, accepted = 0, refused = 0;
+	struct rnd_state rnd;
+	struct kregion *r;
+	size_t got;
+	int k, m;
+
+	random_begin(test, &rnd);
+	for (i = 0; i < ARRAY_SIZE(reserves) * ARRAY_SIZE(limits); i++) {
+		attr.reserve = reserves[i % ARRAY_SIZE(reserves)];
+		k = limits[i / ARRAY_SIZE(reserves)];
+		attr.limit = k ? max(k * attr.reserve, mode->block) : 0;
+		r = kregion_create("kunit", &attr);
+		if (IS_ERR(r)) {
+			KUNIT_EXPECT_EQ(test, PTR_ERR(r), (long)-EINVAL);
+			/* Twice the reserve and a block are enough, six times with guards. */
+			KUNIT_EXPECT_TRUE_MSG(test, attr.limit && attr.limit < mode->block +
+					      (mode->flags & KREGION_F_DEBUG ? 6 : 2) * attr.reserve,
+					      "reserve=%zu limit=%zu", attr.reserve, attr.limit);
+			refused++;
+			continue;
+		}
+		for (m = 0; m < ARRAY_SIZE(mixes); m++) {
+			got = take_mix(r, &mixes[m], eighth, attr.reserve, &rnd);
+			KUNIT_EXPECT_EQ_MSG(test, got, ALIGN(attr.reserve, 8),
+					    "%s, reserve=%zu limit=%zu", mixes[m].what,
+					    attr.reserve, attr.limit);
+			if (m % 2)
+				kregion_drop(r);
+			else
+				kregion_reset(r);
+		}
+		KUNIT_EXPECT_EQ(test, stats_of(r).failed_nofill, 0UL);
+		accepted++;
+		kregion_destroy(r);
+	}
+	KUNIT_EXPECT_GT(test, accepted, 0U);
+	kunit_info(test, "%u accepted, %u refused\n", accepted, refused);
+}
+
+/* A reserve of 64 KiB or more holds no more than twice itself. */
+static void a_reserve_holds_no_more_than_twice_itself(struct kunit *test)
+{
+	static const size_t reserves[] = { 65536, 65537, 80000, 131072, 200000, SZ_1M };
+	const struct mode *mode = test->param_value;
+	const int guards = mode->flags & KREGION_F_DEBUG ? 3 : 1;
+	struct kregion_attr attr = { .flags = mode->flags, .block_size = mode->block };
+	struct kregion_stats st;
+	struct kregion *r;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(reserves); i++) {
+		attr.reserve = reserves[i];
+		r = region_make(test, &attr);
+		st = stats_of(r);
+		KUNIT_EXPECT_GE(test, st.bytes_held, attr.reserve);
+		KUNIT_EXPECT_LE_MSG(test, st.bytes_held, 2 * guards * attr.reserve, "reserve=%zu",
+				    attr.reserve);
+		/* In use: a current block and a standby block of this CPU on top. */
+		KUNIT_EXPECT_GT(test, take(r, 8, 100), 0UL);
+		KUNIT_EXPECT_TRUE(test, wait_until(stats_of(r).fills > st.fills));
+		usleep_range(1000, 2000);
+		KUNIT_EXPECT_LE(test, stats_of(r).bytes_held,
+				2 * guards * attr.reserve + 2 * block_of(mode));
+		region_destroy(r);
+	}
+}
+
 static void reserve_that_no_machine_has_is_enospc(struct kunit *test)
 {
 	struct kregion *r = region_of_mode(test, test->param_value);
@@ -606,7 +763,7 @@ static void reserve_again_makes_up_for_what_was_used(struct kunit *test)
 
 	for (i = 0; i < 5; i++) {
 		KUNIT_EXPECT_EQ(test, kregion_reserve(r, 4000, GFP_KERNEL), 0);
-		KUNIT_EXPECT_EQ(test, take(r, 1, 4000), 4000UL);
+		KUNIT_EXPECT_EQ(test, take(r, 1, 500), 500UL);
 	}
 	KUNIT_EXPECT_EQ(test, stats_of(r).failed_nofill, 0UL);
 }
@@ -623,7 +780,7 @@ static void reserve_in_atomic_context(struct kunit *test)
 	err = kregion_reserve(r, 100, GFP_NOWAIT);
 	spin_unlock_irqrestore(&lock, irq);
 	KUNIT_EXPECT_EQ(test, err, mode->flags & KREGION_F_VMALLOC ? -ENOMEM : 0);
-	KUNIT_EXPECT_EQ(test, take(r, 10, 10), err ? 0UL : 10UL);
+	KUNIT_EXPECT_EQ(test, take(r, 10, 6), err ? 0UL : 6UL);
 }
 
 /* ---- hard interrupts --------------------------------------------------------------- */
@@ -692,6 +849,8 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE_PARAM(ordinary_objects_leave_the_reserve_alone, all_gen_params),
 	KUNIT_CASE_PARAM(reserve_over_the_limit_is_enospc, base_gen_params),
 	KUNIT_CASE_PARAM(a_promise_cut_by_the_limit_is_kept, base_gen_params),
+	KUNIT_CASE_PARAM(an_accepted_promise_is_kept, mix_gen_params),
+	KUNIT_CASE_PARAM(a_reserve_holds_no_more_than_twice_itself, mix_gen_params),
 	KUNIT_CASE_PARAM(reserve_that_no_machine_has_is_enospc, base_gen_params),
 	KUNIT_CASE_PARAM(reserve_of_nothing_holds_nothing, base_gen_params),
 	KUNIT_CASE_PARAM(reserve_again_makes_up_for_what_was_used, all_gen_params),

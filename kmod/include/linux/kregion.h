@@ -87,8 +87,8 @@ enum kregion_flags {
  *	KREGION_F_PERCPU the blocks of all CPUs but the first to allocate begin with
  *	PAGE_SIZE and double up to it.
  * @limit: Most bytes of blocks that the region may hold, 0 for no limit.
- * @reserve: Bytes kept ready for kregion_alloc_nofill(), 0 for none. See
- *	kregion_reserve() for what is promised and what it costs.
+ * @reserve: Bytes kept ready for kregion_alloc_nofill(), each size rounded up to 8; 0
+ *	for none. See kregion_reserve() for the promise and its cost.
  * @node: The memory node; read only with KREGION_F_NODE.
  */
 struct kregion_attr {

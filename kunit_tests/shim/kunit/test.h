@@ -157,6 +157,8 @@ do {												\
 	KUNIT_SHIM_CHECK(t, false, !(x), "not %s; " fmt, #x, ##__VA_ARGS__)
 #define KUNIT_EXPECT_NULL_MSG(t, p, fmt, ...) \
 	KUNIT_SHIM_CHECK(t, false, !(p), "%s is null; " fmt, #p, ##__VA_ARGS__)
+#define KUNIT_EXPECT_LE_MSG(t, l, r, fmt, ...) \
+	KUNIT_SHIM_BINARY(t, false, l, <=, r, "; " fmt, ##__VA_ARGS__)
 #define KUNIT_EXPECT_EQ_MSG(t, l, r, fmt, ...) \
 	KUNIT_SHIM_BINARY(t, false, l, ==, r, "; " fmt, ##__VA_ARGS__)
 

@@ -115,11 +115,7 @@ static struct kregion_block *block_make(const struct region *rg, char *p, size_t
 	return b;
 }
 
-/*
- * An empty block of @size bytes in all, for @rg. Where vmalloc is no way out,
- * it may be smaller, but it has room for @min bytes.
- */
-struct kregion_block *block_alloc(const struct region *rg, size_t size, size_t min, gfp_t gfp)
+static struct kregion_block *block_try(const struct region *rg, size_t size, size_t min, gfp_t gfp)
 {
 	const bool vmalloc = !(rg->attr_flags & KREGION_F_PAGES) && gfpflags_allow_blocking(gfp);
 	const size_t least = min + sizeof(struct kregion_block);
@@ -127,8 +123,6 @@ struct kregion_block *block_alloc(const struct region *rg, size_t size, size_t m
 	struct page *page = NULL;
 	char *p;
 
-	if (rg->attr_flags & KREGION_F_ACCOUNT)
-		gfp |= __GFP_ACCOUNT;
 	while (!(rg->attr_flags & KREGION_F_VMALLOC)) {
 		const bool last = !vmalloc && (!order || size / 2 < least);
 
@@ -149,6 +143,27 @@ struct kregion_block *block_alloc(const struct region *rg, size_t size, size_t m
 	}
 	p = vmalloc ? vmalloc_alloc(size, rg->node, gfp) : NULL;
 	return p ? block_make(rg, p, size, BACKING_VMALLOC, NO_ORDER) : NULL;
+}
+
+/*
+ * An empty block of @size bytes in all, for @rg. Where vmalloc is no way out,
+ * it may be smaller, but it has room for @min bytes.
+ */
+struct kregion_block *block_alloc(const struct region *rg, size_t size, size_t min, gfp_t gfp)
+{
+	struct mem_cgroup *old;
+	struct kregion_block *b;
+
+	if (likely(!(rg->attr_flags & KREGION_F_ACCOUNT)))
+		return block_try(rg, size, min, gfp);
+	gfp |= __GFP_ACCOUNT;
+	if (in_task())
+		return block_try(rg, size, min, gfp);
+	/* An interrupt has no cgroup of its own: the region's creator is charged. */
+	old = set_active_memcg(rg->memcg);
+	b = block_try(rg, size, min, gfp);
+	set_active_memcg(old);
+	return b;
 }
 
 void block_free(struct kregion_block *b)

@@ -184,6 +184,7 @@
 #include <linux/ctype.h>
 #include <linux/err.h>
 #include <linux/log2.h>
+#include <linux/memcontrol.h>
 #include <linux/mm.h>
 #include <linux/nodemask.h>
 #include <linux/sched/mm.h>
@@ -1102,6 +1103,8 @@ struct kregion *kregion_create_owned(const char *name, const struct kregion_attr
 	rg->node = a.flags & KREGION_F_NODE ? a.node : NUMA_NO_NODE;
 	rg->block_size = a.block_size;
 	rg->limit = a.limit;
+	if (a.flags & KREGION_F_ACCOUNT)
+		rg->memcg = get_mem_cgroup_from_mm(NULL);
 	cell_init(&rg->cell, -1);
 	strscpy(rg->name, name, sizeof(rg->name));
 	strscpy(rg->owner, owner ? module_name(owner) : "kernel", sizeof(rg->owner));
@@ -1151,6 +1154,8 @@ void kregion_destroy(struct kregion *r)
 	if (rg->nr_blocks)
 		region_release(rg, region_forget(rg, true));
 	reserve_free(rg);
+	if (rg->memcg)
+		mem_cgroup_put(rg->memcg);
 	cells_put((struct cell __percpu *)rg->hot.cells);
 	kfree(rg);
 }

@@ -107,6 +107,7 @@ struct region {
 	atomic_long_t failed[NR_FAILURES];
 
 	/* what it is */
+	struct mem_cgroup *memcg;	/* I: of the creator, with KREGION_F_ACCOUNT */
 	unsigned int attr_flags;	/* I */
 	int node;			/* I */
 	size_t block_size;		/* I: header included */

@@ -31,6 +31,7 @@
 #include <linux/jiffies.h>
 #include <linux/log2.h>
 #include <linux/mm.h>
+#include <linux/sched/mm.h>
 #include <linux/slab.h>
 
 #include "internal.h"
@@ -323,8 +324,11 @@ static int reserve_fill(struct region *rg, size_t bytes, gfp_t gfp)
 
 /* ---- refill in the background -------------------------------------------- */
 
-/* A drop waits for the worker, and its caller may be where reclaim would wait for it. */
-#define REFILL_GFP	(GFP_NOIO | __GFP_NOWARN)
+/*
+ * A drop waits for the worker, and its caller may be where reclaim would wait for it. As
+ * a refill is tried again, nothing is killed for it.
+ */
+#define REFILL_GFP	(GFP_NOIO | __GFP_NOWARN | __GFP_RETRY_MAYFAIL)
 
 /* Put a block where nofill calls of @cell find it first. */
 static int slot_fill(struct region *rg, struct cell *cell)
@@ -375,9 +379,11 @@ static int slots_fill(struct reserve *rv)
 static void refill_work(struct work_struct *work)
 {
 	struct reserve *rv = container_of(to_delayed_work(work), struct reserve, refill);
+	struct mem_cgroup *old = set_active_memcg(rv->region->memcg);
 
 	if (reserve_fill(rv->region, READ_ONCE(rv->bytes), REFILL_GFP) || slots_fill(rv))
 		queue_delayed_work(kregion_wq, &rv->refill, RETRY_AFTER);
+	set_active_memcg(old);
 }
 
 static void refill_kick(struct irq_work *kick)

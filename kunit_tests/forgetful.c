@@ -4,6 +4,8 @@
  * reported when kregion.ko goes.
  */
 
+#include <linux/delay.h>
+#include <linux/jiffies.h>
 #include <linux/kregion.h>
 
 static unsigned long bytes = 100;
@@ -12,15 +14,26 @@ module_param(bytes, ulong, 0);
 static unsigned int flags;
 module_param(flags, uint, 0);
 
+static bool nofill;
+module_param(nofill, bool, 0);
+MODULE_PARM_DESC(nofill, "take what the background refill makes, for two seconds at most");
+
 static int __init forgetful_init(void)
 {
-	const struct kregion_attr attr = { .flags = flags };
+	const struct kregion_attr attr = { .flags = flags, .reserve = nofill ? SZ_64K : 0 };
+	const unsigned long deadline = jiffies + 2 * HZ;
 	struct kregion *r = kregion_create("forgotten", &attr);
 	size_t size;
 
 	if (IS_ERR(r))
 		return PTR_ERR(r);
-	for (; bytes; bytes -= size) {
+	while (nofill && bytes && time_before(jiffies, deadline)) {
+		if (kregion_alloc_nofill(r, 1024))
+			bytes -= min(bytes, 1024UL);
+		else
+			usleep_range(1000, 2000);
+	}
+	for (; bytes && !nofill; bytes -= size) {
 		size = min(bytes, PAGE_SIZE);
 		if (!kregion_alloc(r, size, GFP_KERNEL))
 			return -ENOMEM;

@@ -77,28 +77,37 @@ insmod "$built/kmod/kregion.ko" && insmod "$built/kunit_tests/kregion_forgetful.
 dmesg | grep 'region .* "forgotten" of kregion_forgetful was never destroyed: 1 blocks, 65536 bytes held, 104 used'
 test_result "a forgotten region is reported with name, owner and sizes" $?
 
-# charged FLAGS: MiB that a cgroup is charged for 16 MiB of a region made in it, and
-# still after the region is gone.
+# charged MAX PARAMETERS...: MiB that a cgroup with that memory.max is charged for a region
+# made in it, still after the region is gone, and held by the region.
 charged() {
-	local cg=/sys/fs/cgroup/kregion before during
+	local cg=/sys/fs/cgroup/kregion before during held
 	mkdir -p "$cg"
 	echo +memory >/sys/fs/cgroup/cgroup.subtree_control
+	echo "$1" >"$cg/memory.max"
+	shift
 	insmod "$built/kmod/kregion.ko"
 	before=$(cat "$cg/memory.current")
 	(
 		echo $BASHPID >"$cg/cgroup.procs"
-		exec insmod "$built/kunit_tests/kregion_forgetful.ko" bytes=16777216 flags="$1"
+		exec insmod "$built/kunit_tests/kregion_forgetful.ko" "$@"
 	)
 	during=$(cat "$cg/memory.current")
+	held=$(awk '$1 == "bytes_held:" { print $2 }' /sys/kernel/debug/kregion/totals)
 	rmmod kregion_forgetful kregion
-	echo "$(((during - before) >> 20)) $((($(cat "$cg/memory.current") - before) >> 20))"
+	echo "$(((during - before) >> 20)) $((($(cat "$cg/memory.current") - before) >> 20)) $((held >> 20))"
 }
 
-read -r during after < <(charged 32)
+read -r during after _ < <(charged max bytes=16777216 flags=32)
 echo "with KREGION_F_ACCOUNT: $during MiB charged, $after afterwards"
 test_result "a region with KREGION_F_ACCOUNT is charged, and uncharged" \
 	"$((during < 16 || after > 2))"
-read -r during after < <(charged 0)
+read -r during _ held < <(charged max bytes=16777216 flags=32 nofill=1)
+echo "filled in the background: $during MiB charged, $held MiB held"
+test_result "a background refill is charged to the creator" "$((held < 4 || during < held))"
+read -r _ _ held < <(charged 8M bytes=67108864 flags=32 nofill=1)
+echo "within memory.max of 8 MiB: $held MiB held"
+test_result "a background refill keeps to memory.max" "$((held < 2 || held > 8))"
+read -r during _ < <(charged max bytes=16777216 flags=0)
 echo "without: $during MiB charged"
 test_result "a region without it is not charged" "$((during > 2))"
 

@@ -62,7 +62,8 @@
  *	per-CPU region are taken from the CPU's own node, and all other memory from where
  *	the task's memory policy wants it.
  * @KREGION_F_ACCOUNT: Blocks are charged to the memory cgroup of the task that
- *	makes them.
+ *	makes them; those of the background refill and of interrupts to the cgroup of
+ *	the region's creator.
  * @KREGION_F_DEBUG: Guard bytes behind each object and poison in free memory,
  *	checked at drop, reset and destroy.
  *

@@ -81,9 +81,9 @@ static void *vmalloc_alloc(size_t size, int node, gfp_t gfp)
 	unsigned int scope;
 	void *p;
 
-	/* Pages of their own are mapped and freed one by one; a huge one is cheaper by far. */
+	/* A huge page is far cheaper to map, but vmalloc_huge() takes nothing less. */
 	if (node == NUMA_NO_NODE)
-		return size >= PMD_SIZE ? vmalloc_huge(size, gfp) : __vmalloc(size, gfp);
+		return IS_ALIGNED(size, PMD_SIZE) ? vmalloc_huge(size, gfp) : __vmalloc(size, gfp);
 	/* vmap() takes no gfp: tell it what the caller may do by scope. */
 	if (!(gfp & __GFP_IO)) {
 		scope = memalloc_noio_save();

@@ -3,6 +3,9 @@
  * kregion_stats() and kregion_contains().
  */
 
+#include <linux/mm.h>
+#include <linux/vmalloc.h>
+
 #include "test.h"
 
 KUNIT_ARRAY_PARAM(base, base_modes, mode_desc);
@@ -114,6 +117,29 @@ static void large_objects_are_counted_as_such(struct kunit *test)
 	expect_sane(test, r);
 }
 
+/* vmalloc leaves a gap behind each area: what is mapped up to there was taken. */
+static void all_memory_taken_is_counted(struct kunit *test)
+{
+	static const size_t sizes[] = { SZ_64K, SZ_2M - SZ_4K, SZ_2M, SZ_4M, SZ_4M + 5, SZ_16M };
+	const struct mode *mode = test->param_value;
+	const struct kregion_attr attr = { .flags = mode->flags | KREGION_F_VMALLOC };
+	struct kregion *r = region_make(test, &attr);
+	unsigned long before, held;
+	char *p;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		before = stats_of(r).bytes_held;
+		p = kregion_alloc(r, sizes[i], GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, p);
+		held = stats_of(r).bytes_held - before;
+		KUNIT_EXPECT_TRUE(test, vmalloc_to_page(p + held - 1));
+		KUNIT_EXPECT_FALSE_MSG(test, vmalloc_to_page(p + held), "size=%zu held=%lu",
+				       sizes[i], held);
+		KUNIT_EXPECT_LE(test, held, sizes[i] / 3 * 4);
+	}
+}
+
 static void alignment_is_counted_as_used(struct kunit *test)
 {
 	struct kregion *r = region_of_mode(test, test->param_value);
@@ -218,6 +244,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE_PARAM(each_failure_has_its_own_count, base_gen_params),
 	KUNIT_CASE_PARAM(used_lost_and_held_add_up, all_gen_params),
 	KUNIT_CASE_PARAM(large_objects_are_counted_as_such, all_gen_params),
+	KUNIT_CASE_PARAM(all_memory_taken_is_counted, base_gen_params),
 	KUNIT_CASE_PARAM(alignment_is_counted_as_used, all_gen_params),
 	KUNIT_CASE_PARAM(contains_knows_its_objects, all_gen_params),
 	KUNIT_CASE_PARAM(contains_no_header_and_no_free_room, all_gen_params),

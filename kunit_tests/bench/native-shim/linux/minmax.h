@@ -7,6 +7,7 @@
 #define min_t(type, a, b)	min((type)(a), (type)(b))
 #define max_t(type, a, b)	max((type)(a), (type)(b))
 #define clamp_t(type, x, lo, hi) min_t(type, max_t(type, x, lo), hi)
+#define IS_ALIGNED(x, a)	(!((x) & ((__typeof__(x))(a) - 1)))
 #define ALIGN(x, a)		(((x) + (a) - 1) & ~((__typeof__(x))(a) - 1))
 #define PTR_ALIGN(p, a)		((__typeof__(p))ALIGN((unsigned long)(p), a))
 #define DIV_ROUND_UP(x, d)	(((x) + (d) - 1) / (d))

@@ -7,9 +7,12 @@
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
 #include <linux/vmalloc.h>
+#include <linux/wait_bit.h>
 #include <linux/workqueue.h>
 
 #include "internal.h"
+
+#include <trace/events/kregion.h>
 
 /* A CPU's own blocks are of its own node; the task's memory policy places others. */
 static struct page *pages_alloc(const struct region *rg, unsigned int order, gfp_t gfp)
@@ -115,7 +118,9 @@ static struct kregion_block *block_make(const struct region *rg, char *p, size_t
 	return b;
 }
 
-static struct kregion_block *block_try(const struct region *rg, size_t size, size_t min, gfp_t gfp)
+/* Inlined, as the refill of a CPU's block counts each call on its way. */
+static __always_inline struct kregion_block *block_try(const struct region *rg, size_t size,
+						       size_t min, gfp_t gfp)
 {
 	const bool vmalloc = !(rg->attr_flags & KREGION_F_PAGES) && gfpflags_allow_blocking(gfp);
 	const size_t least = min + sizeof(struct kregion_block);
@@ -145,28 +150,32 @@ static struct kregion_block *block_try(const struct region *rg, size_t size, siz
 	return p ? block_make(rg, p, size, BACKING_VMALLOC, NO_ORDER) : NULL;
 }
 
+/* An interrupt has no cgroup of its own: the region's creator is charged. */
+static noinline struct kregion_block *block_alloc_accounted(const struct region *rg, size_t size,
+							    size_t min, gfp_t gfp)
+{
+	const bool lend = !in_task();
+	struct mem_cgroup *old = lend ? set_active_memcg(rg->memcg) : NULL;
+	struct kregion_block *b = block_try(rg, size, min, gfp | __GFP_ACCOUNT);
+
+	if (lend)
+		set_active_memcg(old);
+	return b;
+}
+
 /*
  * An empty block of @size bytes in all, for @rg. Where vmalloc is no way out,
  * it may be smaller, but it has room for @min bytes.
  */
-struct kregion_block *block_alloc(const struct region *rg, size_t size, size_t min, gfp_t gfp)
+static struct kregion_block *block_alloc(const struct region *rg, size_t size, size_t min,
+					 gfp_t gfp)
 {
-	struct mem_cgroup *old;
-	struct kregion_block *b;
-
-	if (likely(!(rg->attr_flags & KREGION_F_ACCOUNT)))
-		return block_try(rg, size, min, gfp);
-	gfp |= __GFP_ACCOUNT;
-	if (in_task())
-		return block_try(rg, size, min, gfp);
-	/* An interrupt has no cgroup of its own: the region's creator is charged. */
-	old = set_active_memcg(rg->memcg);
-	b = block_try(rg, size, min, gfp);
-	set_active_memcg(old);
-	return b;
+	if (unlikely(rg->attr_flags & KREGION_F_ACCOUNT))
+		return block_alloc_accounted(rg, size, min, gfp);
+	return block_try(rg, size, min, gfp);
 }
 
-void block_free(struct kregion_block *b)
+static void block_free(struct kregion_block *b)
 {
 	if (IS_ENABLED(CONFIG_KASAN_GENERIC))
 		debug_release(b);
@@ -195,14 +204,16 @@ static void late_free(struct work_struct *work)
 {
 	struct late_block *late, *next;
 
-	llist_for_each_entry_safe(late, next, llist_del_all(&late_blocks), node)
+	llist_for_each_entry_safe(late, next, llist_del_all(&late_blocks), node) {
 		block_free(late->block);
+		cond_resched();
+	}
 }
 
 static DECLARE_WORK(late_work, late_free);
 
 /* As block_free(), from any context but NMI: vfree() sleeps, pages do not. */
-void block_free_atomic(struct kregion_block *b)
+static void block_free_atomic(struct kregion_block *b)
 {
 	struct late_block *late;
 
@@ -215,6 +226,119 @@ void block_free_atomic(struct kregion_block *b)
 	late->block = b;
 	if (llist_add(&late->node, &late_blocks))
 		queue_work(kregion_wq, &late_work);
+}
+
+/* ---- the way in: charged, made, traced ---------------------------------------- */
+
+/* Charge @size bytes of a limited region; -ENOSPC. */
+static noinline ssize_t charge_limited(struct region *rg, size_t size, size_t least, gfp_t gfp,
+				       unsigned int seen)
+{
+	ssize_t charged = -ENOSPC;
+	unsigned long irq;
+	size_t held, room;
+
+	region_lock(rg, irq);
+	held = atomic_long_read(&rg->held);
+	room = rg->limit > held ? rg->limit - held : 0;
+	if (size <= room) {
+		atomic_long_add(size, &rg->held);
+		rg->filling++;
+		charged = size;
+	}
+	region_unlock(rg, irq);
+	return charged;
+}
+
+/* See block_got(). */
+void block_got_limited(struct region *rg)
+{
+	unsigned long irq;
+
+	region_lock(rg, irq);
+	rg->filling--;
+	WRITE_ONCE(rg->ended, rg->ended + 1);
+	region_unlock(rg, irq);
+	smp_mb();	/* wake_up_var() looks for waiters without a barrier */
+	wake_up_var(&rg->ended);
+}
+
+/*
+ * A new block of @size bytes in all, or of less where memory or the limit is short,
+ * but with room for @min. It is charged, its event is sent, and nothing else knows it.
+ * The caller links it and then calls block_got().
+ *
+ * Return: The block; ERR_PTR(-ENOMEM), ERR_PTR(-ENOSPC), or ERR_PTR(-EAGAIN) if a block
+ * of another caller came meanwhile: look again, with region->ended of then as @seen.
+ */
+struct kregion_block *block_get(struct region *rg, size_t size, size_t min, gfp_t gfp,
+				unsigned int seen)
+{
+	struct kregion_block *b;
+	ssize_t charged;
+
+	if (likely(!rg->limit)) {
+		atomic_long_add(size, &rg->held);
+	} else {
+		charged = charge_limited(rg, size, max(min + sizeof(*b), PAGE_SIZE), gfp, seen);
+		if (charged < 0)
+			return ERR_PTR(charged);
+		size = charged;
+	}
+	b = block_alloc(rg, size, min, gfp);
+	if (unlikely(!b)) {
+		atomic_long_sub(size, &rg->held);
+		block_got(rg);
+		return ERR_PTR(-ENOMEM);
+	}
+	if (unlikely(block_held(b) != size))
+		atomic_long_sub(size - block_held(b), &rg->held);
+	trace_kregion_block_alloc(rg->id, rg->name, block_held(b), b->backing);
+	return b;
+}
+
+/* ---- the way out: traced, uncharged, freed ------------------------------------- */
+
+/* Blocks given back before other tasks get a turn at the CPU. */
+#define PUT_BATCH	32
+
+static void block_put(struct region *rg, struct kregion_block *b, bool atomic)
+{
+	trace_kregion_block_free(rg->id, rg->name, block_held(b), b->backing);
+	atomic_long_sub(block_held(b), &rg->held);
+	if (atomic)
+		block_free_atomic(b);
+	else
+		block_free(b);
+}
+
+/* Give back a chain of blocks; may sleep. Says how many they were. */
+unsigned int blocks_put(struct region *rg, struct kregion_block *chain)
+{
+	struct kregion_block *b;
+	unsigned int nr = 0;
+
+	while ((b = chain)) {
+		chain = b->chain;
+		block_put(rg, b, false);
+		if (!(++nr % PUT_BATCH))
+			cond_resched();
+	}
+	return nr;
+}
+
+/* The same from any context but NMI. */
+unsigned int blocks_put_atomic(struct region *rg, struct kregion_block *chain)
+{
+	struct kregion_block *b;
+	unsigned int nr = 0;
+
+	while ((b = chain)) {
+		chain = b->chain;
+		block_put(rg, b, true);
+		nr++;
+	}
+	return nr;
 }
 
 /* ---- the workqueue ------------------------------------------------------------ */

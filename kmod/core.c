@@ -66,14 +66,19 @@
  * The slow path
  * =============
  *
- * Look at the current block again under the region's lock (somebody may have
- * been quicker); take a spare block; else charge a block to the limit, drop the
- * lock, ask the system, take the lock and look again. A block that turns out
+ * Look at the current block again under the region's lock (another call may have
+ * been quicker); take a spare block; else drop the lock, charge a block to the limit,
+ * ask the page allocator, take the lock and look again. A block that turns out
  * not to be needed is kept as spare. The new block serves the request before it
  * is made current, so nobody else can use it up first. A per-CPU region knows from
  * the overshoot that the block is full, and goes the short way of percpu_refill():
- * if any block is spare, one hold of the lock; if none is, the system first, and
- * then one hold of the lock.
+ * if any block is spare, one hold of the lock; if none is, the page allocator first,
+ * and then one hold of the lock.
+ *
+ * A hold of the lock looks at HOLD_MOST blocks at most, whatever the chains are like: a
+ * search for a spare block that is large enough, the refill of the reserve and the
+ * walk of a reader let go of the lock and go on. When no spare block has so much room,
+ * &region.too_large remembers it.
  *
  * The first block of a region has the full size. The first of each further CPU is
  * a page, and those that a CPU asks for double up to the full size.
@@ -97,7 +102,7 @@
  * takes back. A drop is a reset that then gives back all that the reserve does not
  * need.
  *
- * Somebody who allocates meanwhile finds no room on the fast path (per-CPU: mode
+ * An allocation that comes meanwhile finds no room on the fast path (per-CPU: mode
  * and percpu_max are zero, else the current block is the empty one) and comes to
  * the slow path, where REGION_BUSY refuses with a warning.
  *
@@ -121,7 +126,8 @@
  *    the first.
  * 6. &region.held never exceeds the limit; it is charged before the system is
  *    asked.
- * 7. Nothing allocates, frees, wakes or prints under the region's lock.
+ * 7. Nothing allocates, frees, wakes or prints under the region's lock, and nothing is
+ *    done under it more than HOLD_MOST times.
  * 8. The reserve serves at least what was promised, whatever the sizes; see reserve.c.
  *
  * Memory ordering
@@ -137,17 +143,17 @@
  *	C  region_quiet_end(): clear_bit_unlock(); pairs with test_and_set_bit() in
  *	   region_quiet_begin(). Allocators are ordered by the caller, who keeps
  *	   the region quiet.
- *	F  reserve_get(): cmpxchg() of &region.reserve after it was filled in; pairs with
-	   smp_load_acquire() where it is read without the lock.
-	G  kregion_reserve(): smp_mb() between the store of &reserve.bytes and the look at
-	   what is ready; pairs with the fully ordered compare-and-exchange of
-	   bump_take() before reserve_kick() reads &reserve.bytes. Either that call asks
-	   for a refill, or this one sees what it took.
-	D  xchg of &cell.spare in reserve.c and region_forget(), all sides: full
+ *	D  xchg of &cell.spare in reserve.c and region_forget(), all sides: full
  *	   barriers.
  *	E  bucket_insert(), region_link_large(): smp_store_release() of a pointer of a chain
  *	   after the block's header was written; pairs with the address dependency of
  *	   the READ_ONCE() in debug.c, the only walk without the lock.
+ *	F  reserve_get(): cmpxchg() of &region.reserve after it was filled in; pairs with
+ *	   smp_load_acquire() where it is read without the lock.
+ *	G  reserve_promise(): smp_mb() between the store of &reserve.bytes and the look at
+ *	   what is ready; pairs with the fully ordered compare-and-exchange of
+ *	   bump_take() before reserve_kick() reads &reserve.bytes. Either that call asks
+ *	   for a refill, or this one sees what it took.
  *
  * All the rest is under the lock or relaxed.
  *
@@ -185,6 +191,7 @@
 #include <linux/err.h>
 #include <linux/log2.h>
 #include <linux/memcontrol.h>
+#include <linux/sched.h>
 #include <linux/mm.h>
 #include <linux/nodemask.h>
 #include <linux/sched/mm.h>
@@ -313,8 +320,10 @@ void region_link(struct region *rg, struct kregion_block *b, bool spare)
 {
 	lockdep_assert_held(&rg->lock);
 	bucket_insert(region_bucket(rg, b->cpu), b, spare);
-	if (spare)
+	if (spare) {
 		rg->nr_spare++;
+		rg->too_large = 0;
+	}
 	region_count(rg);
 }
 
@@ -326,12 +335,26 @@ static void region_link_large(struct region *rg, struct kregion_block *b)
 	region_count(rg);
 }
 
-static struct kregion_block *bucket_take(struct bucket *bucket, size_t min)
+/*
+ * A spare block of @bucket with room for @min, after those that @scan has seen. Between
+ * two holds of the lock, blocks are taken into use but none leaves its chain; so the
+ * scan goes on behind the block that it saw last, wherever that stands now, and skips
+ * those in use.
+ */
+static struct kregion_block *bucket_take(struct region *rg, struct bucket *bucket, size_t min,
+					 struct spare_scan *scan, unsigned int *budget)
 {
-	struct kregion_block **at, *b;
+	struct kregion_block **at = scan->last ? &scan->last->chain : bucket->spare, *b;
 
-	for (at = bucket->spare; (b = *at); at = &b->chain) {
-		if (block_room(b) < min)
+	for (; (b = *at); at = &b->chain) {
+		if (!*budget) {
+			scan->more = true;
+			return NULL;
+		}
+		--*budget;
+		region_step();
+		scan->last = b;
+		if (unlikely(b->epoch == rg->epoch) || block_room(b) < min)
 			continue;
 		if (at == bucket->spare) {
 			bucket->spare = &b->chain;
@@ -344,23 +367,40 @@ static struct kregion_block *bucket_take(struct bucket *bucket, size_t min)
 	return NULL;
 }
 
-/* A spare block of at least @min bytes, empty; this CPU's own if there is one. */
-struct kregion_block *region_take_spare(struct region *rg, int cpu, size_t min)
+/*
+ * A spare block of at least @min bytes, empty; this CPU's own if there is one. NULL with
+ * @scan->more: not found so far.
+ */
+struct kregion_block *region_take_spare(struct region *rg, int cpu, size_t min,
+					struct spare_scan *scan)
 {
+	struct bucket *own = region_bucket(rg, cpu), *bucket;
+	unsigned int budget = HOLD_MOST / 2;
 	struct kregion_block *b;
-	unsigned int i;
 
 	lockdep_assert_held(&rg->lock);
-	if (!rg->nr_spare)
+	if (!scan->more || scan->epoch != rg->epoch)
+		*scan = (struct spare_scan){ .epoch = rg->epoch, .fills = rg->fills };
+	scan->more = false;
+	if (!rg->nr_spare || (rg->too_large && min >= rg->too_large))
 		return NULL;
-	b = bucket_take(region_bucket(rg, cpu), min);
-	for (i = 0; !b && i < region_buckets(rg); i++)
-		b = bucket_take(&rg->bucket[i], min);
-	if (b) {
-		rg->nr_spare--;
-		block_set_used(b, 0);
+	for (; scan->nr <= region_buckets(rg); scan->nr++, scan->last = NULL) {
+		bucket = scan->nr ? &rg->bucket[scan->nr - 1] : own;
+		if (scan->nr && bucket == own)
+			continue;
+		b = bucket_take(rg, bucket, min, scan, &budget);
+		if (b) {
+			rg->nr_spare--;
+			block_set_used(b, 0);
+			return b;
+		}
+		if (scan->more)
+			return NULL;
 	}
-	return b;
+	/* Not worth another look, unless a block came since the scan began. */
+	if (scan->fills == rg->fills)
+		rg->too_large = min;
+	return NULL;
 }
 
 /* The bucket of cells that have had no block since the region was made or dropped. */
@@ -416,17 +456,16 @@ void *region_fail(struct region *rg, size_t size, enum region_failure why)
 	return NULL;
 }
 
-static void region_warn_busy(struct region *rg, const char *what)
+/* Once a drop, reset or destroy. */
+static noinline __cold void region_warn(struct region *rg, const char *what)
 {
 	if (!test_and_set_bit(REGION_MISUSED, &rg->flags))
-		WARN(1, "kregion: %s: %s while a drop or reset is under way\n", rg->name, what);
+		WARN(1, "kregion: %s: %s\n", rg->name, what);
 }
 
-bool region_refuse_busy(struct region *rg)
+bool region_refuse(struct region *rg)
 {
-	if (likely(!test_bit(REGION_BUSY, &rg->flags)))
-		return false;
-	region_warn_busy(rg, "allocation");
+	region_warn(rg, "allocation while a drop or reset is under way");
 	return true;
 }
 
@@ -469,120 +508,143 @@ static void *alloc_shared(struct region *rg, size_t bytes)
 	}
 }
 
-/* With @fresh, a block that the system gave just now, or with @asked in vain for one. */
-static void *alloc_small(struct region *rg, size_t size, size_t bytes, size_t align, gfp_t gfp,
-			 struct kregion_block *fresh, bool asked)
+/* A request on its way through the slow path. */
+struct request {
+	size_t size;			/* as the caller asked */
+	size_t bytes;			/* of a block that it takes */
+	size_t align;
+	gfp_t gfp;
+	struct kregion_block *fresh;	/* from block_get(), not linked yet */
+	int err;			/* why there is none; 0: not asked */
+};
+
+static void *request_fail(struct region *rg, const struct request *q)
 {
-	const size_t min = bytes + align - KREGION_ALIGN;
+	return region_fail(rg, q->size, q->err == -ENOSPC ? FAIL_LIMIT : FAIL_NOMEM);
+}
+
+static void request_get(struct region *rg, struct request *q, size_t held, size_t min,
+			unsigned int seen)
+{
+	struct kregion_block *b = block_get(rg, held, min, q->gfp, seen);
+
+	if (!IS_ERR(b))
+		q->fresh = b;
+	else if (b != ERR_PTR(-EAGAIN))
+		q->err = PTR_ERR(b);
+}
+
+/* The block that came for @q is not needed: the region is being dropped. */
+static void request_put(struct region *rg, struct request *q)
+{
+	if (!q->fresh)
+		return;
+	q->fresh->chain = NULL;
+	blocks_put_atomic(rg, q->fresh);
+	block_got(rg);
+}
+
+static void *alloc_small(struct region *rg, struct request *q)
+{
+	const size_t min = q->bytes + q->align - KREGION_ALIGN;
+	struct spare_scan scan = {};
 	struct kregion_block *b;
 	unsigned long irq;
+	unsigned int seen;
 	struct cell *cell;
-	size_t held;
 	void *p;
 
 	for (;;) {
-		raw_spin_lock_irqsave(&rg->lock, irq);
+		region_lock(rg, irq);
 		if (unlikely(test_bit(REGION_BUSY, &rg->flags))) {
-			raw_spin_unlock_irqrestore(&rg->lock, irq);
+			region_unlock(rg, irq);
 			region_refuse_busy(rg);
-			if (fresh) {
-				region_settle(rg, NULL, block_held(fresh));
-				block_free_atomic(fresh);
-			}
+			request_put(rg, q);
 			return NULL;
 		}
+		seen = rg->ended;
 		cell = region_cell(rg);
-		p = region_bump_current(rg, cell, bytes, align);
-		if (fresh) {
-			fresh->cpu = cell->cpu;
-			WRITE_ONCE(cell->grown, block_held(fresh));
+		p = region_bump_current(rg, cell, q->bytes, q->align);
+		if (q->fresh) {
+			q->fresh->cpu = cell->cpu;
+			WRITE_ONCE(cell->grown, block_held(q->fresh));
 			region_activate(rg, cell);
-			region_link(rg, fresh, p);
+			region_link(rg, q->fresh, p);
 		}
+		if (!p) {
+			b = q->fresh ?: region_take_spare(rg, cell->cpu, min, &scan);
+			if (b) {
+				p = block_install(rg, cell, b, q->bytes, q->align);
+				region_activate(rg, cell);
+			}
+		}
+		region_unlock(rg, irq);
+		if (q->fresh)
+			block_got(rg);
 		if (p)
-			break;
-		b = fresh ?: region_take_spare(rg, cell->cpu, min);
-		if (b) {
-			p = block_install(rg, cell, b, bytes, align);
-			region_activate(rg, cell);
-			break;
-		}
-		raw_spin_unlock_irqrestore(&rg->lock, irq);
-		if (asked)
-			return region_fail(rg, size, FAIL_NOMEM);
-		held = region_next_size(rg, min);
-		if (!region_charge(rg, held))
-			return region_fail(rg, size, FAIL_LIMIT);
-		fresh = block_alloc(rg, held, min, gfp);
-		region_settle(rg, fresh, held);
-		asked = true;
+			return p;
+		if (scan.more)
+			continue;
+		if (q->err)
+			return request_fail(rg, q);
+		request_get(rg, q, region_next_size(rg, min), min, seen);
 	}
-	raw_spin_unlock_irqrestore(&rg->lock, irq);
-	if (fresh)
-		trace_kregion_block_alloc(rg->id, rg->name, block_held(fresh), fresh->backing);
-	return p;
 }
 
-static void *alloc_large(struct region *rg, size_t size, size_t bytes, gfp_t gfp)
+static void *alloc_large(struct region *rg, struct request *q)
 {
-	const size_t held = PAGE_ALIGN(bytes + sizeof(struct kregion_block));
+	const size_t held = PAGE_ALIGN(q->bytes + sizeof(struct kregion_block));
 	struct kregion_block *b;
 	unsigned long irq;
-	bool busy;
 
-	if (!region_charge(rg, held))
-		return region_fail(rg, size, FAIL_LIMIT);
+	do {
+		request_get(rg, q, held, held - sizeof(*b), READ_ONCE(rg->ended));
+		if (q->err)
+			return request_fail(rg, q);
+	} while (!q->fresh);
+	b = q->fresh;
+	block_set_used(b, q->bytes);
 
-	b = block_alloc(rg, held, held - sizeof(*b), gfp);
-	region_settle(rg, b, held);
-	if (!b)
-		return region_fail(rg, size, FAIL_NOMEM);
-	block_set_used(b, bytes);
-
-	raw_spin_lock_irqsave(&rg->lock, irq);
-	busy = test_bit(REGION_BUSY, &rg->flags);
-	if (!busy) {
-		b->epoch = rg->epoch;
-		region_link_large(rg, b);
-	}
-	raw_spin_unlock_irqrestore(&rg->lock, irq);
-	if (unlikely(busy)) {
+	region_lock(rg, irq);
+	if (unlikely(test_bit(REGION_BUSY, &rg->flags))) {
+		region_unlock(rg, irq);
 		region_refuse_busy(rg);
-		region_settle(rg, NULL, held);
-		block_free_atomic(b);
+		request_put(rg, q);
 		return NULL;
 	}
-	trace_kregion_block_alloc(rg->id, rg->name, block_held(b), b->backing);
+	b->epoch = rg->epoch;
+	region_link_large(rg, b);
+	region_unlock(rg, irq);
+	block_got(rg);
 	return b->start;
 }
 
 static void *alloc_any(struct region *rg, size_t size, size_t align, gfp_t gfp)
 {
-	size_t bytes;
+	struct request q = { .size = size, .align = max_t(size_t, align, KREGION_ALIGN) };
 	void *p;
 
 	if (!size)
 		return ZERO_SIZE_PTR;
 	if (size > KREGION_MAX_ALLOC)
 		return region_fail(rg, size, FAIL_SIZE);
-	gfp = region_gfp(rg, gfp);
-	might_alloc(gfp);
+	q.gfp = region_gfp(rg, gfp);
+	might_alloc(q.gfp);
 	if (region_refuse_busy(rg))
 		return NULL;
 
-	align = max_t(size_t, align, KREGION_ALIGN);
-	bytes = region_bytes(rg, size, align);
-	if (align == KREGION_ALIGN && size <= rg->hot.shared_max) {
-		p = alloc_shared(rg, bytes);
+	q.bytes = region_bytes(rg, size, q.align);
+	if (q.align == KREGION_ALIGN && size <= rg->hot.shared_max) {
+		p = alloc_shared(rg, q.bytes);
 		if (p)
 			return p;
 	}
-	if (size + align - KREGION_ALIGN > region_small_max(rg))
-		p = alloc_large(rg, size, bytes, gfp);
+	if (size + q.align - KREGION_ALIGN > region_small_max(rg))
+		p = alloc_large(rg, &q);
 	else
-		p = alloc_small(rg, size, bytes, align, gfp, NULL, false);
+		p = alloc_small(rg, &q);
 	if (p && region_debug(rg))
-		p = debug_object(rg, p, size, align);
+		p = debug_object(rg, p, size, q.align);
 	return p;
 }
 
@@ -632,9 +694,25 @@ static __always_inline bool percpu_refill(struct region *rg, size_t size,
 	return true;
 }
 
+/* percpu_refill() does not do: go on with what block_get() gave, a block or an error. */
+static noinline void *alloc_with(struct region *rg, size_t size, gfp_t gfp,
+				 struct kregion_block *fresh)
+{
+	struct request q = {
+		.size = size, .bytes = ALIGN(size, KREGION_ALIGN), .align = KREGION_ALIGN,
+		.gfp = gfp,
+	};
+
+	if (!IS_ERR(fresh))
+		q.fresh = fresh;
+	else if (fresh == ERR_PTR(-ENOMEM))
+		q.err = -ENOMEM;
+	return alloc_small(rg, &q);
+}
+
 /*
- * The same where no block is spare: the system is asked before the lock is taken.
- * Preemption is off, and on again on return.
+ * The same where no block is spare: the page allocator is asked before the lock is
+ * taken. Preemption is off, and on again on return.
  */
 static noinline void *percpu_refill_fresh(struct region *rg, size_t size, gfp_t gfp,
 					  struct kregion_bump *bump)
@@ -649,18 +727,20 @@ static noinline void *percpu_refill_fresh(struct region *rg, size_t size, gfp_t 
 	preempt_enable_notrace();
 	if (unlikely(gfp & (KREGION_GFP_BAD | __GFP_ZERO)))
 		gfp = region_gfp(rg, gfp);
-	if (!region_charge(rg, held))
-		return alloc_small(rg, size, bytes, KREGION_ALIGN, gfp, NULL, false);
-	fresh = block_alloc(rg, held, bytes, gfp);
-	region_settle(rg, fresh, held);
-	if (unlikely(!fresh))
-		return alloc_small(rg, size, bytes, KREGION_ALIGN, gfp, NULL, true);
-	raw_spin_lock_irqsave(&rg->lock, irq);
-	done = percpu_refill(rg, size, fresh, bump, &p);
-	raw_spin_unlock_irqrestore(&rg->lock, irq);
-	if (unlikely(!done))
-		return alloc_small(rg, size, bytes, KREGION_ALIGN, gfp, fresh, true);
-	trace_kregion_block_alloc(rg->id, rg->name, block_held(fresh), fresh->backing);
+	/* Any value of @seen will do: what the limit refuses is looked at in alloc_with(). */
+	fresh = block_get(rg, held, bytes, gfp, 0);
+	/* Never NULL; so told, the compiler leaves percpu_refill() no test of it. */
+	if (unlikely(IS_ERR_OR_NULL(fresh))) {
+		p = alloc_with(rg, size, gfp, fresh);
+	} else {
+		region_lock(rg, irq);
+		done = percpu_refill(rg, size, fresh, bump, &p);
+		region_unlock(rg, irq);
+		if (likely(done))
+			block_got(rg);
+		else
+			p = alloc_with(rg, size, gfp, fresh);
+	}
 	return p;
 }
 
@@ -680,16 +760,16 @@ void *kregion_alloc_overshot(struct kregion *r, size_t size, gfp_t gfp, struct k
 	if (!data_race(rg->nr_spare))
 		return percpu_refill_fresh(rg, size, gfp, bump);
 
-	raw_spin_lock_irqsave(&rg->lock, irq);
+	region_lock(rg, irq);
 	/* Hidden, or what was made of them is kept in registers, too. */
 	OPTIMIZER_HIDE_VAR(size);
 	OPTIMIZER_HIDE_VAR(rg);
 	if (likely(percpu_refill(rg, size, NULL, bump, &p))) {
-		raw_spin_unlock_irqrestore(&rg->lock, irq);
+		region_unlock(rg, irq);
 		preempt_enable_notrace();
 		return p;
 	}
-	raw_spin_unlock_irqrestore(&rg->lock, irq);
+	region_unlock(rg, irq);
 	preempt_enable_notrace();
 	return kregion_alloc_slow(&rg->hot, size, gfp);
 }
@@ -735,21 +815,6 @@ EXPORT_SYMBOL_GPL(kregion_alloc_aligned);
 
 /* ---- drop and reset ----------------------------------------------------- */
 
-static bool region_quiet_begin(struct region *rg, const char *what)
-{
-	if (test_and_set_bit(REGION_BUSY, &rg->flags)) {
-		region_warn_busy(rg, what);
-		return false;
-	}
-	return true;
-}
-
-static void region_quiet_end(struct region *rg)
-{
-	clear_bit(REGION_MISUSED, &rg->flags);
-	clear_bit_unlock(REGION_BUSY, &rg->flags);	/* C */
-}
-
 /* A cell without a block: what its pointer leads to is full. */
 static void cell_init(struct cell *cell, int cpu)
 {
@@ -788,24 +853,71 @@ static void region_fast_on(struct region *rg)
 	}
 }
 
-/*
- * Forget every object. All blocks but the large ones become spare, except what
- * the reserve needs; the large ones are returned, taken off the books. With @as_new
- * the CPUs' blocks grow from the start again.
- */
-static struct kregion_block *region_forget(struct region *rg, bool as_new)
+static void region_quiet_end(struct region *rg)
+{
+	region_fast_on(rg);
+	clear_bit(REGION_MISUSED, &rg->flags);
+	clear_bit_unlock(REGION_BUSY, &rg->flags);	/* C */
+}
+
+static bool region_quiet_begin(struct region *rg, const char *what)
+{
+	if (test_and_set_bit(REGION_BUSY, &rg->flags)) {
+		region_warn(rg, what);
+		return false;
+	}
+	region_fast_off(rg);
+	return true;
+}
+
+/* Spare all blocks but the large ones, which the caller gets: none is in use any more. */
+static struct kregion_block *region_new_epoch(struct region *rg)
 {
 	const unsigned int nr_buckets = region_buckets(rg);
-	struct kregion_block *large, *b;
-	struct cell *cell, *next;
+	struct kregion_block *large;
 	unsigned long irq;
 	unsigned int i;
 
-	raw_spin_lock_irqsave(&rg->lock, irq);
-	rg->epoch++;
+	region_lock(rg, irq);
+	WRITE_ONCE(rg->epoch, rg->epoch + 1);
+	reserve_empty(rg);
+	for (i = 0; i < nr_buckets; i++)
+		rg->bucket[i].spare = &rg->bucket[i].blocks;
+	rg->too_large = 0;
+	large = rg->large;
+	if (large)
+		rg->unlinked++;
+	WRITE_ONCE(rg->large, NULL);
+	region_unlock(rg, irq);
+	return large;
+}
+
+/* The books when @nr blocks, large ones if so said, have left. */
+static void region_uncount(struct region *rg, unsigned int nr, bool spare)
+{
+	unsigned long irq;
+
+	region_lock(rg, irq);
+	WRITE_ONCE(rg->nr_blocks, rg->nr_blocks - nr);
+	WRITE_ONCE(rg->nr_spare, spare ? rg->nr_blocks : 0);
+	region_unlock(rg, irq);
+}
+
+/*
+ * Forget every object. All blocks but the large ones become spare; the large ones are
+ * returned, taken off the books. With @as_new the CPUs' blocks grow from the start
+ * again. REGION_BUSY keeps all others, the refill worker included, from what is not
+ * done under the lock.
+ */
+static struct kregion_block *region_forget(struct region *rg, bool as_new)
+{
+	struct kregion_block *large = region_new_epoch(rg), *b;
+	struct cell *cell, *next;
+	unsigned int nr = 0;
+
 	for (cell = rg->active; cell; cell = next) {
 		next = cell->active;
-		cell->hot.cur = &cell->hot.none;
+		WRITE_ONCE(cell->hot.cur, &cell->hot.none);
 		xchg(&cell->spare, NULL);				/* D */
 		if (as_new) {
 			cell->grown = 0;
@@ -814,68 +926,33 @@ static struct kregion_block *region_forget(struct region *rg, bool as_new)
 	}
 	if (as_new)
 		rg->active = NULL;
-	reserve_empty(rg);
-	for (i = 0; i < nr_buckets; i++)
-		rg->bucket[i].spare = &rg->bucket[i].blocks;
-	large = rg->large;
-	rg->large = NULL;
-	for (b = large; b; b = b->chain) {
-		region_settle(rg, NULL, block_held(b));
-		rg->nr_blocks--;
-	}
-	WRITE_ONCE(rg->nr_spare, rg->nr_blocks);
-	if (rg->reserve)
-		reserve_requeue(rg, reserve_need(rg, rg->reserve->bytes));
-	raw_spin_unlock_irqrestore(&rg->lock, irq);
+	for (b = large; b; b = b->chain)
+		nr++;
+	region_uncount(rg, nr, true);
 	return large;
 }
-
-/* Blocks given back before others get a turn at the CPU. */
-#define DROP_BATCH	32
 
 /* Give back the large blocks and all spare ones. */
 static void region_release(struct region *rg, struct kregion_block *large)
 {
 	const unsigned int nr_buckets = region_buckets(rg);
-	struct kregion_block *b, *next, *spare[KREGION_BUCKETS];
-	unsigned long irq, nr = 0;
-	size_t freed = 0;
-	unsigned int i;
+	struct kregion_block *spare[KREGION_BUCKETS];
+	unsigned int i, nr = 0;
+	unsigned long irq;
 
-	/* Only the reserve stays: off with all the other blocks, in a new epoch. */
-	raw_spin_lock_irqsave(&rg->lock, irq);
-	rg->epoch++;
+	/* Only the reserve stays, which stands in front of what is cut off here. */
+	region_lock(rg, irq);
+	rg->unlinked++;
 	for (i = 0; i < nr_buckets; i++) {
 		spare[i] = *rg->bucket[i].spare;
-		*rg->bucket[i].spare = NULL;
+		WRITE_ONCE(*rg->bucket[i].spare, NULL);
 	}
-	WRITE_ONCE(rg->nr_spare, 0);
-	for (b = rg->reserve ? rg->reserve->head : NULL; b; b = b->queue)
-		b->epoch = rg->epoch;
-	raw_spin_unlock_irqrestore(&rg->lock, irq);
+	region_unlock(rg, irq);
 
-	for (b = large; b; b = next) {
-		next = b->chain;
-		trace_kregion_block_free(rg->id, rg->name, block_held(b), b->backing);
-		block_free(b);
-	}
-	for (i = 0; i < nr_buckets; i++) {
-		for (b = spare[i]; b; b = next) {
-			next = b->chain;
-			trace_kregion_block_free(rg->id, rg->name, block_held(b), b->backing);
-			freed += block_held(b);
-			block_free(b);
-			if (!(++nr % DROP_BATCH))
-				cond_resched();
-		}
-	}
-	if (!nr)
-		return;
-	/* What somebody is making just now, against the rules, stays charged. */
-	region_settle(rg, NULL, freed);
-	raw_spin_lock_irqsave(&rg->lock, irq);
-	rg->nr_blocks -= nr;
-	raw_spin_unlock_irqrestore(&rg->lock, irq);
+	blocks_put(rg, large);
+	for (i = 0; i < nr_buckets; i++)
+		nr += blocks_put(rg, spare[i]);
+	region_uncount(rg, nr, false);
 }
 
 /**
@@ -891,20 +968,21 @@ static void region_release(struct region *rg, struct kregion_block *large)
 void kregion_drop(struct kregion *r)
 {
 	struct region *rg = to_region(r);
+	struct kregion_block *large;
 
 	if (IS_ERR_OR_NULL(r))
 		return;
 	might_sleep();
-	if (!region_quiet_begin(rg, "drop"))
+	if (!region_quiet_begin(rg, "drop while a drop or reset is under way"))
 		return;
-	region_fast_off(rg);
 	reserve_stop(rg);
 	trace_kregion_drop(rg->id, rg->name, atomic_long_read(&rg->held));
 	if (region_debug(rg))
 		debug_check(rg);
-	region_release(rg, region_forget(rg, true));
+	large = region_forget(rg, true);
+	reserve_restore(rg);
+	region_release(rg, large);
 	rg->drops++;
-	region_fast_on(rg);
 	region_quiet_end(rg);
 }
 EXPORT_SYMBOL_GPL(kregion_drop);
@@ -923,25 +1001,20 @@ EXPORT_SYMBOL_GPL(kregion_drop);
  */
 void kregion_reset(struct kregion *r)
 {
-	struct kregion_block *b, *next;
 	struct region *rg = to_region(r);
 
 	if (IS_ERR_OR_NULL(r))
 		return;
-	if (!region_quiet_begin(rg, "reset"))
+	if (!region_quiet_begin(rg, "reset while a drop or reset is under way"))
 		return;
-	region_fast_off(rg);
 	trace_kregion_reset(rg->id, rg->name, atomic_long_read(&rg->held));
 	if (region_debug(rg))
 		debug_check(rg);
-	for (b = region_forget(rg, false); b; b = next) {
-		next = b->chain;
-		trace_kregion_block_free(rg->id, rg->name, block_held(b), b->backing);
-		block_free_atomic(b);
-	}
+	blocks_put_atomic(rg, region_forget(rg, false));
+	reserve_restore(rg);
 	rg->resets++;
-	region_fast_on(rg);
 	region_quiet_end(rg);
+	reserve_resume(rg);
 }
 EXPORT_SYMBOL_GPL(kregion_reset);
 
@@ -1100,6 +1173,7 @@ struct kregion *kregion_create_owned(const char *name, const struct kregion_attr
 		rg->hot.cells = (__force struct kregion_cell __percpu *)cells;
 	}
 	raw_spin_lock_init(&rg->lock);
+	rg->epoch = 1;		/* no block is in use that has none */
 	rg->node = a.flags & KREGION_F_NODE ? a.node : NUMA_NO_NODE;
 	rg->block_size = a.block_size;
 	rg->limit = a.limit;
@@ -1141,16 +1215,13 @@ void kregion_destroy(struct kregion *r)
 	if (IS_ERR_OR_NULL(r))
 		return;
 	might_sleep();
-	if (!region_quiet_begin(rg, "destroy"))
+	if (!region_quiet_begin(rg, "destroy while a drop or reset is under way"))
 		return;
-	region_fast_off(rg);
 	reserve_stop(rg);
 	registry_del(rg);
 	trace_kregion_destroy(rg->id, rg->name, atomic_long_read(&rg->held));
 	if (region_debug(rg))
 		debug_check(rg);
-	if (rg->reserve)
-		rg->reserve->bytes = 0;
 	if (rg->nr_blocks)
 		region_release(rg, region_forget(rg, true));
 	reserve_free(rg);

@@ -71,8 +71,8 @@ struct bucket {
 };
 
 enum region_bits {
-	REGION_BUSY,		/* a drop or reset is under way */
-	REGION_MISUSED,		/* ... and somebody was warned for coming in between */
+	REGION_BUSY,		/* a drop, reset or destroy is under way */
+	REGION_MISUSED,		/* ... and a call that must not run beside it was reported */
 };
 
 enum region_failure {
@@ -89,6 +89,10 @@ struct region {
 	/* cache line of its own: all that the slow path writes */
 	raw_spinlock_t lock ____cacheline_aligned_in_smp;
 	atomic_t pins;			/* A: readers that keep it from being freed */
+	unsigned int filling;		/* L: blocks being made, if there is a limit */
+	unsigned int ended;		/* L, A to read: how many of these have been */
+	unsigned int too_large;		/* L: no spare block has this much room; 0: not known */
+	unsigned int unlinked;		/* L: changes when blocks leave their chains */
 	unsigned long flags;		/* A: bits of enum region_bits */
 	unsigned long epoch;		/* L, A to read: one more with each drop and reset */
 	struct kregion_block *large;	/* L: chain of the large ones */
@@ -161,25 +165,6 @@ static inline size_t block_used(const struct kregion_block *b)
 	return min(block_room(b), atomic_long_read(&b->bump.shared) - (size_t)b->start);
 }
 
-/* Before the system is asked: does the limit allow @bytes more? */
-static inline bool region_charge(struct region *rg, size_t bytes)
-{
-	long held = atomic_long_read(&rg->held);
-
-	do {
-		if (rg->limit && (bytes > rg->limit || held > rg->limit - bytes))
-			return false;
-	} while (!atomic_long_try_cmpxchg_relaxed(&rg->held, &held, held + bytes));
-	return true;
-}
-
-/* Afterwards: @b came, which may be smaller than @bytes, or NULL. */
-static inline void region_settle(struct region *rg, const struct kregion_block *b, size_t bytes)
-{
-	if (!b || block_held(b) != bytes)
-		atomic_long_sub(bytes - (b ? block_held(b) : 0), &rg->held);
-}
-
 /* An object over this is large. */
 static inline size_t region_small_max(const struct region *rg)
 {
@@ -219,34 +204,107 @@ static inline struct kregion_bump **cell_slot(struct region *rg, struct cell *ce
 	return &rg->hot.cur;
 }
 
+/*
+ * The region's lock. Nothing is done under it more than HOLD_MOST times; kernels with
+ * KUnit count, so that a test sees the longest hold.
+ */
+#define HOLD_MOST	64
+
+#if IS_ENABLED(CONFIG_KUNIT)
+struct kregion_hold {
+	unsigned int steps;	/* blocks looked at since the lock was taken */
+	unsigned int most;
+};
+
+DECLARE_PER_CPU(struct kregion_hold, kregion_hold);
+
+static inline void region_step(void)
+{
+	__this_cpu_inc(kregion_hold.steps);
+}
+
+static inline void region_hold_begin(void)
+{
+	__this_cpu_write(kregion_hold.steps, 0);
+}
+
+static inline void region_hold_end(void)
+{
+	const unsigned int steps = __this_cpu_read(kregion_hold.steps);
+
+	if (steps > __this_cpu_read(kregion_hold.most))
+		__this_cpu_write(kregion_hold.most, steps);
+}
+#else
+static inline void region_step(void) { }
+static inline void region_hold_begin(void) { }
+static inline void region_hold_end(void) { }
+#endif
+
+#define region_lock(rg, irq)				\
+do {							\
+	raw_spin_lock_irqsave(&(rg)->lock, irq);	\
+	region_hold_begin();				\
+} while (0)
+
+#define region_unlock(rg, irq)				\
+do {							\
+	region_hold_end();				\
+	raw_spin_unlock_irqrestore(&(rg)->lock, irq);	\
+} while (0)
+
+/* A search for a spare block, so many blocks a hold of the lock; zeroed to begin. */
+struct spare_scan {
+	struct kregion_block *last;	/* looked at last, in that bucket */
+	unsigned int nr;		/* buckets done */
+	bool more;			/* not done: let go of the lock and go on */
+	unsigned long epoch, fills;	/* of the region when it began */
+};
+
 /* core.c: what the slow paths share */
 void *bump_take(struct kregion_bump *bump, size_t bytes, size_t align, bool percpu);
 void *region_bump_current(struct region *rg, struct cell *cell, size_t bytes, size_t align);
 void *block_install(struct region *rg, struct cell *cell, struct kregion_block *b,
 		    size_t bytes, size_t align);
 void region_link(struct region *rg, struct kregion_block *b, bool spare);
-struct kregion_block *region_take_spare(struct region *rg, int cpu, size_t min);
+struct kregion_block *region_take_spare(struct region *rg, int cpu, size_t min,
+					struct spare_scan *scan);
 void region_activate(struct region *rg, struct cell *cell);
 void *region_fail(struct region *rg, size_t size, enum region_failure why);
-bool region_refuse_busy(struct region *rg);
 gfp_t region_gfp(struct region *rg, gfp_t gfp);
 
-/* block.c: memory from the system and back */
-struct kregion_block *block_alloc(const struct region *rg, size_t size, size_t min, gfp_t gfp);
-void block_free(struct kregion_block *b);
-void block_free_atomic(struct kregion_block *b);
+bool region_refuse(struct region *rg);
+
+static inline bool region_refuse_busy(struct region *rg)
+{
+	return unlikely(test_bit(REGION_BUSY, &rg->flags)) && region_refuse(rg);
+}
+
+/* block.c: the only way to memory and back */
+struct kregion_block *block_get(struct region *rg, size_t size, size_t min, gfp_t gfp,
+				unsigned int seen);
+void block_got_limited(struct region *rg);
+unsigned int blocks_put(struct region *rg, struct kregion_block *chain);
+unsigned int blocks_put_atomic(struct region *rg, struct kregion_block *chain);
 int block_node(const struct kregion_block *b);
 int block_init(void);
 void block_exit(void);
 
 extern struct workqueue_struct *kregion_wq;	/* unbound, has a rescuer */
 
+/* A block that was charged is linked, or there is none: callers may wait for that. */
+static inline void block_got(struct region *rg)
+{
+	if (unlikely(rg->limit))
+		block_got_limited(rg);
+}
+
 /* reserve.c: what nofill callers are served from */
 void reserve_free(struct region *rg);
 void reserve_stop(struct region *rg);
 void reserve_empty(struct region *rg);
-bool reserve_requeue(struct region *rg, size_t need);
-size_t reserve_need(const struct region *rg, size_t bytes);
+void reserve_restore(struct region *rg);
+void reserve_resume(struct region *rg);
 
 /* debug.c: KREGION_F_DEBUG */
 size_t debug_bytes(size_t size, size_t align);

@@ -124,8 +124,10 @@ void *kregion_nofill_slow(struct kregion *r, size_t size)
 	preempt_enable_notrace();
 
 	if (!p)
-		return region_fail(rg, size, FAIL_NOFILL);
-	return region_debug(rg) ? debug_object(rg, p, size, KREGION_ALIGN) : p;
+		region_fail(rg, size, FAIL_NOFILL);
+	else if (region_debug(rg))
+		p = debug_object(rg, p, size, KREGION_ALIGN);
+	return p;
 }
 EXPORT_SYMBOL_GPL(kregion_nofill_slow);
 
@@ -213,89 +215,115 @@ static size_t reserve_ready(struct region *rg)
 }
 
 /* What must be ready so that calls adding up to @bytes succeed. */
-size_t reserve_need(const struct region *rg, size_t bytes)
+static size_t reserve_need(const struct region *rg, size_t bytes)
 {
 	return DIV_ROUND_UP(bytes, KREGION_ALIGN) * object_bytes(rg, KREGION_ALIGN);
 }
 
-/* Move spare blocks to the reserve until @need is ready; false if there are too few. */
-bool reserve_requeue(struct region *rg, size_t need)
+/*
+ * Move spare blocks to the reserve until @need is ready. Returns the bytes that are
+ * missing all the same. A reset has the reserve for itself; anybody else stops for it.
+ */
+static size_t reserve_requeue(struct region *rg, size_t need, bool resetting)
 {
+	struct spare_scan scan = {};
 	struct kregion_block *b;
+	size_t missing;
+	unsigned long irq;
+	unsigned int n;
 
-	lockdep_assert_held(&rg->lock);
-	while (reserve_ready(rg) < need) {
-		b = region_take_spare(rg, -1, reserve_min(rg, need));
-		if (!b)
-			return false;
-		reserve_append(rg, b);
-	}
-	return true;
+	do {
+		region_lock(rg, irq);
+		for (n = 0; n < HOLD_MOST / 2; n++) {
+			missing = reserve_ready(rg) < need ? need - reserve_base(rg) : 0;
+			if (!missing || (!resetting && test_bit(REGION_BUSY, &rg->flags)))
+				break;
+			b = region_take_spare(rg, -1, reserve_min(rg, need), &scan);
+			if (!b)
+				break;
+			reserve_append(rg, b);
+			if (scan.more)
+				break;
+		}
+		region_unlock(rg, irq);
+	} while (missing && (scan.more || n == HOLD_MOST / 2));
+	return missing;
 }
 
 /* Ask the page allocator for one more block, spare when it comes, of about @want bytes. */
-static struct kregion_block *reserve_grow(struct region *rg, size_t want, size_t min, gfp_t gfp,
-					  int *err)
+static struct kregion_block *reserve_grow(struct region *rg, size_t want, size_t min, gfp_t gfp)
 {
 	const size_t header = sizeof(struct kregion_block);
 	size_t size = rg->block_size;
 	struct kregion_block *b;
 	unsigned long irq;
 
-	if (want < size - header)
-		size = max(roundup_pow_of_two(max(want, min) + header), PAGE_SIZE);
-	*err = -ENOSPC;
-	if (!region_charge(rg, size))
-		return NULL;
-	*err = -ENOMEM;
-	b = block_alloc(rg, size, min, gfp);
-	region_settle(rg, b, size);
-	if (!b)
-		return NULL;
-	*err = 0;
-	raw_spin_lock_irqsave(&rg->lock, irq);
+	want = max(want, min);
+	if (want < size - header) {
+		size = roundup_pow_of_two(want + header);
+		size = max(size, PAGE_SIZE);
+	}
+	do {
+		b = block_get(rg, size, min, gfp, READ_ONCE(rg->ended));
+	} while (b == ERR_PTR(-EAGAIN));
+	if (IS_ERR(b))
+		return b;
+	region_lock(rg, irq);
 	b->cpu = region_cell(rg)->cpu;
 	region_link(rg, b, true);
-	raw_spin_unlock_irqrestore(&rg->lock, irq);
-	trace_kregion_block_alloc(rg->id, rg->name, block_held(b), b->backing);
+	region_unlock(rg, irq);
+	block_got(rg);
 	return b;
 }
 
-/* What the spare blocks add to @have, up to @need. */
-static size_t reserve_spare(struct region *rg, size_t have, size_t need)
-{
-	struct kregion_block *b;
-	unsigned int i;
+/* What spare blocks can add to the reserve. */
+struct reserve_spare {
+	size_t base, have, need;
+};
 
-	lockdep_assert_held(&rg->lock);
-	for (i = 0; i < region_buckets(rg); i++) {
-		for (b = *rg->bucket[i].spare; b && have < need; b = b->chain) {
-			if (block_room(b) >= need - have)
-				return need;
-			have += reserve_sure(rg, block_room(b));
-		}
-	}
-	return have;
+static void spare_restart(void *ctx)
+{
+	struct reserve_spare *s = ctx;
+
+	s->have = s->base;
+}
+
+static bool spare_fn(struct region *rg, const struct kregion_block *b,
+		     const struct block_info *info, void *ctx)
+{
+	struct reserve_spare *s = ctx;
+
+	if (info->kind == BLOCK_LARGE || b->epoch == rg->epoch)
+		return true;
+	if (block_room(b) >= s->need - s->have)
+		s->have = s->need;
+	else
+		s->have += reserve_sure(rg, block_room(b));
+	return s->have < s->need;
 }
 
 /* Have so many spare blocks that @need can be ready, and touch none of them until then. */
 static int reserve_prepare(struct region *rg, size_t need, gfp_t gfp)
 {
+	struct reserve_spare s = { .need = need };
 	struct kregion_block *b;
 	unsigned long irq;
-	size_t have;
-	int err;
+	bool ready;
 
-	raw_spin_lock_irqsave(&rg->lock, irq);
-	have = reserve_ready(rg) < need ? reserve_spare(rg, reserve_base(rg), need) : need;
-	raw_spin_unlock_irqrestore(&rg->lock, irq);
-	while (have < need) {
-		b = reserve_grow(rg, need - have, reserve_min(rg, need), gfp, &err);
-		if (!b)
-			return err;
-		if (block_room(b) >= need - have)
+	region_lock(rg, irq);
+	ready = reserve_ready(rg) >= need;
+	s.base = min(reserve_base(rg), need);
+	region_unlock(rg, irq);
+	if (ready)
+		return 0;
+	region_walk(rg, spare_restart, spare_fn, &s);
+	while (s.have < need) {
+		b = reserve_grow(rg, need - s.have, reserve_min(rg, need), gfp);
+		if (IS_ERR(b))
+			return PTR_ERR(b);
+		if (block_room(b) >= need - s.have)
 			break;
-		have += reserve_sure(rg, block_room(b));
+		s.have += reserve_sure(rg, block_room(b));
 	}
 	return 0;
 }
@@ -304,22 +332,24 @@ static int reserve_prepare(struct region *rg, size_t need, gfp_t gfp)
 static int reserve_fill(struct region *rg, size_t bytes, gfp_t gfp)
 {
 	const size_t need = reserve_need(rg, bytes);
-	unsigned long irq;
-	size_t want = 0;
-	bool ready;
-	int err;
+	struct kregion_block *b;
+	size_t missing;
 
-	for (;;) {
-		raw_spin_lock_irqsave(&rg->lock, irq);
-		ready = reserve_requeue(rg, need);
-		if (!ready)
-			want = need - reserve_base(rg);
-		raw_spin_unlock_irqrestore(&rg->lock, irq);
-		if (ready)
-			return 0;
-		if (!reserve_grow(rg, want, reserve_min(rg, need), gfp, &err))
-			return err;
+	while ((missing = reserve_requeue(rg, need, false))) {
+		if (test_bit(REGION_BUSY, &rg->flags))
+			return -EBUSY;
+		b = reserve_grow(rg, missing, reserve_min(rg, need), gfp);
+		if (IS_ERR(b))
+			return PTR_ERR(b);
 	}
+	return 0;
+}
+
+/* A reset or drop has spared all blocks: have ready again what was promised. */
+void reserve_restore(struct region *rg)
+{
+	if (rg->reserve)
+		reserve_requeue(rg, reserve_need(rg, rg->reserve->bytes), true);
 }
 
 /* ---- refill in the background -------------------------------------------- */
@@ -334,24 +364,31 @@ static int reserve_fill(struct region *rg, size_t bytes, gfp_t gfp)
 static int slot_fill(struct region *rg, struct cell *cell)
 {
 	const size_t min = object_bytes(rg, region_small_max(rg));
+	struct spare_scan scan = {};
 	struct kregion_block *b;
 	unsigned long irq;
-	int err = 0;
 
-	while (!err && !READ_ONCE(cell->spare)) {
-		raw_spin_lock_irqsave(&rg->lock, irq);
-		b = region_take_spare(rg, cell->cpu, min);
+	while (!READ_ONCE(cell->spare)) {
+		region_lock(rg, irq);
+		if (test_bit(REGION_BUSY, &rg->flags)) {
+			region_unlock(rg, irq);
+			return -EBUSY;
+		}
+		b = region_take_spare(rg, cell->cpu, min, &scan);
 		if (b) {
 			WRITE_ONCE(b->cpu, cell->cpu);
 			WRITE_ONCE(b->epoch, rg->epoch);
 			region_activate(rg, cell);
 			xchg(&cell->spare, b);				/* D */
 		}
-		raw_spin_unlock_irqrestore(&rg->lock, irq);
-		if (!b)
-			reserve_grow(rg, SIZE_MAX, min, REFILL_GFP, &err);
+		region_unlock(rg, irq);
+		if (b || scan.more)
+			continue;
+		b = reserve_grow(rg, SIZE_MAX, min, REFILL_GFP);
+		if (IS_ERR(b))
+			return PTR_ERR(b);
 	}
-	return err;
+	return 0;
 }
 
 /* Fill the slots of the cells that asked; those that get nothing go on asking. */
@@ -415,6 +452,34 @@ static struct reserve *reserve_get(struct region *rg, gfp_t gfp)
 	return other;
 }
 
+static int reserve_promise(struct region *rg, size_t bytes, gfp_t gfp)
+{
+	const size_t need = reserve_need(rg, bytes);
+	struct reserve *rv = reserve_get(rg, gfp);
+	unsigned long irq;
+	bool ready;
+	int err;
+
+	if (!rv)
+		return -ENOMEM;
+	err = reserve_prepare(rg, need, gfp) ?: reserve_fill(rg, bytes, gfp);
+	if (err)
+		return err;
+	region_lock(rg, irq);
+	WRITE_ONCE(rv->bytes, max(rv->bytes, bytes));
+	/*
+	 * A nofill call that came before the promise was to be read asked for no refill.
+	 * Pairs with the fully ordered compare-and-exchange of bump_take() before
+	 * reserve_kick() reads the promise.
+	 */
+	smp_mb();							/* G */
+	ready = reserve_ready(rg) >= need;
+	region_unlock(rg, irq);
+	if (!ready)
+		queue_delayed_work(kregion_wq, &rv->refill, 0);
+	return 0;
+}
+
 /**
  * kregion_reserve - keep memory ready for kregion_alloc_nofill()
  * @r: The region.
@@ -437,9 +502,6 @@ static struct reserve *reserve_get(struct region *rg, gfp_t gfp)
 int kregion_reserve(struct kregion *r, size_t bytes, gfp_t gfp)
 {
 	struct region *rg = to_region(r);
-	struct reserve *rv;
-	unsigned long irq;
-	bool short_of;
 	int err;
 
 	if (!bytes)
@@ -450,25 +512,8 @@ int kregion_reserve(struct kregion *r, size_t bytes, gfp_t gfp)
 	might_alloc(gfp);
 	if (region_refuse_busy(rg))
 		return -ENOMEM;
-	rv = reserve_get(rg, gfp);
-	if (!rv)
-		return -ENOMEM;
-	err = reserve_prepare(rg, reserve_need(rg, bytes), gfp) ?: reserve_fill(rg, bytes, gfp);
-	if (err)
-		return err;
-	raw_spin_lock_irqsave(&rg->lock, irq);
-	WRITE_ONCE(rv->bytes, max(rv->bytes, bytes));
-	/*
-	 * A nofill call that came before the promise was to be read asked for no refill.
-	 * Pairs with the fully ordered compare-and-exchange of bump_take() before
-	 * reserve_kick() reads the promise.
-	 */
-	smp_mb();							/* G */
-	short_of = reserve_ready(rg) < reserve_need(rg, bytes);
-	raw_spin_unlock_irqrestore(&rg->lock, irq);
-	if (short_of)
-		queue_delayed_work(kregion_wq, &rv->refill, 0);
-	return 0;
+	err = reserve_promise(rg, bytes, gfp);
+	return err == -EBUSY ? -ENOMEM : err;
 }
 EXPORT_SYMBOL_GPL(kregion_reserve);
 
@@ -486,6 +531,22 @@ void reserve_stop(struct region *rg)
 		next = node->next;
 		container_of(node, struct cell, want)->wanted = 0;
 	}
+}
+
+/* A reset is over: the worker goes on with what it left alone meanwhile. */
+void reserve_resume(struct region *rg)
+{
+	struct reserve *rv = rg->reserve;
+	bool ready;
+	unsigned long irq;
+
+	if (!rv)
+		return;
+	region_lock(rg, irq);
+	ready = reserve_ready(rg) >= reserve_need(rg, rv->bytes);
+	region_unlock(rg, irq);
+	if (!ready || !llist_empty(&rv->want))
+		queue_delayed_work(kregion_wq, &rv->refill, 0);
 }
 
 /* The region goes away; reserve_stop() has been called. */

@@ -5,8 +5,7 @@
 
 #include "internal.h"
 
-/* Blocks looked at with interrupts off before others get a turn at the lock. */
-#define WALK_BATCH	64
+/* A walk that begins anew so often, as blocks keep being freed, ends where it is. */
 #define WALK_RESTARTS	8
 
 /* What the single mode's own pointers say of the block that is current. */
@@ -51,42 +50,47 @@ static void block_describe(struct region *rg, const struct kregion_block *b, boo
 }
 
 /*
- * Call @fn for each block until it returns false. Blocks are freed only in a new
- * epoch, so the walk goes on where it was after it let go of the lock; in a new
- * epoch it begins again with @restart, and if resets keep coming it holds on to
- * the lock in the end. @fn is called under the lock.
+ * Call @fn for each block, under the lock, until it returns false. The walk lets go of
+ * the lock every so often and goes on behind the block where it was, unless blocks have
+ * been freed: then it begins again with @restart.
  */
 void region_walk(struct region *rg, void (*restart)(void *ctx), block_fn fn, void *ctx)
 {
-	unsigned long irq, epoch;
+	unsigned int i, unlinked, n = 0, restarts = 0;
 	struct block_info info;
 	struct kregion_block *b;
-	unsigned int n = 0, restarts = 0;
-	unsigned int i;
+	unsigned long irq;
 
-	raw_spin_lock_irqsave(&rg->lock, irq);
+	region_lock(rg, irq);
 again:
 	restart(ctx);
-	epoch = rg->epoch;
+	unlinked = rg->unlinked;
 	for (i = 0; i <= region_buckets(rg); i++) {
 		for (b = region_chain(rg, i); b; b = b->chain) {
 			block_describe(rg, b, !i, &info);
 			if (!fn(rg, b, &info, ctx))
 				goto out;
-			if (++n % WALK_BATCH || restarts == WALK_RESTARTS)
+			region_step();
+			if (++n % HOLD_MOST)
 				continue;
-			raw_spin_unlock_irqrestore(&rg->lock, irq);
+			region_unlock(rg, irq);
 			cpu_relax();
-			raw_spin_lock_irqsave(&rg->lock, irq);
-			if (rg->epoch != epoch) {
-				restarts++;
-				goto again;
-			}
+			region_lock(rg, irq);
+			if (rg->unlinked == unlinked)
+				continue;
+			if (restarts++ == WALK_RESTARTS)
+				goto out;
+			goto again;
 		}
 	}
 out:
-	raw_spin_unlock_irqrestore(&rg->lock, irq);
+	region_unlock(rg, irq);
 }
+
+#if IS_ENABLED(CONFIG_KUNIT)
+DEFINE_PER_CPU(struct kregion_hold, kregion_hold);
+EXPORT_PER_CPU_SYMBOL_GPL(kregion_hold);
+#endif
 
 /* ---- statistics ---------------------------------------------------------- */
 

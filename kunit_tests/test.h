@@ -40,6 +40,7 @@ void suite_exit(struct kunit_suite *suite);
 
 extern struct kunit_suite suite_life, suite_alloc, suite_strings, suite_shared, suite_percpu;
 extern struct kunit_suite suite_single, suite_concurrent, suite_nofill, suite_free, suite_misuse;
+extern struct kunit_suite suite_bounds;
 extern struct kunit_suite suite_debug, suite_stats, suite_debugfs, suite_fault, suite_nmi;
 
 /* ---- regions ------------------------------------------------------------- */

@@ -6,9 +6,16 @@ typedef struct { long counter; } atomic_long_t;
 #define xchg(p, v)		({ __atomic_exchange_n(p, v, __ATOMIC_SEQ_CST); })
 #define cmpxchg(p, old, new)	__sync_val_compare_and_swap(p, old, new)
 #define smp_mb()		__atomic_thread_fence(__ATOMIC_SEQ_CST)
+#define smp_rmb()		barrier()
+#define smp_mb__before_atomic()	barrier()
+#define smp_mb__after_atomic()	barrier()
 #define smp_load_acquire(p)	__atomic_load_n(p, __ATOMIC_ACQUIRE)
 #define smp_store_release(p, v)	__atomic_store_n(p, v, __ATOMIC_RELEASE)
 #define cpu_relax()		__builtin_ia32_pause()
+
+#define atomic_read(a)		READ_ONCE((a)->counter)
+#define atomic_inc(a)		((void)__atomic_fetch_add(&(a)->counter, 1, __ATOMIC_RELAXED))
+#define atomic_dec(a)		((void)__atomic_fetch_sub(&(a)->counter, 1, __ATOMIC_RELAXED))
 
 #define atomic_long_read(a)	READ_ONCE((a)->counter)
 #define atomic_long_set(a, v)	WRITE_ONCE((a)->counter, v)

@@ -23,8 +23,12 @@
 #define WRITE_ONCE(x, v)		(*(volatile __typeof__(x) *)&(x) = (v))
 #define data_race(x)			(x)
 #define CONFIG_64BIT			1
+/* 1 if the option is defined as 1, also for the preprocessor. */
 #define IS_ENABLED(option)		IS_ONE(option)
-#define IS_ONE(value)			(!__builtin_strcmp(#value, "1"))
+#define IS_ONE(value)			SECOND_IF(COMMA_##value)
+#define SECOND_IF(comma)		SECOND(comma 1, 0)
+#define SECOND(first, second, ...)	second
+#define COMMA_1				0,
 #define BUILD_BUG_ON(x)			static_assert(!(x), #x)
 #define container_of(p, type, member)	((type *)((char *)(p) - offsetof(type, member)))
 #define might_sleep()			do { } while (0)

@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/types.h>
 
 typedef uint8_t u8;
 typedef uint32_t u32;
@@ -30,7 +31,10 @@ struct list_head { struct list_head *next, *prev; };
 #define NUMA_NO_NODE			(-1)
 #define node_online(node)		(!(node))
 #define ERR_PTR(err)			((void *)(long)(err))
+#define PTR_ERR(p)			((long)(p))
+#define IS_ERR(p)			((unsigned long)(p) >= -4095UL)
 #define IS_ERR_OR_NULL(p)		((unsigned long)(p) - 1 >= -4096UL)
+#define schedule_timeout_uninterruptible(timeout) cpu_relax()
 #define kmemleak_alloc(p, size, refs, gfp) do { } while (0)
 #define kmemleak_free(p)		do { } while (0)
 

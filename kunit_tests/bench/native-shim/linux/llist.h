@@ -8,6 +8,7 @@ struct llist_node { struct llist_node *next; };
 struct llist_head { struct llist_node *first; };
 
 #define LLIST_HEAD(name)	struct llist_head name
+#define llist_empty(list)	(!READ_ONCE((list)->first))
 #define init_llist_head(head)	((void)((head)->first = NULL))
 #define llist_del_all(head)	xchg(&(head)->first, NULL)
 #define llist_for_each_entry_safe(pos, n, node, member) \

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What must not grow with the number of blocks: the longest hold of the region's lock.
+ */
+
+#include <linux/completion.h>
+#include <linux/kthread.h>
+#include <linux/percpu.h>
+
+#include "../kmod/internal.h"
+#include "test.h"
+
+KUNIT_ARRAY_PARAM(base, base_modes, mode_desc);
+
+/* ---- the longest hold of the lock --------------------------------------------------- */
+
+#if IS_ENABLED(CONFIG_KUNIT)
+static unsigned int longest_hold(void)
+{
+	unsigned int most = 0;
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		most = max(most, READ_ONCE(per_cpu(kregion_hold, cpu).most));
+	return most;
+}
+
+static void forget_holds(void)
+{
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		WRITE_ONCE(per_cpu(kregion_hold, cpu).most, 0);
+}
+#else
+static unsigned int longest_hold(void)
+{
+	return 0;
+}
+
+static void forget_holds(void)
+{
+}
+#endif
+
+/* Blocks of a page each. */
+static unsigned int many(void)
+{
+	return scale > 1 ? 60000 : 3000;
+}
+
+static struct kregion *begin_holds(struct kunit *test, const struct mode *mode)
+{
+	const struct kregion_attr attr = {
+		.flags = mode->flags | KREGION_F_PAGES, .block_size = PAGE_SIZE,
+	};
+	struct kregion *r = region_make(test, &attr);
+
+	if (!IS_ENABLED(CONFIG_KUNIT))
+		kunit_skip(test, "the allocator counts only where the kernel has KUnit");
+	forget_holds();
+	return r;
+}
+
+/* Each in a block of its own. */
+static void make_large(struct kunit *test, struct kregion *r)
+{
+	unsigned int i;
+
+	for (i = 0; i < many(); i++)
+		KUNIT_ASSERT_NOT_NULL(test, kregion_alloc(r, PAGE_SIZE / 2, GFP_KERNEL));
+	KUNIT_ASSERT_EQ(test, stats_of(r).blocks_large, (unsigned long)many());
+}
+
+/* Seven objects a block. */
+static void make_full(struct kunit *test, struct kregion *r)
+{
+	while (stats_of(r).fills < many()) {
+		unsigned int i;
+
+		for (i = 0; i < 70; i++)
+			KUNIT_ASSERT_NOT_NULL(test, kregion_alloc(r, PAGE_SIZE / 8, GFP_KERNEL));
+	}
+}
+
+static void expect_short_holds(struct kunit *test, const char *what)
+{
+	KUNIT_EXPECT_LE_MSG(test, longest_hold(), HOLD_MOST, "%s", what);
+	forget_holds();
+}
+
+static void holds_over_large_blocks(struct kunit *test)
+{
+	struct kregion *r = begin_holds(test, test->param_value);
+
+	make_large(test, r);
+	expect_short_holds(test, "filling");
+	KUNIT_EXPECT_FALSE(test, kregion_contains(r, r));
+	KUNIT_EXPECT_EQ(test, longest_hold(), HOLD_MOST);
+	expect_short_holds(test, "walk");
+	kregion_reset(r);
+	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_held, 0UL);
+	expect_short_holds(test, "reset");
+	make_large(test, r);
+	kregion_drop(r);
+	expect_short_holds(test, "drop");
+}
+
+static void holds_over_ordinary_blocks(struct kunit *test)
+{
+	struct kregion *r = begin_holds(test, test->param_value);
+	struct region *rg = to_region(r);
+	unsigned long fills;
+
+	make_full(test, r);
+	kregion_reset(r);
+	expect_short_holds(test, "filling and reset");
+	/* What is spare is enough. */
+	fills = stats_of(r).fills;
+	KUNIT_EXPECT_EQ(test, kregion_reserve(r, (size_t)many() * PAGE_SIZE / 2, GFP_KERNEL), 0);
+	KUNIT_EXPECT_EQ(test, stats_of(r).fills, fills);
+	expect_short_holds(test, "reserve");
+	kregion_reset(r);
+	KUNIT_EXPECT_EQ(test, stats_of(r).fills, fills);
+	expect_short_holds(test, "reset with a reserve");
+	kregion_drop(r);
+	expect_short_holds(test, "drop with a reserve");
+
+	/* All are too small for what is asked for, as where pages are short. */
+	make_full(test, r);
+	kregion_reset(r);
+	forget_holds();
+	fills = stats_of(r).fills;
+	rg->block_size = SZ_64K;
+	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, SZ_64K / 8, GFP_KERNEL));
+	KUNIT_EXPECT_EQ(test, stats_of(r).fills, fills + 1);
+	KUNIT_EXPECT_GT(test, longest_hold(), 0U);
+	expect_short_holds(test, "search for a spare block");
+	/* It is known now that there is none. */
+	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, SZ_64K / 8, GFP_KERNEL));
+	KUNIT_EXPECT_EQ(test, longest_hold(), 0U);
+	rg->block_size = PAGE_SIZE;
+}
+
+/* The only one that fits stands behind many that do not. */
+static void a_spare_block_is_found_behind_smaller_ones(struct kunit *test)
+{
+	const struct mode *mode = test->param_value;
+	const struct kregion_attr attr = { .flags = mode->flags, .block_size = PAGE_SIZE };
+	struct kregion *r = region_make(test, &attr);
+	struct region *rg = to_region(r);
+	unsigned long fills;
+	int i;
+
+	rg->block_size = SZ_64K;
+	KUNIT_ASSERT_NOT_NULL(test, kregion_alloc(r, SZ_64K / 8, GFP_KERNEL));
+	rg->block_size = PAGE_SIZE;
+	/* Blocks that come while one is current are put in front of it. */
+	while (stats_of(r).fills < 200)
+		KUNIT_ASSERT_NOT_NULL(test, kregion_alloc(r, PAGE_SIZE / 8, GFP_KERNEL));
+	kregion_reset(r);
+	fills = stats_of(r).fills;
+	rg->block_size = SZ_64K;
+	for (i = 0; i < 7; i++)
+		KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, SZ_64K / 8, GFP_KERNEL));
+	KUNIT_EXPECT_EQ(test, stats_of(r).fills, fills);
+	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, SZ_64K / 8, GFP_KERNEL));
+	KUNIT_EXPECT_EQ(test, stats_of(r).fills, fills + 1);
+	rg->block_size = PAGE_SIZE;
+	expect_sane(test, r);
+}
+
+static struct kunit_case cases[] = {
+	KUNIT_CASE_PARAM(holds_over_large_blocks, base_gen_params),
+	KUNIT_CASE_PARAM(holds_over_ordinary_blocks, base_gen_params),
+	KUNIT_CASE_PARAM(a_spare_block_is_found_behind_smaller_ones, base_gen_params),
+	{}
+};
+
+KREGION_SUITE(bounds, cases);

@@ -230,24 +230,44 @@ static void block_free_atomic(struct kregion_block *b)
 
 /* ---- the way in: charged, made, traced ---------------------------------------- */
 
-/* Charge @size bytes of a limited region; -ENOSPC. */
+/*
+ * Charge @size bytes of a limited region, or, halved as often as it takes, what the
+ * limit leaves room for, but at least @least. The charge also counts as a block being
+ * made, up to block_got().
+ *
+ * A request fails for the limit only if no block was being made when the caller
+ * looked for room last (@seen, of region->ended): such a block may have room for it, or
+ * may fail and give its charge back. A caller that may sleep waits for it.
+ *
+ * Return: bytes charged; -EAGAIN if the caller is to look again; -ENOSPC.
+ */
 static noinline ssize_t charge_limited(struct region *rg, size_t size, size_t least, gfp_t gfp,
 				       unsigned int seen)
 {
 	ssize_t charged = -ENOSPC;
+	bool wait = false;
 	unsigned long irq;
 	size_t held, room;
 
 	region_lock(rg, irq);
 	held = atomic_long_read(&rg->held);
 	room = rg->limit > held ? rg->limit - held : 0;
+	while (size > room && size / 2 >= least)
+		size /= 2;
 	if (size <= room) {
 		atomic_long_add(size, &rg->held);
 		rg->filling++;
 		charged = size;
+	} else if (rg->ended != seen) {
+		charged = -EAGAIN;
+	} else if (rg->filling && gfpflags_allow_blocking(gfp)) {
+		wait = true;
 	}
 	region_unlock(rg, irq);
-	return charged;
+	if (!wait)
+		return charged;
+	wait_var_event(&rg->ended, READ_ONCE(rg->ended) != seen);
+	return -EAGAIN;
 }
 
 /* See block_got(). */

@@ -80,6 +80,10 @@
  * walk of a reader let go of the lock and go on. When no spare block has so much room,
  * &region.too_large remembers it.
  *
+ * Near the limit the next block is halved until it fits. A request is refused for the
+ * limit only if no block is being made: one that is may have room for it, or may fail
+ * and give its charge back, and a caller that may sleep waits for that.
+ *
  * The first block of a region has the full size. The first of each further CPU is
  * a page, and those that a CPU asks for double up to the full size.
  *

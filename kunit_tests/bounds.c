@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * What must not grow with the number of blocks: the longest hold of the region's lock.
+ * And what happens at the limit, when a smaller block fits or one is on its way.
  */
 
 #include <linux/completion.h>
@@ -170,10 +171,113 @@ static void a_spare_block_is_found_behind_smaller_ones(struct kunit *test)
 	expect_sane(test, r);
 }
 
+/* ---- at the limit ------------------------------------------------------------------- */
+
+/* What is left of the limit is less than a block, but more than the object needs. */
+static void the_last_block_is_a_smaller_one(struct kunit *test)
+{
+	const struct mode *mode = test->param_value;
+	const struct kregion_attr attr = {
+		.flags = mode->flags | KREGION_F_PAGES, .block_size = 4 * PAGE_SIZE,
+		.limit = 7 * PAGE_SIZE,
+	};
+	struct kregion *r = region_make(test, &attr);
+	struct kregion_stats st;
+	unsigned long n = 0;
+
+	while (kregion_alloc(r, 200, GFP_KERNEL))
+		n++;
+	st = stats_of(r);
+	KUNIT_EXPECT_EQ(test, st.bytes_held, attr.limit);
+	KUNIT_EXPECT_EQ(test, st.fills, 3UL);
+	KUNIT_EXPECT_EQ(test, st.failed_limit, 1UL);
+	/* All but the headers and a tail a block. */
+	KUNIT_EXPECT_GE(test, n * 200, attr.limit - 3 * (200 + 64));
+	expect_sane(test, r);
+}
+
+/* A request that no smaller block has room for is refused, and the next one is served. */
+static void no_block_is_made_too_small(struct kunit *test)
+{
+	const struct mode *mode = test->param_value;
+	const struct kregion_attr attr = {
+		.flags = mode->flags, .block_size = 16 * PAGE_SIZE, .limit = 17 * PAGE_SIZE,
+	};
+	const size_t eighth = 2 * PAGE_SIZE;
+	struct kregion *r = region_make(test, &attr);
+	int i;
+
+	for (i = 0; i < 7; i++)
+		KUNIT_ASSERT_NOT_NULL(test, kregion_alloc(r, eighth, GFP_KERNEL));
+	KUNIT_EXPECT_NULL(test, kregion_alloc(r, eighth, GFP_KERNEL));
+	KUNIT_EXPECT_EQ(test, stats_of(r).fills, 1UL);
+	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, eighth - 64, GFP_KERNEL));
+	KUNIT_EXPECT_EQ(test, stats_of(r).fills, 1UL);
+	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, PAGE_SIZE / 2, GFP_KERNEL));
+	KUNIT_EXPECT_EQ(test, stats_of(r).fills, 2UL);
+	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_held, attr.limit);
+	KUNIT_EXPECT_EQ(test, stats_of(r).failed_limit, 1UL);
+}
+
+struct pair {
+	struct kregion *r;
+	size_t size;
+	atomic_t at_start, refused;
+	struct completion done;
+};
+
+static int take_one(void *data)
+{
+	struct pair *p = data;
+
+	atomic_inc(&p->at_start);
+	while (atomic_read(&p->at_start) < 2)
+		cpu_relax();
+	if (!kregion_alloc(p->r, p->size, GFP_KERNEL))
+		atomic_inc(&p->refused);
+	complete(&p->done);
+	return 0;
+}
+
+/* The one block that the limit allows is enough for two that ask for it at once. */
+static void a_block_on_its_way_is_waited_for(struct kunit *test)
+{
+	const struct kregion_attr attr = { .block_size = SZ_1M, .limit = SZ_1M };
+	struct pair *p = buffer(test, sizeof(*p));
+	int cpu = cpumask_any_but(cpu_online_mask, raw_smp_processor_id());
+	struct task_struct *task;
+	int i, failed = 0;
+
+	if (cpu >= nr_cpu_ids)
+		kunit_skip(test, "one CPU");
+	init_completion(&p->done);
+	p->size = 8;
+	for (i = 0; i < 100 * (int)scale && !failed; i++) {
+		p->r = kregion_create("kunit-pair", &attr);
+		atomic_set(&p->at_start, 0);
+		task = kthread_create(take_one, p, "kunit-pair");
+		failed = IS_ERR(p->r) || IS_ERR(task);
+		if (!failed) {
+			kthread_bind(task, cpu);
+			wake_up_process(task);
+			take_one(p);
+			wait_for_completion(&p->done);
+			wait_for_completion(&p->done);
+			failed = atomic_read(&p->refused);
+		}
+		kregion_destroy(p->r);
+	}
+	KUNIT_EXPECT_EQ(test, failed, 0);
+	kunit_info(test, "%d rounds\n", i);
+}
+
 static struct kunit_case cases[] = {
 	KUNIT_CASE_PARAM(holds_over_large_blocks, base_gen_params),
 	KUNIT_CASE_PARAM(holds_over_ordinary_blocks, base_gen_params),
 	KUNIT_CASE_PARAM(a_spare_block_is_found_behind_smaller_ones, base_gen_params),
+	KUNIT_CASE_PARAM(the_last_block_is_a_smaller_one, base_gen_params),
+	KUNIT_CASE_PARAM(no_block_is_made_too_small, base_gen_params),
+	KUNIT_CASE(a_block_on_its_way_is_waited_for),
 	{}
 };
 

@@ -108,7 +108,13 @@
  *
  * An allocation that comes meanwhile finds no room on the fast path (per-CPU: mode
  * and percpu_max are zero, else the current block is the empty one) and comes to
- * the slow path, where REGION_BUSY refuses with a warning.
+ * the slow path, where REGION_BUSY refuses with a warning. Calls in the slow path are
+ * counted, in &region.users, and a drop or destroy that finds one reports and waits for
+ * it; a reset, which may not sleep, waits for a while and then does nothing. So the slow
+ * path never touches a block, or a region, that is gone. The fast path is not
+ * counted: a call that has read the current block's pointer before the drop began and
+ * adds to its word, or exchanges it, after the drop freed the block writes to freed
+ * memory. That is a few instructions, on the per-CPU path with preemption off.
  *
  * Invariants
  * ==========
@@ -158,6 +164,9 @@
  *	   what is ready; pairs with the fully ordered compare-and-exchange of
  *	   bump_take() before reserve_kick() reads &reserve.bytes. Either that call asks
  *	   for a refill, or this one sees what it took.
+ *	H  region_enter(): a full barrier between the count in &region.users and the look
+ *	   at REGION_BUSY; pairs with the one in region_quiet_begin(), between setting
+ *	   the bit and looking at the count. Either the call is refused or it is seen.
  *
  * All the rest is under the lock or relaxed.
  *
@@ -643,12 +652,15 @@ static void *alloc_any(struct region *rg, size_t size, size_t align, gfp_t gfp)
 		if (p)
 			return p;
 	}
+	if (!region_enter(rg))
+		return NULL;
 	if (size + q.align - KREGION_ALIGN > region_small_max(rg))
 		p = alloc_large(rg, &q);
 	else
 		p = alloc_small(rg, &q);
 	if (p && region_debug(rg))
 		p = debug_object(rg, p, size, q.align);
+	region_leave(rg);
 	return p;
 }
 
@@ -731,6 +743,8 @@ static noinline void *percpu_refill_fresh(struct region *rg, size_t size, gfp_t 
 	preempt_enable_notrace();
 	if (unlikely(gfp & (KREGION_GFP_BAD | __GFP_ZERO)))
 		gfp = region_gfp(rg, gfp);
+	if (unlikely(!region_enter(rg)))
+		return NULL;
 	/* Any value of @seen will do: what the limit refuses is looked at in alloc_with(). */
 	fresh = block_get(rg, held, bytes, gfp, 0);
 	/* Never NULL; so told, the compiler leaves percpu_refill() no test of it. */
@@ -745,6 +759,7 @@ static noinline void *percpu_refill_fresh(struct region *rg, size_t size, gfp_t 
 		else
 			p = alloc_with(rg, size, gfp, fresh);
 	}
+	region_leave(rg);
 	return p;
 }
 
@@ -860,17 +875,43 @@ static void region_fast_on(struct region *rg)
 static void region_quiet_end(struct region *rg)
 {
 	region_fast_on(rg);
-	clear_bit(REGION_MISUSED, &rg->flags);
 	clear_bit_unlock(REGION_BUSY, &rg->flags);	/* C */
 }
 
-static bool region_quiet_begin(struct region *rg, const char *what)
+/* A call that may not run beside a reset is given this many rounds to end. */
+#define QUIET_SPINS	100000
+
+/*
+ * Keep allocations out: a drop, reset or destroy begins. Calls that began before are
+ * reported and waited for, by a reset, which may not sleep, for a while only. False if
+ * it must not go on; @force waits for another drop or reset to end, too.
+ */
+static bool region_quiet_begin(struct region *rg, const char *what, bool sleep, bool force)
 {
-	if (test_and_set_bit(REGION_BUSY, &rg->flags)) {
+	unsigned int i;
+
+	while (test_and_set_bit(REGION_BUSY, &rg->flags)) {
 		region_warn(rg, what);
-		return false;
+		if (!force)
+			return false;
+		schedule_timeout_uninterruptible(1);
 	}
+	/* Here, not at the end: a call that was late to notice the end may set it once more. */
+	clear_bit(REGION_MISUSED, &rg->flags);
 	region_fast_off(rg);
+	smp_mb();							/* H */
+	for (i = 0; atomic_read(&rg->users); i++) {
+		region_warn(rg, "drop or reset while an allocation is under way");
+		if (sleep) {
+			schedule_timeout_uninterruptible(1);
+		} else if (i < QUIET_SPINS) {
+			cpu_relax();
+		} else {
+			region_quiet_end(rg);
+			return false;
+		}
+	}
+	smp_rmb();	/* what those calls did, after the count of them */
 	return true;
 }
 
@@ -964,8 +1005,11 @@ static void region_release(struct region *rg, struct kregion_block *large)
  * @r: The region, or NULL.
  *
  * The region is as new afterwards: same name, limit and reserve. The caller
- * guarantees that nobody allocates and nobody uses its objects meanwhile; an
- * allocation or a second drop that comes in between is refused with a WARN.
+ * guarantees that no call allocates from the region and nothing uses its objects
+ * meanwhile. An allocation or a second drop that comes in between is refused with a
+ * WARN, and one in the slow path that began before is waited for with a WARN. An
+ * allocation that began before and is still on the fast path is not noticed: it may
+ * return an object of a freed block, and write the header of that block.
  *
  * Context: Process context, may sleep.
  */
@@ -977,7 +1021,7 @@ void kregion_drop(struct kregion *r)
 	if (IS_ERR_OR_NULL(r))
 		return;
 	might_sleep();
-	if (!region_quiet_begin(rg, "drop while a drop or reset is under way"))
+	if (!region_quiet_begin(rg, "drop while a drop or reset is under way", true, false))
 		return;
 	reserve_stop(rg);
 	trace_kregion_drop(rg->id, rg->name, atomic_long_read(&rg->held));
@@ -997,7 +1041,8 @@ EXPORT_SYMBOL_GPL(kregion_drop);
  *
  * Large blocks are given back; ordinary ones stay, as spares, and are handed out
  * again without being cleared. What the caller guarantees is as for
- * kregion_drop().
+ * kregion_drop(). If a call in the slow path does not end soon, the reset does
+ * nothing but warn.
  *
  * Context: Wherever the page allocator may be called. Its cost does not depend on
  * the number of ordinary blocks, but for those of the reserve and for
@@ -1009,7 +1054,7 @@ void kregion_reset(struct kregion *r)
 
 	if (IS_ERR_OR_NULL(r))
 		return;
-	if (!region_quiet_begin(rg, "reset while a drop or reset is under way"))
+	if (!region_quiet_begin(rg, "reset while a drop or reset is under way", false, false))
 		return;
 	trace_kregion_reset(rg->id, rg->name, atomic_long_read(&rg->held));
 	if (region_debug(rg))
@@ -1208,7 +1253,9 @@ EXPORT_SYMBOL_GPL(kregion_create_owned);
  *
  * The caller guarantees that nobody uses the region or its objects any more. A
  * client that allocates from probes or interrupts stops them first:
- * tracepoint_synchronize_unregister(), irq_work_sync(), cancel_work_sync().
+ * tracepoint_synchronize_unregister(), irq_work_sync(), cancel_work_sync(). A drop,
+ * a reset or an allocation in the slow path that is under way all the same is
+ * waited for, with a WARN.
  *
  * Context: Process context, may sleep.
  */
@@ -1219,8 +1266,7 @@ void kregion_destroy(struct kregion *r)
 	if (IS_ERR_OR_NULL(r))
 		return;
 	might_sleep();
-	if (!region_quiet_begin(rg, "destroy while a drop or reset is under way"))
-		return;
+	region_quiet_begin(rg, "destroy while a drop or reset is under way", true, true);
 	reserve_stop(rg);
 	registry_del(rg);
 	trace_kregion_destroy(rg->id, rg->name, atomic_long_read(&rg->held));

@@ -89,6 +89,7 @@ struct region {
 	/* cache line of its own: all that the slow path writes */
 	raw_spinlock_t lock ____cacheline_aligned_in_smp;
 	atomic_t pins;			/* A: readers that keep it from being freed */
+	atomic_t users;			/* A: calls in the slow path, see region_enter() */
 	unsigned int filling;		/* L: blocks being made, if there is a limit */
 	unsigned int ended;		/* L, A to read: how many of these have been */
 	unsigned int too_large;		/* L: no spare block has this much room; 0: not known */
@@ -278,6 +279,26 @@ bool region_refuse(struct region *rg);
 static inline bool region_refuse_busy(struct region *rg)
 {
 	return unlikely(test_bit(REGION_BUSY, &rg->flags)) && region_refuse(rg);
+}
+
+static inline void region_leave(struct region *rg)
+{
+	smp_mb__before_atomic();
+	atomic_dec(&rg->users);
+}
+
+/*
+ * A call that uses the region outside its lock begins, in any context. False, with a
+ * warning, if a drop or reset is under way; otherwise these wait for region_leave().
+ */
+static inline bool region_enter(struct region *rg)
+{
+	atomic_inc(&rg->users);
+	smp_mb__after_atomic();						/* H */
+	if (likely(!region_refuse_busy(rg)))
+		return true;
+	region_leave(rg);
+	return false;
 }
 
 /* block.c: the only way to memory and back */

@@ -108,7 +108,7 @@ void *kregion_nofill_slow(struct kregion *r, size_t size)
 		return ZERO_SIZE_PTR;
 	if (size > region_small_max(rg))
 		return region_fail(rg, size, FAIL_SIZE);
-	if (region_refuse_busy(rg))
+	if (!region_enter(rg))
 		return NULL;
 	bytes = object_bytes(rg, size);
 
@@ -127,6 +127,7 @@ void *kregion_nofill_slow(struct kregion *r, size_t size)
 		region_fail(rg, size, FAIL_NOFILL);
 	else if (region_debug(rg))
 		p = debug_object(rg, p, size, KREGION_ALIGN);
+	region_leave(rg);
 	return p;
 }
 EXPORT_SYMBOL_GPL(kregion_nofill_slow);
@@ -510,9 +511,10 @@ int kregion_reserve(struct kregion *r, size_t bytes, gfp_t gfp)
 		return -ENOSPC;
 	gfp = region_gfp(rg, gfp);
 	might_alloc(gfp);
-	if (region_refuse_busy(rg))
+	if (!region_enter(rg))
 		return -ENOMEM;
 	err = reserve_promise(rg, bytes, gfp);
+	region_leave(rg);
 	return err == -EBUSY ? -ENOMEM : err;
 }
 EXPORT_SYMBOL_GPL(kregion_reserve);

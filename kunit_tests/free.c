@@ -9,7 +9,9 @@
 #include <linux/sched/task.h>
 #include <linux/spinlock.h>
 #include <linux/tracepoint.h>
+#include <linux/workqueue.h>
 
+#include "../kmod/internal.h"
 #include "test.h"
 
 KUNIT_ARRAY_PARAM(base, base_modes, mode_desc);
@@ -441,6 +443,101 @@ static void two_drops_at_once(struct kunit *test)
 	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, 8, GFP_KERNEL));
 }
 
+/* A report that came too late for its drop does not silence the next one. */
+static void a_late_report_silences_nobody(struct kunit *test)
+{
+	struct kregion *r = region_named(test, "kunit-misused", NULL);
+	struct intruder in = { .r = r, .allocs = 1 };
+
+	set_bit(REGION_MISUSED, &to_region(r)->flags);
+	expect_warnings(test, 1);
+	WRITE_ONCE(intruding, &in);
+	kregion_drop(r);
+	WRITE_ONCE(intruding, NULL);
+	KUNIT_EXPECT_EQ(test, in.refused, in.tried);
+}
+
+struct leaver {
+	struct intruder in;
+	struct delayed_work work;
+};
+
+static void let_leave(struct work_struct *work)
+{
+	WRITE_ONCE(container_of(to_delayed_work(work), struct leaver, work)->in.leave, true);
+}
+
+/* A destroy that meets a drop waits for it, so that nothing is left behind. */
+static void destroy_waits_for_a_drop(struct kunit *test)
+{
+	struct kregion *r = kregion_create("kunit-destroyed", NULL);
+	int cpu = cpumask_any_but(cpu_online_mask, raw_smp_processor_id());
+	struct leaver *leaver = buffer(test, sizeof(*leaver));
+	struct task_struct *task;
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, r);
+	task = cpu < nr_cpu_ids ? kthread_create(drop_in_thread, r, "kunit-drop") : NULL;
+	if (IS_ERR_OR_NULL(task)) {
+		kregion_destroy(r);
+		kunit_skip(test, "one CPU, or no thread");
+	}
+	leaver->in.r = r;
+	leaver->in.linger = true;
+	init_completion(&leaver->in.inside);
+	INIT_DELAYED_WORK(&leaver->work, let_leave);
+	get_task_struct(task);
+	kthread_bind(task, cpu);
+	expect_warnings(test, 1);
+	WRITE_ONCE(intruding, &leaver->in);
+	wake_up_process(task);
+	wait_for_completion(&leaver->in.inside);
+	WRITE_ONCE(intruding, NULL);
+	queue_delayed_work(system_unbound_wq, &leaver->work, HZ / 50);
+	kregion_destroy(r);
+	KUNIT_EXPECT_TRUE(test, READ_ONCE(leaver->in.leave));
+	flush_delayed_work(&leaver->work);
+	kthread_stop(task);
+	put_task_struct(task);
+	KUNIT_EXPECT_EQ(test, region_number(test, "kunit-destroyed"), 0ULL);
+}
+
+/* A call that is still in the slow path keeps the region from going. */
+static void drop_waits_for_calls_that_began_before(struct kunit *test)
+{
+	struct kregion *r = region_named(test, "kunit-late", NULL);
+	struct region *rg = to_region(r);
+	int cpu = cpumask_any_but(cpu_online_mask, raw_smp_processor_id());
+	struct task_struct *task;
+	unsigned long drops;
+	void *p;
+
+	if (cpu >= nr_cpu_ids)
+		kunit_skip(test, "one CPU");
+	KUNIT_ASSERT_NOT_NULL(test, kregion_alloc(r, 8, GFP_KERNEL));
+	task = kthread_create(drop_in_thread, r, "kunit-drop");
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
+	get_task_struct(task);
+	kthread_bind(task, cpu);
+	expect_warnings(test, 2);
+	/* A reset may not sleep: it goes back without having done anything. */
+	atomic_inc(&rg->users);
+	kregion_reset(r);
+	KUNIT_EXPECT_EQ(test, stats_of(r).resets, 0UL);
+	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_used, 8UL);
+	p = kregion_alloc(r, 8, GFP_KERNEL);
+	wake_up_process(task);
+	msleep(50);
+	drops = stats_of(r).drops;
+	atomic_dec(&rg->users);
+	kthread_stop(task);
+	put_task_struct(task);
+	KUNIT_EXPECT_NOT_NULL(test, p);
+	KUNIT_EXPECT_EQ(test, drops, 0UL);
+	KUNIT_EXPECT_EQ(test, stats_of(r).drops, 1UL);
+	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_held, 0UL);
+	KUNIT_EXPECT_TRUE(test, strstr(logged(), "kunit-late"));
+}
+
 static struct kunit_case free_cases[] = {
 	KUNIT_CASE_PARAM(drop_gives_everything_back, all_gen_params),
 	KUNIT_CASE_PARAM(region_is_as_new_after_drop, all_gen_params),
@@ -459,6 +556,9 @@ static struct kunit_case misuse_cases[] = {
 	KUNIT_CASE_PARAM(intruder_is_refused_with_one_warning, misuse_gen_params),
 	KUNIT_CASE(each_drop_warns_for_itself),
 	KUNIT_CASE(two_drops_at_once),
+	KUNIT_CASE(a_late_report_silences_nobody),
+	KUNIT_CASE(destroy_waits_for_a_drop),
+	KUNIT_CASE(drop_waits_for_calls_that_began_before),
 	{}
 };
 

@@ -308,7 +308,7 @@ slow:
  * Context: As @gfp says; not NMI (see kregion_alloc_nofill()).
  * Return: The object; ZERO_SIZE_PTR; or NULL, with the reason counted in
  * &struct kregion_stats: no memory, limit or size. NULL and a WARN if a drop or
- * reset is under way.
+ * reset is under way; see kregion_drop() for what is not noticed.
  */
 static __always_inline void *kregion_alloc(struct kregion *r, size_t size, gfp_t gfp)
 {

@@ -4,6 +4,8 @@
  * at, as it is the module that has to find it.
  */
 
+#include <linux/ctype.h>
+
 #include "test.h"
 
 static const struct mode debug_modes[] = {
@@ -194,6 +196,228 @@ static void damage_is_reported_once(struct kunit *test)
 	}
 }
 
+/* ---- every byte in front of an object -------------------------------------------------- */
+
+#define HEAD_BYTES	8
+
+#define IN_FRONT	"memory in front of an object was written"
+#define BEHIND		"memory behind an object was written"
+
+/* What is written over a byte: some bits changed, or a value, by a place of its own each. */
+static const struct overwrite {
+	u8 keep, flip;
+} overwrites[] = {
+	{ 0xff, 0x01 }, { 0xff, 0x02 }, { 0xff, 0x08 }, { 0xff, 0x40 }, { 0xff, 0x80 },
+	{ 0xff, 0xff }, { 0x00, 0x00 }, { 0x00, 0x11 }, { 0x00, 0x6b }, { 0x00, 0xa5 },
+};
+
+/* A byte in front of @p gets another value, if that is what @o makes of it. */
+static bool overwrite(char *p, long at, const struct overwrite *o)
+{
+	const u8 old = peek(p, at), new = (old & o->keep) ^ o->flip;
+
+	poke(p, at, new);
+	return new != old;
+}
+
+static int times_in(const char *text, const char *what)
+{
+	int n = 0;
+
+	while ((text = strstr(text, what))) {
+		text += strlen(what);
+		n++;
+	}
+	return n;
+}
+
+/* Does a report name this object and this byte, by offsets in their block? */
+static bool reported(const char *what, size_t size, size_t object, u8 byte, size_t at)
+{
+	const char *text = logged();
+	char end[160];
+
+	snprintf(end, sizeof(end),
+		 "%s: object of %zu bytes at offset %zu of its block, byte %#x at offset %zu",
+		 what, size, object, byte, at);
+	while ((text = strstr(text, end))) {
+		text += strlen(end);
+		if (!isdigit(*text))
+			return true;
+	}
+	return false;
+}
+
+struct front_param {
+	const struct mode *mode;
+	size_t size;
+	enum ending ending;
+};
+
+static const void *front_gen_params(const void *prev, char *desc)
+{
+	static const size_t sizes[] = { 1, 7, 8, 13, 200, 256, 300, 20000 };
+	static struct front_param param;
+	const int n = ARRAY_SIZE(sizes), m = ARRAY_SIZE(debug_modes);
+	static int i;
+
+	i = prev ? i + 1 : 0;
+	if (i >= (scale > 1 ? n * m : n))
+		return NULL;
+	param.size = sizes[i % n];
+	param.mode = &debug_modes[(i + i / n) % m];
+	param.ending = i % 3;
+	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%s: %zu, %s", param.mode->name, param.size,
+		 ending_name[param.ending]);
+	return &param;
+}
+
+/*
+ * Each byte of the metadata, each value, an object each: just as many reports, each
+ * of damage in front of an object and none of it in the objects in between.
+ */
+static void each_byte_in_front_is_protected(struct kunit *test)
+{
+	const struct front_param *p = test->param_value;
+	struct kregion *r = debug_region(test, p->mode);
+	unsigned long seen = warnings_seen();
+	int i, n = 0;
+	char *object;
+
+	for (i = 0; i < HEAD_BYTES * (int)ARRAY_SIZE(overwrites); i++) {
+		object = kregion_alloc(r, p->size, GFP_KERNEL);
+		KUNIT_ASSERT_TRUE(test, object && kregion_alloc(r, 24, GFP_KERNEL));
+		memset(object, i, p->size);
+		n += overwrite(object, -1 - i % HEAD_BYTES, &overwrites[i / HEAD_BYTES]);
+	}
+	expect_warnings(test, n);
+	end(r, p->ending);
+	KUNIT_EXPECT_EQ(test, warnings_seen() - seen, (unsigned long)n);
+	KUNIT_EXPECT_EQ(test, times_in(logged(), IN_FRONT), n);
+	KUNIT_EXPECT_GT(test, n, 60);
+}
+
+/* One byte at a time, in a new block: the report says which byte of which object. */
+static void the_byte_in_front_is_named(struct kunit *test)
+{
+	static const size_t sizes[] = { 1, 100, 255, 256, 400 };
+	struct kregion *r = debug_region(test, test->param_value);
+	size_t offset, size;
+	char *base, *p;
+	int i, at;
+	u8 byte;
+
+	for (i = 0; i < HEAD_BYTES * (quick ? 1 : (int)ARRAY_SIZE(sizes)); i++) {
+		size = sizes[i % ARRAY_SIZE(sizes)];
+		base = kregion_alloc(r, 24, GFP_KERNEL);
+		p = kregion_alloc(r, size, GFP_KERNEL);
+		KUNIT_ASSERT_TRUE(test, base && p && kregion_alloc(r, size, GFP_KERNEL));
+		offset = p - base + HEAD_BYTES;
+		at = -1 - i % HEAD_BYTES;
+		overwrite(p, at, &overwrites[0]);
+		byte = peek(p, at);
+		expect_warnings(test, 1);
+		kregion_drop(r);
+		KUNIT_EXPECT_TRUE_MSG(test, reported(IN_FRONT, size, offset, byte, offset + at),
+				      "%s", logged());
+	}
+}
+
+/* All runs that end within the metadata or cover it, of values that its words may have. */
+static void a_run_in_front_is_reported(struct kunit *test)
+{
+	static const u8 values[] = { 0x00, 0x6b, 0xa5, 0xff };
+	struct kregion *r = debug_region(test, test->param_value);
+	int first, last, i, n, k;
+	bool changed;
+	char *p;
+
+	for (k = 0; k < ARRAY_SIZE(values); k++) {
+		n = 0;
+		for (first = -HEAD_BYTES; first < 0; first++) {
+			for (last = first + 1; last < 0; last += quick ? 2 : 1) {
+				p = kregion_alloc(r, 256, GFP_KERNEL);
+				KUNIT_ASSERT_TRUE(test, p && kregion_alloc(r, 24, GFP_KERNEL));
+				memset(p, 0x11, 256);
+				changed = false;
+				for (i = first; i <= last; i++) {
+					changed |= (u8)peek(p, i) != values[k];
+					poke(p, i, values[k]);
+				}
+				n += changed;
+			}
+		}
+		expect_warnings(test, n);
+		kregion_reset(r);
+		KUNIT_EXPECT_GT(test, n, 10);
+		KUNIT_EXPECT_EQ(test, times_in(logged(), BEHIND), 0);
+	}
+}
+
+/* The padding of an aligned object is in front of that object, however far. */
+static void padding_in_front_is_protected(struct kunit *test)
+{
+	static const size_t aligns[] = { 16, 64, 512, 4096 };
+	const struct mode *mode = test->param_value;
+	struct kregion *r = debug_region(test, mode);
+	char *base, *p;
+	size_t offset;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(aligns); i++) {
+		base = kregion_alloc(r, 8, GFP_KERNEL);
+		p = kregion_alloc_aligned(r, 40, aligns[i], GFP_KERNEL);
+		KUNIT_ASSERT_TRUE(test, base && p && kregion_alloc(r, 8, GFP_KERNEL));
+		offset = p - base + HEAD_BYTES;
+		poke(p, -HEAD_BYTES - 3, 0x22);
+		expect_warnings(test, 1);
+		kregion_drop(r);
+		KUNIT_EXPECT_EQ(test, times_in(logged(), IN_FRONT), i + 1);
+		/* In a small block, some of them have a block of their own. */
+		if (!mode->block)
+			KUNIT_EXPECT_TRUE_MSG(test, reported(IN_FRONT, 40, offset, 0x22,
+							     offset - HEAD_BYTES - 3),
+					      "%s", logged());
+	}
+}
+
+/* Whatever stands in a damaged word, the objects behind it are looked at all the same. */
+static void checks_go_on_behind_damage(struct kunit *test)
+{
+	struct kregion *r = debug_region(test, test->param_value);
+	char *p[3];
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(p); i++) {
+		p[i] = kregion_alloc(r, 40, GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, p[i]);
+		memset(p[i], 0x11, 40);
+	}
+	for (i = 1; i <= HEAD_BYTES; i++)
+		poke(p[0], -i, 16 * i + i);
+	poke(p[2], 40, 0x22);
+	expect_warnings(test, 2);
+	kregion_drop(r);
+	KUNIT_EXPECT_EQ(test, times_in(logged(), IN_FRONT), 1);
+	KUNIT_EXPECT_EQ(test, times_in(logged(), BEHIND), 1);
+}
+
+/* The metadata of one object is worth nothing in front of another one. */
+static void copied_metadata_is_reported(struct kunit *test)
+{
+	struct kregion *r = debug_region(test, test->param_value);
+	char *small = kregion_alloc(r, 24, GFP_KERNEL), *p = kregion_alloc(r, 56, GFP_KERNEL);
+	int i;
+
+	KUNIT_ASSERT_TRUE(test, small && p);
+	memset(p, 0x11, 56);
+	for (i = 1; i <= HEAD_BYTES; i++)
+		poke(p, -i, peek(small, -i));
+	expect_warnings(test, 1);
+	kregion_drop(r);
+	KUNIT_EXPECT_EQ(test, times_in(logged(), IN_FRONT), 1);
+}
+
 static void each_damaged_object_is_reported(struct kunit *test)
 {
 	struct kregion *r = debug_region(test, test->param_value);
@@ -282,6 +506,12 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE_PARAM(clean_use_is_silent, mode_gen_params),
 	KUNIT_CASE_PARAM(exact_fit_is_silent, mode_gen_params),
 	KUNIT_CASE_PARAM(damage_is_reported_once, damage_gen_params),
+	KUNIT_CASE_PARAM(each_byte_in_front_is_protected, front_gen_params),
+	KUNIT_CASE_PARAM(the_byte_in_front_is_named, mode_gen_params),
+	KUNIT_CASE_PARAM(a_run_in_front_is_reported, mode_gen_params),
+	KUNIT_CASE_PARAM(padding_in_front_is_protected, mode_gen_params),
+	KUNIT_CASE_PARAM(checks_go_on_behind_damage, mode_gen_params),
+	KUNIT_CASE_PARAM(copied_metadata_is_reported, mode_gen_params),
 	KUNIT_CASE_PARAM(each_damaged_object_is_reported, mode_gen_params),
 	KUNIT_CASE_PARAM(write_behind_what_was_handed_out_is_reported, mode_gen_params),
 	KUNIT_CASE_PARAM(write_after_reset_is_reported_at_the_end, mode_gen_params),

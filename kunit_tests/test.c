@@ -93,7 +93,7 @@ void mode_desc(const struct mode *mode, char *desc)
 
 #define REGIONS_MAX	256
 #define BUFFERS_MAX	64
-#define LOG_SIZE	4096
+#define LOG_SIZE	SZ_32K
 
 static struct {
 	struct kregion *region[REGIONS_MAX];

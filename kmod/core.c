@@ -482,10 +482,17 @@ bool region_refuse(struct region *rg)
 	return true;
 }
 
+/* noinline: since 7.2, each copy of a WARN_ONCE() warns once. */
+static noinline __cold void region_warn_gfp(struct region *rg, gfp_t bad)
+{
+	WARN_ONCE(1, "kregion: %s: gfp bits %#x mean nothing here\n", rg->name,
+		  (__force unsigned int)bad);
+}
+
 gfp_t region_gfp(struct region *rg, gfp_t gfp)
 {
-	WARN_ONCE(gfp & KREGION_GFP_BAD, "kregion: %s: gfp bits %#x mean nothing here\n",
-		  rg->name, (__force unsigned int)(gfp & KREGION_GFP_BAD));
+	if (unlikely(gfp & KREGION_GFP_BAD))
+		region_warn_gfp(rg, gfp & KREGION_GFP_BAD);
 	return gfp & ~(KREGION_GFP_BAD | __GFP_ZERO);
 }
 

@@ -70,8 +70,8 @@ static size_t offset_in_block(struct region *rg, const char *p)
 }
 
 /* @size is 0 if there is no object, or none that is known. */
-static void report(struct region *rg, const char *what, size_t object, size_t size, size_t at,
-		   u8 found)
+static noinline __cold void report(struct region *rg, const char *what, size_t object,
+				   size_t size, size_t at, u8 found)
 {
 	if (size)
 		WARN(1, "kregion: %s: %s: object of %zu bytes at offset %zu of its block, byte %#x at offset %zu\n",

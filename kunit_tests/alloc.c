@@ -3,6 +3,7 @@
  * Allocating: sizes, alignment, clearing, and what a request does to the blocks.
  */
 
+#include <linux/bug.h>
 #include <linux/spinlock.h>
 
 #include "test.h"
@@ -513,6 +514,7 @@ static void bits_without_a_meaning_warn_once_and_are_ignored(struct kunit *test)
 		__GFP_NOFAIL, __GFP_COMP, __GFP_DMA, __GFP_DMA32, __GFP_HIGHMEM, __GFP_MOVABLE,
 	};
 	const struct kregion_attr attr = { .block_size = PAGE_SIZE };
+	const struct kregion_attr percpu = { .flags = KREGION_F_PERCPU };
 	const unsigned long warnings = warnings_seen();
 	struct kregion *r;
 	static bool ran;
@@ -525,6 +527,10 @@ static void bits_without_a_meaning_warn_once_and_are_ignored(struct kunit *test)
 		KUNIT_EXPECT_NOT_NULL(test, kregion_alloc_aligned(r, 8, 64, GFP_KERNEL | bad[i]));
 		KUNIT_EXPECT_NOT_NULL(test, kregion_strdup(r, "x", GFP_KERNEL | bad[i]));
 		KUNIT_EXPECT_EQ(test, kregion_reserve(r, 8, GFP_KERNEL | bad[i]), 0);
+		region_destroy(r);
+		/* The refill of a CPU that has no block. */
+		r = region_make(test, &percpu);
+		KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, 8, GFP_KERNEL | READ_ONCE(bad[i])));
 		region_destroy(r);
 	}
 	r = region_make(test, &attr);
@@ -543,6 +549,46 @@ static void bits_without_a_meaning_warn_once_and_are_ignored(struct kunit *test)
 	}
 	ran = true;
 }
+
+/*
+ * Since 7.2, a WARN_ONCE() in an inlined function warns once a copy. The kernel's table
+ * of a module's WARNs has an entry a copy.
+ */
+#if defined(CONFIG_GENERIC_BUG) && defined(CONFIG_DEBUG_BUGVERBOSE)
+static const char *bug_file(const struct bug_entry *bug)
+{
+#ifdef CONFIG_GENERIC_BUG_RELATIVE_POINTERS
+	return (const char *)&bug->file_disp + bug->file_disp;
+#else
+	return bug->file;
+#endif
+}
+
+static void each_warning_stands_at_one_place(struct kunit *test)
+{
+	const struct module *mod = kregion_module();
+	const struct bug_entry *bug, *other;
+	int n = 0;
+
+	KUNIT_ASSERT_NOT_NULL(test, mod);
+	for (bug = mod->bug_table; bug < mod->bug_table + mod->num_bugs; bug++) {
+		/* Neither lockdep's assertions nor those of headers. */
+		if (!(bug->flags & (BUGFLAG_ONCE | BUGFLAG_NO_CUT_HERE)) ||
+		    strcmp(strrchr(bug_file(bug), '.') ?: "", ".c"))
+			continue;
+		for (other = mod->bug_table; other < bug; other++)
+			if (other->line == bug->line && !strcmp(bug_file(other), bug_file(bug)))
+				KUNIT_FAIL(test, "two copies of %s:%u", bug_file(bug), bug->line);
+		n++;
+	}
+	KUNIT_EXPECT_GT(test, n, 2);
+}
+#else
+static void each_warning_stands_at_one_place(struct kunit *test)
+{
+	kunit_skip(test, "no table of WARNs");
+}
+#endif
 
 /* Even a request that must not fail fails at the limit, without a panic. */
 static void nofail_fails_at_the_limit(struct kunit *test)
@@ -590,6 +636,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE_PARAM(random_objects_do_not_overlap, all_gen_params),
 	KUNIT_CASE_PARAM(atomic_requests_work_under_a_spinlock, all_gen_params),
 	KUNIT_CASE(bits_without_a_meaning_warn_once_and_are_ignored),
+	KUNIT_CASE(each_warning_stands_at_one_place),
 	KUNIT_CASE(nofail_fails_at_the_limit),
 	KUNIT_CASE(pages_too_large_for_the_page_allocator),
 	{}

@@ -338,6 +338,7 @@ struct event_search {
 	struct notifier_block nb;
 	const char *name;
 	struct tracepoint *found;
+	struct module *mod;
 };
 
 /* Registering a notifier calls it for the modules that are there. */
@@ -350,6 +351,7 @@ static int event_in_module(struct notifier_block *nb, unsigned long action, void
 
 	if (strcmp(module_name(tm->mod), "kregion"))
 		return NOTIFY_OK;
+	search->mod = tm->mod;
 	for (i = 0; i < tm->mod->num_tracepoints; i++) {
 		tp = tracepoint_ptr_deref(&tm->mod->tracepoints_ptrs[i]);
 		if (!strcmp(tp->name, search->name))
@@ -358,13 +360,27 @@ static int event_in_module(struct notifier_block *nb, unsigned long action, void
 	return NOTIFY_OK;
 }
 
+static void search_module(struct event_search *search)
+{
+	search->nb.notifier_call = event_in_module;
+	if (!register_tracepoint_module_notifier(&search->nb))
+		unregister_tracepoint_module_notifier(&search->nb);
+}
+
 struct tracepoint *event_find(const char *name)
 {
-	struct event_search search = { .nb.notifier_call = event_in_module, .name = name };
+	struct event_search search = { .name = name };
 
-	if (!register_tracepoint_module_notifier(&search.nb))
-		unregister_tracepoint_module_notifier(&search.nb);
+	search_module(&search);
 	return search.found;
+}
+
+struct module *kregion_module(void)
+{
+	struct event_search search = { .name = "" };
+
+	search_module(&search);
+	return search.mod;
 }
 
 static void event_in_kernel(struct tracepoint *tp, void *data)

@@ -105,6 +105,9 @@ bool no_address_in(const char *text);
 
 struct tracepoint *event_find(const char *name);
 
+/* kregion.ko, which stays as long as this module uses it. */
+struct module *kregion_module(void);
+
 /* Bytes of blocks that came from the system and have not gone back, by events. */
 long bytes_outstanding(void);
 

@@ -649,7 +649,6 @@ static void *alloc_any(struct region *rg, size_t size, size_t align, gfp_t gfp)
 	if (size > KREGION_MAX_ALLOC)
 		return region_fail(rg, size, FAIL_SIZE);
 	q.gfp = region_gfp(rg, gfp);
-	might_alloc(q.gfp);
 	if (region_refuse_busy(rg))
 		return NULL;
 
@@ -824,6 +823,7 @@ void *kregion_alloc_aligned(struct kregion *r, size_t size, size_t align, gfp_t 
 	if (align <= KREGION_ALIGN)
 		return kregion_alloc(r, size, gfp);
 
+	kregion_might_alloc(gfp);
 	if (size && !region_debug(rg) && !region_refuse_busy(rg) &&
 	    size <= region_small_max(rg) && size + align - KREGION_ALIGN <= region_small_max(rg)) {
 		preempt_disable();

@@ -2,7 +2,7 @@
 /*
  * Plants one defect, so that a run can show that its detectors detect:
  * insmod kregion_defect.ko kind=KIND. Each uses memory of a region where the
- * detector is about memory. Loading it always fails; what counts is the log.
+ * detector is about memory. Loading it mostly fails; what counts is the log.
  */
 
 #include <linux/debugobjects.h>
@@ -31,15 +31,87 @@ static noinline void plant_lockdep(void)
 	spin_unlock(&lock_b);
 }
 
-/* The allocator says that it may sleep before it finds that it need not. */
+/* Calls that may sleep, under a spinlock, though the current block has room. */
+static void *use_alloc(struct kregion *r)
+{
+	return kregion_alloc(r, 64, GFP_KERNEL);
+}
+
+static void *use_nothing(struct kregion *r)
+{
+	size_t size = 0;
+
+	OPTIMIZER_HIDE_VAR(size);
+	return kregion_alloc(r, size, GFP_KERNEL);
+}
+
+static void *use_zalloc(struct kregion *r)
+{
+	return kregion_zalloc(r, 64, GFP_KERNEL);
+}
+
+static void *use_calloc(struct kregion *r)
+{
+	return kregion_calloc(r, 4, 16, GFP_KERNEL);
+}
+
+static void *use_aligned(struct kregion *r)
+{
+	return kregion_alloc_aligned(r, 64, 64, GFP_KERNEL);
+}
+
+static void *use_memdup(struct kregion *r)
+{
+	return kregion_memdup(r, "text", 5, GFP_KERNEL);
+}
+
+static void *use_strdup(struct kregion *r)
+{
+	return kregion_strdup(r, "text", GFP_KERNEL);
+}
+
+static void *use_asprintf(struct kregion *r)
+{
+	return kregion_asprintf(r, GFP_KERNEL, "%d", 5);
+}
+
+static void *use_reserve(struct kregion *r)
+{
+	return ERR_PTR(kregion_reserve(r, 0, GFP_KERNEL));
+}
+
+static const struct {
+	const char *name;
+	void *(*use)(struct kregion *r);
+	unsigned int flags;
+} sleeps[] = {
+	{ "alloc", use_alloc }, { "alloc of nothing", use_nothing }, { "zalloc", use_zalloc },
+	{ "calloc", use_calloc }, { "alloc_aligned", use_aligned }, { "memdup", use_memdup },
+	{ "strdup", use_strdup }, { "asprintf", use_asprintf }, { "reserve", use_reserve },
+	{ "alloc, percpu", use_alloc, KREGION_F_PERCPU },
+	{ "alloc, single", use_alloc, KREGION_F_SINGLE },
+	{ "alloc, debug", use_alloc, KREGION_F_DEBUG },
+};
+
 static noinline void plant_sleep(void)
 {
-	struct kregion *r = kregion_create("defect", NULL);
+	int i;
 
-	spin_lock(&lock_a);
-	kregion_alloc_aligned(r, KREGION_BLOCK_SIZE, 64, GFP_KERNEL);
-	spin_unlock(&lock_a);
-	kregion_destroy(r);
+	for (i = 0; i < ARRAY_SIZE(sleeps); i++) {
+		const struct kregion_attr attr = { .flags = sleeps[i].flags };
+		struct kregion *r = kregion_create("defect", &attr);
+
+		if (IS_ERR(r))
+			return;
+		/* The kernel reports one of them in a second. */
+		msleep(1100);
+		pr_info("kregion_defect: under a spinlock: %s\n", sleeps[i].name);
+		spin_lock(&lock_a);
+		if (kregion_alloc(r, 8, GFP_ATOMIC))
+			sleeps[i].use(r);
+		spin_unlock(&lock_a);
+		kregion_destroy(r);
+	}
 }
 
 /* A write behind an object, which only the shadow of a debug region knows of. */
@@ -128,7 +200,8 @@ static int __init defect_init(void)
 		WARN(1, "a planted warning\n");
 	else
 		return -EINVAL;
-	return strcmp(kind, "held") ? -ECANCELED : 0;
+	/* A module that fails to load may be loaded once more, by another system call. */
+	return strcmp(kind, "held") && strcmp(kind, "sleep") ? -ECANCELED : 0;
 }
 
 static void __exit defect_exit(void)

@@ -18,7 +18,11 @@ plant() {
 }
 
 plant lockdep 'possible circular locking'
-plant sleep 'BUG: sleeping function called from invalid context'
+insmod kregion_defect.ko kind=sleep && rmmod kregion_defect || exit 1
+planted=$(dmesg | grep -c 'kregion_defect: under a spinlock')
+found=$(dmesg | grep -c 'BUG: sleeping function called from invalid context')
+test_result "planted defects are found: sleep, $found of $planted" \
+	"$((planted == 0 || found != planted))"
 plant object 'ODEBUG: free active'
 plant warn 'WARNING: CPU.*'
 plant guard 'kregion: defect: memory behind an object was written'

@@ -33,6 +33,7 @@
 #include <linux/overflow.h>
 #include <linux/percpu.h>
 #include <linux/preempt.h>
+#include <linux/sched/mm.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/stdarg.h>
@@ -211,6 +212,16 @@ void *kregion_nofill_overshot(struct kregion *r, size_t size, struct kregion_bum
 /* private: bits of a gfp that mean nothing to a region */
 #define KREGION_GFP_BAD	(GFP_ZONEMASK | __GFP_NOFAIL | __GFP_COMP | __GFP_RECLAIMABLE | __GFP_WRITE)
 
+/*
+ * private: let kernels that check contexts see each call, not only those that need a
+ * block. On others, might_alloc() may be a point of voluntary preemption.
+ */
+static __always_inline void kregion_might_alloc(gfp_t gfp)
+{
+	if (IS_ENABLED(CONFIG_DEBUG_ATOMIC_SLEEP) || IS_ENABLED(CONFIG_PROVE_LOCKING))
+		might_alloc(gfp);
+}
+
 /* private: is it known at compile time that no block size makes this large? */
 static __always_inline bool kregion_always_small(const size_t size)
 {
@@ -312,8 +323,10 @@ slow:
  */
 static __always_inline void *kregion_alloc(struct kregion *r, size_t size, gfp_t gfp)
 {
-	void *p = kregion_fast(r, size, gfp, false);
+	void *p;
 
+	kregion_might_alloc(gfp);
+	p = kregion_fast(r, size, gfp, false);
 	if ((gfp & __GFP_ZERO) && p && size)
 		memset(p, 0, size);
 	return p;

@@ -22,11 +22,17 @@ KUNIT_ARRAY_PARAM(threadsafe, base_modes, mode_desc);
 
 static struct {
 	struct kregion *r;
+	void *(*nofill)(struct kregion *r, size_t size);
 	struct object *nmi, *thread;
 	unsigned int nr_nmi, nr_thread, refused;
 	int cpu;
 	struct completion done;
 } load;
+
+static void *nofill_nmi_safe(struct kregion *r, size_t size)
+{
+	return kregion_alloc_nofill(r, size);
+}
 
 static int on_nmi(unsigned int type, struct pt_regs *regs)
 {
@@ -35,7 +41,7 @@ static int on_nmi(unsigned int type, struct pt_regs *regs)
 
 	if (!READ_ONCE(load.r) || smp_processor_id() != load.cpu)
 		return NMI_DONE;
-	p = kregion_alloc_nofill(load.r, 24 + n % 5 * 16);
+	p = load.nofill(load.r, 24 + n % 5 * 16);
 	if (!p)
 		load.refused++;
 	else if (n < NMIS)
@@ -57,7 +63,7 @@ static int allocate(void *unused)
 		if (n == OBJECTS || n > 100 * READ_ONCE(load.nr_nmi))
 			continue;
 		p = n % 3 ? kregion_alloc(load.r, size, GFP_KERNEL) :
-			    kregion_alloc_nofill(load.r, size);
+			    load.nofill(load.r, size);
 		if (p)
 			object_write(&load.thread[load.nr_thread++], p, size, n);
 		n++;
@@ -68,7 +74,8 @@ static int allocate(void *unused)
 	return 0;
 }
 
-static void nofill_is_served_in_nmi(struct kunit *test)
+static void nmis_beside_allocations(struct kunit *test,
+				    void *(*nofill)(struct kregion *r, size_t size))
 {
 	const struct mode *mode = test->param_value;
 	struct kregion_attr attr = { .flags = mode->flags, .reserve = SZ_64K };
@@ -77,8 +84,6 @@ static void nofill_is_served_in_nmi(struct kunit *test)
 	struct task_struct *task;
 	unsigned long used = 0;
 
-	if (mode->flags & KREGION_F_SINGLE)
-		kunit_skip(test, "the caller of a single region keeps NMIs out");
 	if (num_online_cpus() < 2)
 		kunit_skip(test, "needs two CPUs");
 	memset(&load, 0, sizeof(load));
@@ -86,6 +91,7 @@ static void nofill_is_served_in_nmi(struct kunit *test)
 	load.nmi = buffer(test, NMIS * sizeof(*load.nmi));
 	load.thread = buffer(test, OBJECTS * sizeof(*load.thread));
 	load.cpu = cpumask_last(cpu_online_mask);
+	load.nofill = nofill;
 	load.r = region_make(test, &attr);
 
 	task = kthread_create(allocate, NULL, "kregion_nmi");
@@ -121,8 +127,30 @@ static void nofill_is_served_in_nmi(struct kunit *test)
 	kunit_info(test, "%u NMIs, %u served; %u objects of the thread", load.nr_nmi,
 		   load.nr_nmi - load.refused, load.nr_thread);
 }
+
+static void nofill_is_served_in_nmi(struct kunit *test)
+{
+	const struct mode *mode = test->param_value;
+
+	if (mode->flags & KREGION_F_SINGLE)
+		kunit_skip(test, "the caller of a single region keeps NMIs out");
+	nmis_beside_allocations(test, nofill_nmi_safe);
+	KUNIT_EXPECT_LT(test, load.refused, load.nr_nmi);
+}
+
+/* Nothing is touched, so even in a single region. */
+static void nofill_is_refused_in_nmi_that_is_not_safe(struct kunit *test)
+{
+	nmis_beside_allocations(test, nofill_nmi_unsafe);
+	KUNIT_EXPECT_EQ(test, load.refused, load.nr_nmi);
+}
 #else
 static void nofill_is_served_in_nmi(struct kunit *test)
+{
+	kunit_skip(test, "no way to cause an NMI here");
+}
+
+static void nofill_is_refused_in_nmi_that_is_not_safe(struct kunit *test)
 {
 	kunit_skip(test, "no way to cause an NMI here");
 }
@@ -130,6 +158,7 @@ static void nofill_is_served_in_nmi(struct kunit *test)
 
 static struct kunit_case nmi_cases[] = {
 	KUNIT_CASE_PARAM(nofill_is_served_in_nmi, threadsafe_gen_params),
+	KUNIT_CASE_PARAM(nofill_is_refused_in_nmi_that_is_not_safe, threadsafe_gen_params),
 	{}
 };
 

@@ -74,6 +74,9 @@ static inline size_t hidden(size_t size)
 	return size;
 }
 
+/* kregion_alloc_nofill(), as where NMIs are refused. */
+void *nofill_nmi_unsafe(struct kregion *r, size_t size);
+
 /* ---- objects -------------------------------------------------------------- */
 
 struct object {

@@ -207,14 +207,24 @@ void *kregion_alloc_slow(struct kregion *r, size_t size, gfp_t gfp);
 void *kregion_alloc_overshot(struct kregion *r, size_t size, gfp_t gfp,
 			     struct kregion_bump *bump);
 void *kregion_nofill_slow(struct kregion *r, size_t size);
+void *kregion_nofill_refuse(struct kregion *r, size_t size);
 void *kregion_nofill_overshot(struct kregion *r, size_t size, struct kregion_bump *bump);
 
 /* private: bits of a gfp that mean nothing to a region */
 #define KREGION_GFP_BAD	(GFP_ZONEMASK | __GFP_NOFAIL | __GFP_COMP | __GFP_RECLAIMABLE | __GFP_WRITE)
 
 /*
- * private: let kernels that check contexts see each call, not only those that need a
- * block. On others, might_alloc() may be a point of voluntary preemption.
+ * private: are cmpxchg and local_t atomic against NMIs? Not where they mask interrupts,
+ * as local_t does on Book3S-64.
+ */
+#ifndef KREGION_NMI_SAFE
+#define KREGION_NMI_SAFE	(IS_ENABLED(CONFIG_ARCH_HAVE_NMI_SAFE_CMPXCHG) && \
+				 !IS_ENABLED(CONFIG_PPC_BOOK3S_64))
+#endif
+
+/*
+ * private: kernels that check contexts check each call, not only those that need a block.
+ * Not might_alloc() alone: with CONFIG_PREEMPT_VOLUNTARY it is a call.
  */
 static __always_inline void kregion_might_alloc(gfp_t gfp)
 {
@@ -371,13 +381,17 @@ static __always_inline void *kregion_calloc(struct kregion *r, size_t n, size_t 
  * lock and wakes nobody; what was used of the reserve is refilled in the
  * background. The object is not cleared.
  *
- * Context: Any: NMI, under the run-queue lock, in any tracepoint.
+ * Context: Any: NMI, under the run-queue lock, in any tracepoint. In NMI, every
+ * call is refused on an architecture without CONFIG_ARCH_HAVE_NMI_SAFE_CMPXCHG and
+ * on 64-bit Book3S PowerPC, as atomic operations are not atomic against NMIs there.
  * Return: The object; ZERO_SIZE_PTR; NULL, counted as failed_nofill, when the
- * current block and the reserve are spent; NULL, counted as failed_size, for a
- * size over an eighth of the block size.
+ * current block and the reserve are spent, or when the NMI is refused; NULL,
+ * counted as failed_size, for a size over an eighth of the block size.
  */
 static __always_inline void *kregion_alloc_nofill(struct kregion *r, size_t size)
 {
+	if (!KREGION_NMI_SAFE && in_nmi())
+		return kregion_nofill_refuse(r, size);
 	return kregion_fast(r, size, 0, true);
 }
 

@@ -23,6 +23,7 @@
 #define WRITE_ONCE(x, v)		(*(volatile __typeof__(x) *)&(x) = (v))
 #define data_race(x)			(x)
 #define CONFIG_64BIT			1
+#define CONFIG_ARCH_HAVE_NMI_SAFE_CMPXCHG	1
 /* 1 if the option is defined as 1, also for the preprocessor. */
 #define IS_ENABLED(option)		IS_ONE(option)
 #define IS_ONE(value)			SECOND_IF(COMMA_##value)

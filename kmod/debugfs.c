@@ -4,7 +4,8 @@
  *
  * A reader pins the region it is at and takes its lock for a few blocks at a time,
  * so neither allocations nor the making of other regions wait for it to the end;
- * destroying the very region that is being looked at does.
+ * destroying the very region that is being looked at does. Between two regions it keeps
+ * its place in the list, so that it goes on at once however many regions there are.
  */
 
 #include <linux/debugfs.h>
@@ -26,32 +27,63 @@ void registry_add(struct region *rg)
 	spin_unlock(&registry_lock);
 }
 
+/* The place of a reader, from the opening of a file to its closing. */
+struct reader {
+	struct list_head list;		/* G: in readers */
+	struct list_head *at;		/* G: in registry, of the region behind which to go on */
+};
+
+static LIST_HEAD(readers);
+
+static void reader_add(struct reader *reader)
+{
+	reader->at = &registry;
+	spin_lock(&registry_lock);
+	list_add(&reader->list, &readers);
+	spin_unlock(&registry_lock);
+}
+
+static void reader_del(struct reader *reader)
+{
+	spin_lock(&registry_lock);
+	list_del(&reader->list);
+	spin_unlock(&registry_lock);
+}
+
 /* @rg is found no more, and nobody is looking at it. */
 void registry_del(struct region *rg)
 {
+	struct reader *reader;
+
 	spin_lock(&registry_lock);
-	list_del_init(&rg->registry);
+	list_for_each_entry(reader, &readers, list)
+		if (reader->at == &rg->registry)
+			reader->at = rg->registry.prev;
+	list_del(&rg->registry);
 	spin_unlock(&registry_lock);
 	wait_var_event(&rg->pins, !atomic_read(&rg->pins));
 }
 
-/* The first region with an id over @id, found from @from on if that is listed. */
-static struct region *registry_next(struct region *from, u64 id)
+/*
+ * The first region with an id over @id, pinned; that of the last call or the one after
+ * it, so no more than one region is passed.
+ */
+static struct region *reader_next(struct reader *reader, u64 id)
 {
-	struct region *rg = NULL;
+	struct region *found = NULL, *rg;
 
 	spin_lock(&registry_lock);
-	if (!from || list_empty(&from->registry))
-		from = list_entry(&registry, struct region, registry);
-	list_for_each_entry_continue(from, &registry, registry) {
-		if (from->id > id) {
-			rg = from;
+	rg = list_entry(reader->at, struct region, registry);
+	list_for_each_entry_continue(rg, &registry, registry) {
+		if (rg->id > id) {
+			found = rg;
 			atomic_inc(&rg->pins);
 			break;
 		}
+		reader->at = &rg->registry;
 	}
 	spin_unlock(&registry_lock);
-	return rg;
+	return found;
 }
 
 static void region_unpin(struct region *rg)
@@ -63,10 +95,20 @@ static void region_unpin(struct region *rg)
 
 /* ---- iteration: a heading, then a region a step --------------------------- */
 
-/* The position is one more than the id of the last region shown. */
+/*
+ * The position is one more than the id of the last region shown. It only grows, but
+ * for a new beginning at 0.
+ */
 static void *regions_start(struct seq_file *m, loff_t *pos)
 {
-	return *pos ? registry_next(NULL, *pos - 1) : SEQ_START_TOKEN;
+	struct reader *reader = m->private;
+
+	if (*pos)
+		return reader_next(reader, *pos - 1);
+	spin_lock(&registry_lock);
+	reader->at = &registry;
+	spin_unlock(&registry_lock);
+	return SEQ_START_TOKEN;
 }
 
 static void *regions_next(struct seq_file *m, void *v, loff_t *pos)
@@ -74,7 +116,7 @@ static void *regions_next(struct seq_file *m, void *v, loff_t *pos)
 	struct region *rg = v == SEQ_START_TOKEN ? NULL : v;
 
 	*pos = rg ? rg->id + 1 : 1;
-	v = registry_next(rg, *pos - 1);
+	v = reader_next(m->private, *pos - 1);
 	region_unpin(rg);
 	return v;
 }
@@ -131,18 +173,21 @@ static int totals_show(struct seq_file *m, void *v)
 {
 	struct kregion_stats st, sum = {};
 	struct region *rg, *next;
+	struct reader reader;
 	unsigned long n = 0;
 	int i;
 
-	for (rg = registry_next(NULL, 0); rg; rg = next) {
+	reader_add(&reader);
+	for (rg = reader_next(&reader, 0); rg; rg = next) {
 		kregion_stats(&rg->hot, &st);
 		for (i = 0; i < ARRAY_SIZE(fields); i++)
 			*field(&sum, i) += *field(&st, i);
 		n++;
-		next = registry_next(rg, rg->id);
+		next = reader_next(&reader, rg->id);
 		region_unpin(rg);
 		cond_resched();
 	}
+	reader_del(&reader);
 	seq_printf(m, "regions: %lu\n", n);
 	for (i = 0; i < ARRAY_SIZE(fields); i++)
 		seq_printf(m, "%s: %lu\n", fields[i].name, *field(&sum, i));
@@ -195,15 +240,39 @@ static int blocks_show(struct seq_file *m, void *v)
 	return 0;
 }
 
-static const struct seq_operations regions_sops = {
-	.start = regions_start, .next = regions_next, .stop = regions_stop, .show = regions_show,
-};
-DEFINE_SEQ_ATTRIBUTE(regions);
+/* ---- files ------------------------------------------------------------------ */
 
-static const struct seq_operations blocks_sops = {
-	.start = regions_start, .next = regions_next, .stop = regions_stop, .show = blocks_show,
-};
-DEFINE_SEQ_ATTRIBUTE(blocks);
+static int reader_open(struct file *file, const struct seq_operations *ops)
+{
+	struct reader *reader = __seq_open_private(file, ops, sizeof(*reader));
+
+	if (!reader)
+		return -ENOMEM;
+	reader_add(reader);
+	return 0;
+}
+
+static int reader_release(struct inode *inode, struct file *file)
+{
+	reader_del(((struct seq_file *)file->private_data)->private);
+	return seq_release_private(inode, file);
+}
+
+#define DEFINE_READER_ATTRIBUTE(name, show_fn)						\
+static const struct seq_operations name##_sops = {					\
+	.start = regions_start, .next = regions_next, .stop = regions_stop, .show = show_fn, \
+};											\
+static int name##_open(struct inode *inode, struct file *file)				\
+{											\
+	return reader_open(file, &name##_sops);						\
+}											\
+static const struct file_operations name##_fops = {					\
+	.owner = THIS_MODULE, .open = name##_open, .read = seq_read, .llseek = seq_lseek, \
+	.release = reader_release,							\
+}
+
+DEFINE_READER_ATTRIBUTE(regions, regions_show);
+DEFINE_READER_ATTRIBUTE(blocks, blocks_show);
 
 /* ---- module ---------------------------------------------------------------- */
 

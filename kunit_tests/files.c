@@ -5,9 +5,11 @@
 
 #include <linux/completion.h>
 #include <linux/delay.h>
+#include <linux/fs.h>
 #include <linux/kthread.h>
 #include <linux/nodemask.h>
 #include <linux/sched.h>
+#include <linux/timex.h>
 
 #include "test.h"
 
@@ -360,6 +362,138 @@ static void reading_while_regions_come_and_go(struct kunit *test)
 	}
 }
 
+/* ---- the place of a reader ----------------------------------------------------------- */
+
+static struct kregion *numbered_region(int i)
+{
+	char name[KREGION_NAME_MAX + 1];
+	struct kregion *r;
+
+	snprintf(name, sizeof(name), "kunit-place-%d", i);
+	r = kregion_create(name, NULL);
+	return IS_ERR(r) ? NULL : r;
+}
+
+/* The number in the name of the region on this line, or -1. */
+static int number_in_name(const char *line)
+{
+	char name[64];
+	int i;
+
+	column_text(line, 1, name, sizeof(name));
+	return sscanf(name, "kunit-place-%d", &i) == 1 ? i : -1;
+}
+
+/* The last line of @text that is complete. */
+static const char *last_line(const char *text)
+{
+	const char *line = text, *next;
+
+	while ((next = strchr(line, '\n')) && strchr(next + 1, '\n'))
+		line = next + 1;
+	return line;
+}
+
+/*
+ * A line at a time, while regions go that were shown last or would be next, and new ones
+ * come: what lives to the end is shown once, what does not at most once.
+ */
+static void a_reader_keeps_its_place(struct kunit *test)
+{
+	enum { FIRST = 60, MOST = 100 };
+	struct kregion **r = buffer(test, MOST * sizeof(*r));
+	int *shown = buffer(test, MOST * sizeof(*shown));
+	char *text = buffer(test, SZ_64K);
+	struct file *file = file_open(test, "regions");
+	int n, i, at, round = 0, gone = 0;
+	const char *line;
+	size_t len = 0;
+	u64 last = 0;
+	ssize_t got;
+
+	for (n = 0; n < FIRST; n++)
+		r[n] = numbered_region(n);
+	while ((got = file_read(file, text + len, 100)) > 0 && len + 300 < SZ_64K) {
+		len += got;
+		at = number_in_name(last_line(text));
+		for (i = at; at >= 0 && i < min(at + 3, n); i++) {
+			if (!(++round % 3))
+				continue;
+			gone += !!r[i];
+			kregion_destroy(r[i]);
+			r[i] = NULL;
+		}
+		if (n < MOST) {
+			r[n] = numbered_region(n);
+			n++;
+		}
+	}
+	filp_close(file, NULL);
+	KUNIT_EXPECT_EQ(test, got, 0);
+	for (line = next_line(next_line(text)); line; line = next_line(line)) {
+		KUNIT_EXPECT_GT(test, column(line, 0), last);
+		last = column(line, 0);
+		at = number_in_name(line);
+		if (at >= 0)
+			shown[at]++;
+	}
+	for (i = 0; i < n; i++) {
+		KUNIT_EXPECT_LE(test, shown[i], 1);
+		if (r[i])
+			KUNIT_EXPECT_EQ_MSG(test, shown[i], 1, "region %d", i);
+		kregion_destroy(r[i]);
+	}
+	KUNIT_EXPECT_EQ(test, n, MOST);
+	KUNIT_EXPECT_GT(test, gone, FIRST / 2);
+}
+
+/* Cycles that the quickest of some reads of a few lines takes. */
+static u64 quickest_read(struct file *file, char *text)
+{
+	u64 best = U64_MAX;
+	cycles_t start;
+	int i;
+
+	for (i = 0; i < 40; i++) {
+		start = get_cycles();
+		if (file_read(file, text, 256) <= 0)
+			break;
+		best = min_t(u64, best, get_cycles() - start);
+		cond_resched();
+	}
+	return best;
+}
+
+/* The cost of reading on does not depend on how many regions are in front. */
+static void a_place_is_found_at_once(struct kunit *test)
+{
+	const int n = 16000;
+	struct kregion **r = buffer(test, n * sizeof(*r));
+	char *text = buffer(test, SZ_64K);
+	struct file *file;
+	u64 front, back;
+	ssize_t got;
+	int i;
+
+	if (!get_cycles())
+		kunit_skip(test, "no cycle counter");
+	file = file_open(test, "regions");
+	for (i = 0; i < n; i++)
+		r[i] = numbered_region(i);
+	front = quickest_read(file, text);
+	/* Nearly to the end, by more than what is left for the last measurement. */
+	do {
+		got = file_read(file, text, SZ_4K);
+		text[max_t(ssize_t, got, 0)] = '\0';
+	} while (got > 0 && number_in_name(last_line(text)) < n - 400);
+	back = quickest_read(file, text);
+	filp_close(file, NULL);
+	for (i = 0; i < n; i++)
+		kregion_destroy(r[i]);
+	kunit_info(test, "%llu cycles at the front, %llu behind %d regions", front, back, n);
+	KUNIT_EXPECT_LT(test, back, 3 * front);
+}
+
 static struct kunit_case cases[] = {
 	KUNIT_CASE(files_are_read_only),
 	KUNIT_CASE(regions_has_a_version_and_a_header),
@@ -371,6 +505,8 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(more_regions_than_fit_a_page),
 	KUNIT_CASE(more_blocks_than_fit_a_page),
 	KUNIT_CASE(reading_while_regions_come_and_go),
+	KUNIT_CASE(a_reader_keeps_its_place),
+	KUNIT_CASE(a_place_is_found_at_once),
 	{}
 };
 

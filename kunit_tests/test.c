@@ -460,7 +460,7 @@ void suite_exit(struct kunit_suite *suite)
 
 #define FILE_SIZE_MAX	SZ_256K
 
-static struct file *file_open(struct kunit *test, const char *name)
+struct file *file_open(struct kunit *test, const char *name)
 {
 	char path[64];
 	struct file *file;
@@ -473,6 +473,22 @@ static struct file *file_open(struct kunit *test, const char *name)
 }
 
 /* kernel_read() refuses files without read_iter, which debugfs does not offer. */
+ssize_t file_read(struct file *file, char *text, size_t size)
+{
+	struct kvec vec = { .iov_base = text, .iov_len = size };
+	struct iov_iter iter;
+	struct kiocb kiocb;
+	ssize_t got;
+
+	init_sync_kiocb(&kiocb, file);
+	kiocb.ki_pos = file->f_pos;
+	iov_iter_kvec(&iter, READ, &vec, 1, vec.iov_len);
+	got = seq_read_iter(&kiocb, &iter);
+	if (got > 0)
+		file->f_pos += got;
+	return got;
+}
+
 char *file_text(struct kunit *test, const char *name)
 {
 	char *text = buffer(test, FILE_SIZE_MAX);
@@ -481,14 +497,7 @@ char *file_text(struct kunit *test, const char *name)
 	ssize_t got;
 
 	do {
-		struct kvec vec = { .iov_base = text + len, .iov_len = FILE_SIZE_MAX - 1 - len };
-		struct iov_iter iter;
-		struct kiocb kiocb;
-
-		init_sync_kiocb(&kiocb, file);
-		kiocb.ki_pos = len;
-		iov_iter_kvec(&iter, READ, &vec, 1, vec.iov_len);
-		got = seq_read_iter(&kiocb, &iter);
+		got = file_read(file, text + len, FILE_SIZE_MAX - 1 - len);
 		if (got > 0)
 			len += got;
 	} while (got > 0 && len < FILE_SIZE_MAX - 1);

@@ -118,6 +118,10 @@ long bytes_outstanding(void);
 
 /* The text of /sys/kernel/debug/kregion/@name; skips the case if there is none. */
 char *file_text(struct kunit *test, const char *name);
+
+/* The same piece by piece; closed with filp_close(). A read goes on where the last ended. */
+struct file *file_open(struct kunit *test, const char *name);
+ssize_t file_read(struct file *file, char *text, size_t size);
 unsigned int file_mode(struct kunit *test, const char *name);
 
 /* The number of the region called @name, out of "regions"; 0 if there is none. */

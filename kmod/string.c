@@ -81,15 +81,18 @@ EXPORT_SYMBOL_GPL(kregion_strdup);
 char *kregion_vasprintf(struct kregion *r, gfp_t gfp, const char *fmt, va_list ap)
 {
 	va_list again;
-	int len;
+	size_t size;
 	char *p;
+	int len;
 
 	va_copy(again, ap);
 	len = vsnprintf(NULL, 0, fmt, again);
 	va_end(again);
-	p = kregion_alloc(r, (size_t)len + 1, gfp & ~__GFP_ZERO);
+	/* A length over INT_MAX comes back negative. */
+	size = len < 0 ? SIZE_MAX : (size_t)len + 1;
+	p = kregion_alloc(r, size, gfp & ~__GFP_ZERO);
 	if (p)
-		vsnprintf(p, (size_t)len + 1, fmt, ap);
+		vsnprintf(p, size, fmt, ap);
 	return p;
 }
 EXPORT_SYMBOL_GPL(kregion_vasprintf);

@@ -115,6 +115,48 @@ static void asprintf_of_large(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, p[SZ_256K - 1], '7');
 }
 
+/* The text is longer when it is written than it was when it was measured. */
+static void asprintf_keeps_to_what_it_measured(struct kunit *test)
+{
+	struct kregion *r = region_of_mode(test, test->param_value);
+	char *stale = kregion_zalloc(r, 64, GFP_KERNEL), *p;
+
+	KUNIT_ASSERT_NOT_NULL(test, stale);
+	kregion_reset(r);
+	/* The result comes to lie on its own source, which is overwritten while it is read. */
+	strscpy(stale, "abc", 64);
+	stale[5] = '!';
+	p = kregion_asprintf(r, GFP_KERNEL, "x%s", stale);
+	KUNIT_ASSERT_PTR_EQ(test, p, stale);
+	KUNIT_EXPECT_STREQ(test, p, "xxxx");
+	KUNIT_EXPECT_EQ(test, p[5], '!');
+}
+
+/* What @fmt makes, doubled so many times and once more, and 511 spaces. */
+static __printf(3, 4) char *asprintf_doubled(struct kregion *r, int times, const char *fmt, ...)
+{
+	struct va_format vaf = { .fmt = fmt };
+	va_list ap;
+	char *p;
+
+	va_start(ap, fmt);
+	vaf.va = &ap;
+	p = times ? asprintf_doubled(r, times - 1, "%pV%pV", &vaf, &vaf) :
+		    kregion_asprintf(r, GFP_KERNEL, "%pV%pV%511s", &vaf, &vaf, "");
+	va_end(ap);
+	return p;
+}
+
+/* More than vsnprintf() can return: it says -1, and a large negative number. */
+static void asprintf_of_gigabytes_is_refused(struct kunit *test)
+{
+	struct kregion *r = region_make(test, NULL);
+
+	KUNIT_EXPECT_NULL(test, asprintf_doubled(r, 8, "%8388607s", ""));
+	KUNIT_EXPECT_NULL(test, asprintf_doubled(r, 8, "%4194304s", ""));
+	KUNIT_EXPECT_EQ(test, stats_of(r).failed_size, 2UL);
+}
+
 static __printf(3, 4) char *vasprintf_twice(struct kregion *r, char **again, const char *fmt, ...)
 {
 	va_list ap, copy;
@@ -166,6 +208,8 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(null_gives_null),
 	KUNIT_CASE_PARAM(asprintf_formats, all_gen_params),
 	KUNIT_CASE_PARAM(asprintf_of_large, all_gen_params),
+	KUNIT_CASE_PARAM(asprintf_keeps_to_what_it_measured, all_gen_params),
+	KUNIT_CASE(asprintf_of_gigabytes_is_refused),
 	KUNIT_CASE_PARAM(vasprintf_formats, all_gen_params),
 	KUNIT_CASE(null_at_the_limit),
 	{}

@@ -162,6 +162,7 @@ static() {
 		Documentation README.md Makefile Kbuild
 	try "shellcheck" shellcheck -x -P SCRIPTDIR -s bash "${scripts[@]}"
 	try "programs" make -s -B -C userspace_demo CFLAGS="-O2 -Wall -Wextra -Werror"
+	try "krtrace on crafted traces" "$TOP/kunit_tests/krtrace/test.py"
 	try "native program" make -s -B -C kunit_tests/bench OUT="$OUT/native" CFLAGS="-O2 -Wall -Wextra -Werror"
 	try "README client, built from what make install leaves" "$TOP/kunit_tests/install.sh"
 	cd - >/dev/null || exit 1
@@ -198,7 +199,7 @@ checkpatch() {
 		case $f in
 		*/trace/events/*) types="--ignore=OPEN_ENDED_LINE,PARENTHESIS_ALIGNMENT" ;;
 		*/bench.c) types="--ignore=COMPLEX_MACRO,MACRO_ARG_REUSE" ;;
-		userspace_demo/* | */native.c) types="--ignore=BIT_MACRO,PREFER_KERNEL_TYPES,CAMELCASE,ARRAY_SIZE,SPLIT_STRING,EMBEDDED_FUNCTION_NAME,PREFER_DEFINED_ATTRIBUTE_MACRO" ;;
+		userspace_demo/* | kunit_tests/krtrace/* | */native.c) types="--ignore=BIT_MACRO,PREFER_KERNEL_TYPES,CAMELCASE,ARRAY_SIZE,SPLIT_STRING,EMBEDDED_FUNCTION_NAME,PREFER_DEFINED_ATTRIBUTE_MACRO,AVOID_EXTERNS" ;;
 		esac
 		perl "$src/scripts/checkpatch.pl" --no-tree --strict --terse --no-summary -q \
 			--max-line-length=100 $types -f "$f" || rc=1

@@ -130,6 +130,9 @@ static int check_header(struct stream *s, const char *path, size_t *at)
 			return bad(path, "bad record type");
 		s->type_size[t->id] = t->size;
 	}
+	if (h->nr_cpus > (s->size - size) / sizeof(struct kregion_trace_cpu))
+		return bad(path, "number of CPU sections is not what the header says");
+	s->cpus = xrealloc(NULL, h->nr_cpus, sizeof(*s->cpus));
 	s->header = h;
 	s->duration = h->stop_ns - h->start_ns;
 	*at = size;
@@ -142,17 +145,15 @@ static int check_cpu(struct stream *s, const char *path, const struct kregion_tr
 	const char *p = (const char *)sec + sec->header_size, *end = (const char *)sec + sec->size;
 	struct cpu_stream *c;
 	uint64_t n = 0, last = 0, told = 0;
-	unsigned int i;
 
 	if (sec->header_size < sizeof(*head))
 		return bad(path, "bad CPU section");
 	if (head->cpu >= s->header->cpu_limit)
 		return bad(path, "CPU number out of range");
-	for (i = 0; i < s->nr_cpus; i++) {
-		if (s->cpus[i].head->cpu == head->cpu)
-			return bad(path, "two sections of one CPU");
-	}
-	s->cpus = xrealloc(s->cpus, s->nr_cpus + 1, sizeof(*s->cpus));
+	if (s->nr_cpus == s->header->nr_cpus)
+		return bad(path, "number of CPU sections is not what the header says");
+	if (s->nr_cpus && head->cpu <= s->cpus[s->nr_cpus - 1].head->cpu)
+		return bad(path, "CPU sections out of order");
 	c = &s->cpus[s->nr_cpus++];
 	*c = (struct cpu_stream) { .head = head, .records = p, .end = end };
 

@@ -1,0 +1,199 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0
+"""Test krtrace on crafted traces, without a VM.
+
+krtrace is built with the address and undefined behaviour sanitizers, and with device.c,
+which counts the basic blocks that run: cost is compared in these, not in seconds.
+
+usage: test.py [unittest arguments]
+"""
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+RUNNING_TASK, SWITCH, WAKEUP, WAKEUP_NEW, FORK, EXEC, EXIT, NAME, LOST = range(1, 10)
+SIZES = {NAME: 32, LOST: 24}
+FIELDS = 4 + 6 + 5 + 5 + 5 + 5 + 4 + 5 + 4
+MS = 1000000
+
+
+class Cpu:
+    """The section of a CPU. Times are nanoseconds since the start."""
+
+    def __init__(self):
+        self.data = bytearray()
+        self.records = self.lost = self.tail_lost = self.tail_since = 0
+
+    def record(self, kind, time, *words, text=b""):
+        self.data += struct.pack(f"{1 + len(words)}Q", kind << 56 | time, *words) + text
+        self.records += 1
+        return self
+
+    def event(self, kind, time, first, second=0, state=0, prio=120):
+        return self.record(kind, time, first | prio << 24 | second << 32 | state << 56)
+
+    def runs(self, time, pid):
+        return self.event(RUNNING_TASK, time, pid)
+
+    def switch(self, time, prev, following, state=0):
+        return self.event(SWITCH, time, following, prev, state)
+
+    def wakeup(self, time, pid, kind=WAKEUP):
+        return self.event(kind, time, pid)
+
+    def name(self, time, pid, comm):
+        return self.record(NAME, time, pid | pid << 32, text=comm.ljust(16, b"\0"))
+
+    def gap(self, since, time, count):
+        self.lost += count
+        return self.record(LOST, time, since, count)
+
+    def tail(self, since, count):
+        self.lost += count
+        self.tail_since, self.tail_lost = since, count
+        return self
+
+    def bytes(self, nr):
+        return struct.pack("=IIQIIQQQQ", 1, 56, 56 + len(self.data), nr, 0, self.records,
+                           self.lost, self.tail_lost, self.tail_since) + bytes(self.data)
+
+
+class Trace:
+    """A stream as in Documentation/trace-format.rst; the attributes may be bent."""
+
+    def __init__(self, duration=100 * MS, **values):
+        self.header = {"magic": b"KRTRACE\0", "version": 1, "byte_order": 0x01020304,
+                       "header_size": 88, "type_size": 24, "nr_types": 9, "field_size": 24,
+                       "nr_fields": FIELDS, "nr_cpus": None, "cpu_limit": 8, "clock": 1,
+                       "start_ns": 5000, "stop_ns": 5000 + duration, "start_real_ns": 0,
+                       "budget": 32 << 20, "stream_size": None}
+        self.types = [(i, SIZES.get(i, 16)) for i in range(1, 10)]
+        self.sections = []
+        self.value_size = 32
+        self.values = values
+
+    def cpu(self, nr):
+        section = Cpu()
+        self.sections.append((nr, section))
+        return section
+
+    def bytes(self):
+        types = b"".join(struct.pack("HHHH16s", i, size, 0, 0, b"type") for i, size in self.types)
+        sections = b"".join(section.bytes(nr) for nr, section in self.sections)
+        values = b"".join(struct.pack("24sQ", name.encode(), value).ljust(self.value_size, b"\0")
+                          for name, value in self.values.items())
+        end = struct.pack("=IIQII", 2, 24, 24 + len(values), len(self.values), self.value_size)
+        rest = types + bytes(24 * FIELDS) + sections + end + values
+        header = dict(self.header)
+        if header["nr_cpus"] is None:
+            header["nr_cpus"] = len(self.sections)
+        if header["stream_size"] is None:
+            header["stream_size"] = 88 + len(rest)
+        return struct.pack("=8s10I5Q", *header.values()) + rest
+
+
+class Case(unittest.TestCase):
+    """Each case has a folder of its own, which is the current one."""
+
+    def setUp(self):
+        self.folder = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, self.folder)
+        os.chdir(self.folder)
+
+    def write(self, name, content):
+        with open(name, "wb") as f:
+            f.write(content.bytes() if isinstance(content, Trace) else content)
+
+    def read(self, name):
+        with open(name, "rb") as f:
+            return f.read()
+
+    def krtrace(self, *args, status=0, env=None, **kwargs):
+        done = subprocess.run([PROGRAM, *args], env={**os.environ, **OPTIONS, **(env or {})},
+                              stdin=subprocess.DEVNULL, stdout=kwargs.pop("stdout", subprocess.PIPE),
+                              stderr=subprocess.PIPE, check=False, **kwargs)
+        said = done.stderr.decode()
+        self.assertNotRegex(said, "Sanitizer|runtime error")
+        self.assertEqual(done.returncode, status, said)
+        done.said = said
+        return done
+
+    def report(self, trace, **kwargs):
+        self.write("t.krt", trace)
+        return self.krtrace("report", "t.krt", **kwargs)
+
+    def refused(self, trace, why):
+        """The trace is refused, and it is said why."""
+        self.assertRegex(self.report(trace, status=1).said, f"t.krt: .*{why}")
+
+    def cost(self, *args):
+        """Basic blocks that ran."""
+        self.krtrace(*args, env={"TEST_COUNT": "count"}, stdout=subprocess.DEVNULL)
+        return int(self.read("count"))
+
+    def linear(self, n, make, *args):
+        """Four times the input costs about four times as much, not sixteen times."""
+        self.write("n.krt", make(n))
+        self.write("4n.krt", make(4 * n))
+        once, four = self.cost(*args, "n.krt"), self.cost(*args, "4n.krt")
+        self.assertLess(four, 6 * once)
+
+
+class Cost(Case):
+    """Nobody can make a trace that takes for ever to read."""
+
+    def test_many_cpus(self):
+        def make(n):
+            trace = Trace()
+            trace.header["cpu_limit"] = n
+            for i in range(n):
+                trace.cpu(i)
+            return trace
+        self.linear(2000, make, "report")
+
+
+class Refused(Case):
+    """Bad traces."""
+
+    def test_cpu_sections(self):
+        for cpus, why in ((0, 0), "out of order"), ((3, 2), "out of order"), ((8,), "range"):
+            trace = Trace()
+            for cpu in cpus:
+                trace.cpu(cpu)
+            self.refused(trace, why)
+
+    def test_number_of_cpus(self):
+        for number in 0, 1, 3, 0xffffffff:
+            trace = Trace()
+            trace.cpu(0)
+            trace.cpu(1)
+            trace.header["nr_cpus"] = number
+            self.refused(trace, "number of CPU sections")
+
+
+def build(place):
+    """Return the program."""
+    flags = "-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all"
+    shutil.copytree(f"{TOP}/userspace_demo", f"{place}/userspace_demo",
+                    ignore=shutil.ignore_patterns("*.o", "krtrace", "kregion-top"))
+    shutil.copytree(f"{TOP}/kmod/include/uapi", f"{place}/kmod/include/uapi")
+    subprocess.run(["gcc", "-O1", "-Wall", "-Wextra", "-Werror", f"-I{place}/kmod/include/uapi",
+                    "-c", "-o", f"{place}/device.o", f"{TOP}/kunit_tests/krtrace/device.c"],
+                   check=True)
+    subprocess.run(["make", "-s", "-j2", "-C", f"{place}/userspace_demo", "krtrace", "CC=gcc",
+                    f"CFLAGS={flags} -Wall -Wextra -Werror -fsanitize-coverage=trace-pc",
+                    f"LDFLAGS={flags} -Wl,--wrap=open,--wrap=ioctl", "LDLIBS=../device.o"],
+                   check=True)
+    return f"{place}/userspace_demo/krtrace"
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as built:
+        PROGRAM = build(built)
+        OPTIONS = {"ASAN_OPTIONS": "detect_leaks=0"}
+        unittest.main(argv=sys.argv, exit=False).result.wasSuccessful() or sys.exit(1)

@@ -369,18 +369,51 @@ bool stream_next(struct stream *s, struct event *e)
 
 /* ---- tasks ------------------------------------------------------------------ */
 
+/* The link to the task that has @pid, or the end of its chain. */
+static struct task **task_link(const struct tasks *t, uint32_t pid)
+{
+	struct task **link = &t->hash[pid * t->key >> (64 - t->bits)];
+
+	while (*link && (*link)->pid != pid)
+		link = &(*link)->next;
+	return link;
+}
+
+static void tasks_grow(struct tasks *t)
+{
+	const size_t old_size = t->bits ? (size_t)1 << t->bits : 0;
+	struct task **old = t->hash, *task, *next;
+	size_t i;
+
+	if (!t->bits && getentropy(&t->key, sizeof(t->key)))
+		t->key = (uintptr_t)t * 0x9e3779b97f4a7c15;
+	t->key |= 1;
+	t->bits = t->bits ? t->bits + 1 : 8;
+	t->hash = xrealloc(NULL, (size_t)1 << t->bits, sizeof(*t->hash));
+	memset(t->hash, 0, sizeof(*t->hash) << t->bits);
+	for (i = 0; i < old_size; i++) {
+		for (task = old[i]; task; task = next) {
+			next = task->next;
+			task->next = NULL;
+			*task_link(t, task->pid) = task;
+		}
+	}
+	free(old);
+}
+
+/* Begin a life of @pid; it takes the place of the last one. */
 static struct task *task_new(struct tasks *t, uint32_t pid)
 {
-	struct task *task = xrealloc(NULL, 1, sizeof(*task));
+	struct task *task = xrealloc(NULL, 1, sizeof(*task)), **link = task_link(t, pid);
 
 	*task = (struct task) {
-		.next = t->hash[pid % TASK_HASH],
+		.next = *link ? (*link)->next : NULL,
 		.older = t->all,
 		.pid = pid,
 	};
 	if (!pid)
 		memcpy(task->comm, "idle", sizeof("idle"));
-	t->hash[pid % TASK_HASH] = task;
+	*link = task;
 	t->all = task;
 	t->nr++;
 	return task;
@@ -391,11 +424,10 @@ struct task *task_get(struct tasks *t, uint32_t pid)
 {
 	struct task *task;
 
-	for (task = t->hash[pid % TASK_HASH]; task; task = task->next) {
-		if (task->pid == pid)
-			return task;
-	}
-	return task_new(t, pid);
+	if (!t->bits || t->nr >> t->bits)
+		tasks_grow(t);
+	task = *task_link(t, pid);
+	return task ? task : task_new(t, pid);
 }
 
 void tasks_event(struct tasks *t, const struct event *e)
@@ -412,7 +444,7 @@ void tasks_event(struct tasks *t, const struct event *e)
 	case KREGION_TRACE_FORK:
 		task = task_get(t, e->first);
 		if (task->exited || task->named)
-			task_new(t, e->first);	/* found before the old one from now on */
+			task_new(t, e->first);
 		break;
 	case KREGION_TRACE_EXIT:
 		task_get(t, e->first)->exited = true;
@@ -429,6 +461,7 @@ void tasks_free(struct tasks *t)
 		free(task->lat);
 		free(task);
 	}
+	free(t->hash);
 	memset(t, 0, sizeof(*t));
 }
 

@@ -47,7 +47,7 @@ struct stream {
 
 /* One life of a pid. */
 struct task {
-	struct task *next;		/* of the same hash */
+	struct task *next;		/* in its hash chain */
 	struct task *older;		/* all of them, newest first */
 	uint32_t pid;
 	bool named, exited;
@@ -62,10 +62,10 @@ struct task {
 	unsigned int on_cpus;
 };
 
-#define TASK_HASH	4096
-
 struct tasks {
-	struct task *hash[TASK_HASH];
+	struct task **hash;		/* 1 << bits chains, of the last life of each pid */
+	unsigned int bits;
+	uint64_t key;			/* random, so that no file can hold pids that collide */
 	struct task *all;
 	size_t nr;
 };

@@ -156,6 +156,19 @@ class Cost(Case):
             return trace
         self.linear(2000, make, "report")
 
+    def test_many_pids(self):
+        def make(step):
+            def trace(n):
+                trace = Trace()
+                cpu = trace.cpu(0)
+                for i in range(n):
+                    cpu.name(0, i * step % (1 << 32), b"task")
+                return trace
+            return trace
+        for step in 1, 1 << 12, 1 << 20, 0x9e3779b1:
+            with self.subTest(step=step):
+                self.linear(8000, make(step), "report")
+
 
 class Refused(Case):
     """Bad traces."""

@@ -126,29 +126,26 @@ static void first_names(struct stream *st, struct tasks *names)
 	stream_rewind(st);
 }
 
-int chrome(const char *path, FILE *out)
+void chrome(struct stream *st, FILE *out)
 {
 	struct tasks tasks = { 0 };
 	struct slice *slices;
-	struct stream st;
 	struct task *task;
 	struct event e;
 	unsigned int i;
 
-	if (stream_open(&st, path))
-		return 1;
-	slices = xrealloc(NULL, st.nr_cpus, sizeof(*slices));
-	memset(slices, 0, st.nr_cpus * sizeof(*slices));
-	first_names(&st, &tasks);
+	slices = xrealloc(NULL, st->nr_cpus, sizeof(*slices));
+	memset(slices, 0, st->nr_cpus * sizeof(*slices));
+	first_names(st, &tasks);
 	for (task = tasks.all; task; task = task->older)
 		task->named = false;
 
 	fprintf(out, "{\"displayTimeUnit\":\"ns\",\"otherData\":{\"records\":\"%" PRIu64
-		"\",\"lost\":\"%" PRIu64 "\"},\"traceEvents\":[\n", st.records, st.lost);
+		"\",\"lost\":\"%" PRIu64 "\"},\"traceEvents\":[\n", st->records, st->lost);
 	put_meta(out, "process_name", 0);
 	fputs("\"name\":\"CPUs\"}}", out);
-	for (i = 0; i < st.nr_cpus; i++) {
-		const unsigned int cpu = st.cpus[i].head->cpu;
+	for (i = 0; i < st->nr_cpus; i++) {
+		const unsigned int cpu = st->cpus[i].head->cpu;
 
 		fputs(",\n", out);
 		put_meta(out, "thread_name", TRACK(cpu));
@@ -156,13 +153,11 @@ int chrome(const char *path, FILE *out)
 		put_meta(out, "thread_sort_index", TRACK(cpu));
 		fprintf(out, "\"sort_index\":%u}}", cpu);
 	}
-	while (stream_next(&st, &e))
-		put_event(out, &st, &tasks, slices, &e);
-	for (i = 0; i < st.nr_cpus; i++)
-		put_slice(out, st.cpus[i].head->cpu, &slices[i], st.duration, -1);
+	while (stream_next(st, &e))
+		put_event(out, st, &tasks, slices, &e);
+	for (i = 0; i < st->nr_cpus; i++)
+		put_slice(out, st->cpus[i].head->cpu, &slices[i], st->duration, -1);
 	fputs("\n]}\n", out);
 	free(slices);
 	tasks_free(&tasks);
-	stream_close(&st);
-	return 0;
 }

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "output.h"
 #include "stream.h"
 
 #define VERSION		"1.0.0"
@@ -83,16 +84,20 @@ static int fail(const char *what)
 	return 1;
 }
 
-/* Flush what was printed, and notice if that fails. */
-static int finish(FILE *out, const char *name, int ret)
+static int convert(const char *path, const char *file)
 {
-	int failed = fflush(out) || ferror(out);
+	struct stream st;
+	FILE *out;
 
-	if (out != stdout)
-		failed |= fclose(out);
-	if (!failed)
-		return ret;
-	return fail(name);
+	/* The output may be the input. */
+	if (stream_open(&st, path))
+		return 1;
+	output_catch_signals();
+	out = output_open(file);
+	if (out)
+		chrome(&st, out);
+	stream_close(&st);
+	return !out || output_commit(out);
 }
 
 static bool parse_bytes(const char *s, uint64_t *bytes)
@@ -228,50 +233,24 @@ static int command_wait(pid_t pid, int dev, const sigset_t *signals)
 	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-static int save(int dev, int out, const char *file, uint64_t *bytes)
+static int save(int dev, FILE *out, uint64_t *bytes)
 {
 	char *buf = xrealloc(NULL, CHUNK, 1);
-	ssize_t n, done, w;
-	int ret = -1;
+	ssize_t n;
 
 	*bytes = 0;
 	for (;;) {
 		n = read(dev, buf, CHUNK);
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n <= 0)
+		if (n <= 0 || fwrite(buf, 1, n, out) != (size_t)n)
 			break;
-		for (done = 0; done < n; done += w) {
-			w = write(out, buf + done, n - done);
-			if (w < 0 && errno == EINTR)
-				w = 0;
-			if (w < 0) {
-				fail(file);
-				goto out;
-			}
-		}
 		*bytes += n;
 	}
-	if (n < 0)
-		fail("reading the trace");
-	else
-		ret = 0;
-out:
 	free(buf);
-	return ret;
-}
-
-/* What was there stays as it is until there is a trace to be written. */
-static int output_open(const char *file, bool *created)
-{
-	int fd = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-
-	*created = fd >= 0;
-	if (fd < 0 && errno == EEXIST)
-		fd = open(file, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		fail(file);
-	return fd;
+	if (n < 0)
+		return fail("reading the trace");
+	return output_commit(out);
 }
 
 /* Context switches of all CPUs since boot, as the kernel counts them; 0 if it does not say. */
@@ -292,27 +271,19 @@ static uint64_t kernel_switches(void)
 	return n;
 }
 
-static int record_to(int dev, int out, const char *file, uint64_t budget, char **argv,
-		     bool *written)
+/* The signals of @signals are blocked; @old is the mask for the command. */
+static int record_to(int dev, FILE *out, const char *file, uint64_t budget, char **argv,
+		     const sigset_t *signals, const sigset_t *old)
 {
 	struct kregion_trace_info info = { 0 };
-	sigset_t signals, old;
 	uint64_t bytes, switches;
 	int error, status;
 	pid_t pid;
 
-	sigemptyset(&signals);
-	sigaddset(&signals, SIGCHLD);
-	sigaddset(&signals, SIGINT);
-	sigaddset(&signals, SIGTERM);
-	sigaddset(&signals, SIGHUP);
-	sigaddset(&signals, SIGQUIT);
-	sigprocmask(SIG_BLOCK, &signals, &old);
-
 	if (device_start(dev, budget))
 		return 1;
 	switches = kernel_switches();
-	pid = command_start(argv, &old, &error);
+	pid = command_start(argv, old, &error);
 	if (pid < 0 || error) {
 		fprintf(stderr, "krtrace: %s: %s\n", argv[0], strerror(error));
 		if (pid < 0)
@@ -320,17 +291,13 @@ static int record_to(int dev, int out, const char *file, uint64_t budget, char *
 		waitpid(pid, NULL, 0);
 		return error == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_RUN;
 	}
-	status = command_wait(pid, dev, &signals);
+	status = command_wait(pid, dev, signals);
 
 	switches = kernel_switches() - switches;
 	if (ioctl(dev, KREGION_TRACE_STOP))
 		return fail("end of the trace");
 	ioctl(dev, KREGION_TRACE_INFO, &info);
-	*written = true;
-	/* Only a regular file has a length. */
-	if (ftruncate(out, 0) && errno != EINVAL)
-		return fail(file);
-	if (save(dev, out, file, &bytes))
+	if (save(dev, out, &bytes))
 		return 1;
 	if (ioctl(dev, KREGION_TRACE_DROP))
 		return fail("drop of the trace");
@@ -343,22 +310,24 @@ static int record_to(int dev, int out, const char *file, uint64_t budget, char *
 
 static int record(const char *file, uint64_t budget, char **argv)
 {
-	bool created, written = false;
-	int dev, out, ret;
+	sigset_t signals, old;
+	int dev, ret = 1;
+	FILE *out;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGCHLD);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGHUP);
+	sigaddset(&signals, SIGQUIT);
+	sigprocmask(SIG_BLOCK, &signals, &old);
 
 	dev = device_open();
 	if (dev < 0)
 		return 1;
-	out = output_open(file, &created);
-	if (out < 0) {
-		close(dev);
-		return 1;
-	}
-	ret = record_to(dev, out, file, budget, argv, &written);
-	if (close(out) && written)
-		ret = fail(file);
-	if (created && !written)
-		unlink(file);
+	out = output_open(file);
+	if (out)
+		ret = record_to(dev, out, file, budget, argv, &signals, &old);
 	close(dev);		/* if the trace was not finished, this drops it */
 	return ret;
 }
@@ -370,8 +339,7 @@ int main(int argc, char **argv)
 	const char *verb, *file = NULL, *allowed;
 	uint64_t budget = DEFAULT_BUDGET;
 	bool tsv = false, to_chrome = false;
-	FILE *out = stdout;
-	int opt, ret;
+	int opt;
 
 	verb = argc > 1 ? argv[1] : "";
 	argv[0] = "krtrace";
@@ -412,10 +380,10 @@ int main(int argc, char **argv)
 		case 'h':
 			fputs(usage_text, stdout);
 			fputs(help_text, stdout);
-			return finish(stdout, "standard output", 0);
+			return output_commit(stdout) != 0;
 		case 'V':
 			puts("krtrace " VERSION);
-			return finish(stdout, "standard output", 0);
+			return output_commit(stdout) != 0;
 		default:
 			return usage(NULL, NULL);
 		}
@@ -435,15 +403,9 @@ int main(int argc, char **argv)
 	if (argc > 1)
 		return usage("too many arguments", argv[1]);
 	if (!strcmp(verb, "report"))
-		return finish(stdout, "standard output", report(argv[0], tsv));
+		return report(argv[0], tsv) || output_commit(stdout);
 
 	if (!to_chrome)
 		return usage("convert needs --chrome", NULL);
-	if (file) {
-		out = fopen(file, "we");
-		if (!out)
-			return fail(file);
-	}
-	ret = chrome(argv[0], out);
-	return finish(out, file ? file : "standard output", ret);
+	return convert(argv[0], file);
 }

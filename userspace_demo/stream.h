@@ -89,6 +89,6 @@ const char *task_comm(const struct task *task, char buf[32]);
 void *xrealloc(void *p, size_t n, size_t size);
 
 int report(const char *path, bool tsv);
-int chrome(const char *path, FILE *out);
+void chrome(struct stream *st, FILE *out);
 
 #endif

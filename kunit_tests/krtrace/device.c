@@ -2,10 +2,12 @@
 /*
  * Linked into krtrace by test.py. Counts the basic blocks that run, and stands in for
  * /dev/kregion_trace: the stream is the file $TEST_STREAM, and $TEST_INFO has the records,
- * lost records, bytes held and budget of KREGION_TRACE_INFO.
+ * lost records, bytes held and budget of KREGION_TRACE_INFO. $TEST_SIGNAL comes right
+ * before an output takes its place.
  */
 #include <fcntl.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +20,7 @@ static unsigned long blocks;
 
 int __real_open(const char *path, int flags, ...);
 int __real_ioctl(int fd, unsigned long request, void *arg);
+int __real_rename(const char *from, const char *to);
 
 void __sanitizer_cov_trace_pc(void)
 {
@@ -69,4 +72,13 @@ int __wrap_ioctl(int fd, unsigned long request, void *arg)
 			0 : -1;
 	}
 	return __real_ioctl(fd, request, arg);
+}
+
+int __wrap_rename(const char *from, const char *to)
+{
+	const char *signal = getenv("TEST_SIGNAL");
+
+	if (signal)
+		raise(atoi(signal));
+	return __real_rename(from, to);
 }

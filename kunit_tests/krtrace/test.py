@@ -7,8 +7,12 @@ which counts the basic blocks that run: cost is compared in these, not in second
 
 usage: test.py [unittest arguments]
 """
+import json
 import os
+import resource
 import shutil
+import signal
+import stat
 import struct
 import subprocess
 import sys
@@ -189,6 +193,131 @@ class Refused(Case):
             self.refused(trace, "number of CPU sections")
 
 
+def small_trace():
+    trace = Trace()
+    trace.cpu(0).runs(0, 7).name(0, 7, b"seven").switch(5 * MS, 7, 0, 1)
+    return trace
+
+
+class Output(Case):
+    """What is there stays until the whole of the new output can take its place."""
+
+    def setUp(self):
+        super().setUp()
+        self.write("t.krt", small_trace())
+        self.write("old", b"old")
+        self.files = sorted(os.listdir())
+
+    def convert(self, *args, **kwargs):
+        return self.krtrace("convert", "--chrome", *args, **kwargs)
+
+    def record(self, *args, status=0, **kwargs):
+        return self.krtrace("record", "-o", *args, status=status,
+                            env={"TEST_STREAM": "t.krt", **kwargs.pop("env", {})}, **kwargs)
+
+    def untouched(self):
+        self.assertEqual(self.read("old"), b"old")
+        self.assertEqual(sorted(os.listdir()), self.files)
+
+    def replaced(self, name="old"):
+        self.assertEqual(json.loads(self.read(name))["otherData"]["records"], "3")
+        self.assertEqual(sorted(os.listdir()), self.files)
+
+    def test_convert_replaces(self):
+        self.convert("-o", "old", "t.krt")
+        self.replaced()
+
+    def test_convert_onto_input(self):
+        self.convert("-o", "t.krt", "t.krt")
+        self.replaced("t.krt")
+
+    def test_convert_bad_input(self):
+        self.convert("-o", "old", "absent", status=1)
+        self.untouched()
+        self.write("t.krt", small_trace().bytes()[:-1])
+        self.convert("-o", "old", "t.krt", status=1)
+        self.untouched()
+        self.convert("-o", "new", "t.krt", status=1)
+        self.untouched()
+
+    def small_files(self):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+
+    def test_failed_write(self):
+        limited = {"preexec_fn": self.small_files, "restore_signals": False, "status": 1}
+        self.assertIn("old: File too large", self.convert("-o", "old", "t.krt", **limited).said)
+        self.untouched()
+        self.assertIn("old: File too large", self.record("old", "true", **limited).said)
+        self.untouched()
+        with open("/dev/full", "w", encoding="ascii") as full:
+            self.assertIn("No space", self.convert("t.krt", status=1, stdout=full).said)
+            self.krtrace("--help", status=1, stdout=full)
+            self.krtrace("report", "t.krt", status=1, stdout=full)
+
+    def test_absent_folder(self):
+        for name in "absent/new", "", ".", "x" * 256, "x/" * 2048:
+            with self.subTest(name=name[:10]):
+                self.convert("-o", name, "t.krt", status=1)
+                self.record(name, "touch", "ran", status=1)
+                self.untouched()
+
+    def test_mode(self):
+        for mask in 0o022, 0o077:
+            os.umask(mask)
+            for mode in 0o640, 0o644, 0o600, 0o666:
+                os.chmod("old", mode)
+                self.convert("-o", "old", "t.krt")
+                self.assertEqual(stat.S_IMODE(os.stat("old").st_mode), mode)
+            self.convert("-o", "new", "t.krt")
+            self.assertEqual(stat.S_IMODE(os.stat("new").st_mode), 0o666 & ~mask)
+            os.remove("new")
+
+    def test_symbolic_link(self):
+        os.mkdir("folder")
+        os.rename("old", "folder/old")
+        os.symlink("folder/old", "link")
+        os.symlink("folder/new", "dangling")
+        self.convert("-o", "link", "t.krt")
+        self.convert("-o", "dangling", "t.krt")
+        self.assertTrue(os.path.islink("link") and os.path.islink("dangling"))
+        self.assertEqual(sorted(os.listdir("folder")), ["new", "old"])
+        self.assertEqual(self.read("folder/new"), self.read("folder/old"))
+        self.assertNotEqual(self.read("folder/new"), b"old")
+
+    def test_not_a_file(self):
+        # Nothing under /dev: the test may run as root, and krtrace may be wrong.
+        os.mkfifo("fifo")
+        reader = os.open("fifo", os.O_RDONLY | os.O_NONBLOCK)
+        self.addCleanup(os.close, reader)
+        self.convert("-o", "fifo", "t.krt")
+        self.assertTrue(stat.S_ISFIFO(os.stat("fifo").st_mode))
+        json.loads(os.read(reader, 65536))
+        os.symlink("/proc/self/fd/1", "stdout")
+        json.loads(self.convert("-o", "stdout", "t.krt").stdout)
+        with open("old", "ab") as old:
+            self.convert("-o", "stdout", "t.krt", stdout=old)
+        self.assertEqual(self.read("old"), b"old" + self.convert("t.krt").stdout)
+
+    def test_signal(self):
+        for sig in signal.SIGINT, signal.SIGTERM, signal.SIGHUP:
+            interrupted = {"env": {"TEST_SIGNAL": str(int(sig))}}
+            self.convert("-o", "old", "t.krt", status=-sig, **interrupted)
+            self.untouched()
+            # A recorded trace cannot be made again.
+            self.record("old", "true", **interrupted)
+            self.assertEqual(self.read("old"), self.read("t.krt"))
+            self.write("old", b"old")
+
+    def test_record(self):
+        self.record("old", "absent command", status=127)
+        self.untouched()
+        self.record("new", "absent command", status=127)
+        self.untouched()
+        self.record("old", "sh", "-c", "exit 3", status=3)
+        self.assertEqual(self.read("old"), self.read("t.krt"))
+        self.assertEqual(sorted(os.listdir()), self.files)
+
+
 def build(place):
     """Return the program."""
     flags = "-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all"
@@ -200,12 +329,15 @@ def build(place):
                    check=True)
     subprocess.run(["make", "-s", "-j2", "-C", f"{place}/userspace_demo", "krtrace", "CC=gcc",
                     f"CFLAGS={flags} -Wall -Wextra -Werror -fsanitize-coverage=trace-pc",
-                    f"LDFLAGS={flags} -Wl,--wrap=open,--wrap=ioctl", "LDLIBS=../device.o"],
+                    f"LDFLAGS={flags} -Wl,--wrap=open,--wrap=ioctl,--wrap=rename", "LDLIBS=../device.o"],
                    check=True)
     return f"{place}/userspace_demo/krtrace"
 
 
 if __name__ == "__main__":
+    # A shell's background job ignores some signals, and so would krtrace.
+    for number in signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM:
+        signal.signal(number, signal.SIG_DFL)
     with tempfile.TemporaryDirectory() as built:
         PROGRAM = build(built)
         OPTIONS = {"ASAN_OPTIONS": "detect_leaks=0"}

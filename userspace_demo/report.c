@@ -6,6 +6,9 @@
 
 #include "stream.h"
 
+/* prev_state of a task that will not run again: TASK_DEAD and what comes with it. */
+#define STATE_DEAD	(16 | 32 | 128)
+
 struct cpu_state {
 	struct task *task;		/* what it runs; NULL: not known */
 	uint64_t since;
@@ -19,9 +22,15 @@ struct sums {
 	uint64_t switches, wakeups, events;
 	uint64_t *lat;			/* of all tasks */
 	size_t nr_lat;
-	uint64_t busy_ns, known_ns;
-	unsigned int gaps;		/* CPUs of which nothing is known at the moment */
-	uint64_t epoch;			/* counts gaps: no latency is measured across one */
+	uint64_t busy_ns, known_ns, wait_ns, sleep_ns;
+
+	/*
+	 * While records of any CPU are missing, nothing is known of tasks that do not run:
+	 * that CPU may have woken them or run them.
+	 */
+	unsigned int gaps;		/* CPUs of which records are missing now */
+	uint64_t *gap_at;		/* when each gap began, those of all CPUs */
+	size_t nr_gaps, max_gaps;
 };
 
 static void cpu_account(struct cpu_state *c, uint64_t now)
@@ -45,29 +54,108 @@ static void cpu_run(struct cpu_state *c, struct task *task, uint64_t now)
 	c->since = now;
 }
 
+/* Account the state that ends now; it is known up to the next gap only. */
+static void task_settle(const struct sums *s, struct task *task, uint64_t now)
+{
+	const uint64_t end = task->gaps_before < s->nr_gaps ? s->gap_at[task->gaps_before] : now;
+
+	if (task->state == TASK_WAITING)
+		task->wait_ns += end - task->since;
+	else if (task->state == TASK_SLEEPING)
+		task->sleep_ns += end - task->since;
+	task->state = TASK_UNKNOWN;
+	task->woken = false;
+}
+
+/* Has nothing been lost since the task came into its state? */
+static bool task_sure(const struct sums *s, const struct task *task)
+{
+	return task->state != TASK_UNKNOWN && task->gaps_before == s->nr_gaps;
+}
+
+static void task_becomes(const struct sums *s, struct task *task, unsigned int state, uint64_t now)
+{
+	task_settle(s, task, now);
+	if (s->gaps || !task->pid)
+		return;
+	task->state = state;
+	task->since = now;
+	task->gaps_before = s->nr_gaps;
+}
+
 static void task_woken(struct sums *s, struct task *task, uint64_t now)
 {
 	task->wakeups++;
 	s->wakeups++;
-	/* One that runs, or is woken already, will not wait from here. */
-	if (task->on_cpus || (task->woken && task->woken_epoch == s->epoch))
+	/* If it runs or waits already, it does not begin to wait here. */
+	if (task->on_cpus || (task_sure(s, task) && task->state == TASK_WAITING))
 		return;
+	task_becomes(s, task, TASK_WAITING, now);
 	task->woken = true;
-	task->woken_at = now;
-	task->woken_epoch = s->epoch;
 }
 
 static void task_runs(struct sums *s, struct task *task, uint64_t now)
 {
-	if (task->woken && task->woken_epoch == s->epoch && !s->gaps) {
-		if (task->nr_lat == task->max_lat) {
-			task->max_lat = task->max_lat ? 2 * task->max_lat : 8;
-			task->lat = xrealloc(task->lat, task->max_lat, sizeof(*task->lat));
+	if (task_sure(s, task)) {
+		/* Without a wake-up it has not slept: a pending signal kept it runnable. */
+		if (task->state == TASK_SLEEPING)
+			task->state = TASK_WAITING;
+		if (task->woken) {
+			if (task->nr_lat == task->max_lat) {
+				task->max_lat = task->max_lat ? 2 * task->max_lat : 8;
+				task->lat = xrealloc(task->lat, task->max_lat, sizeof(*task->lat));
+			}
+			task->lat[task->nr_lat++] = now - task->since;
+			s->nr_lat++;
 		}
-		task->lat[task->nr_lat++] = now - task->woken_at;
-		s->nr_lat++;
 	}
-	task->woken = false;
+	task_settle(s, task, now);
+}
+
+/* The task turns out to have been running, on a CPU of which that was not known. */
+static void task_ran(struct sums *s, struct task *task, uint64_t now)
+{
+	if (task_sure(s, task))
+		task->state = TASK_UNKNOWN;
+	task_settle(s, task, now);
+}
+
+static void task_stops(struct sums *s, struct task *task, unsigned int prev_state, uint64_t now)
+{
+	if (!task->on_cpus)
+		task_becomes(s, task, !prev_state ? TASK_WAITING :
+			     prev_state & STATE_DEAD ? TASK_UNKNOWN : TASK_SLEEPING, now);
+}
+
+static void gap_begin(struct sums *s, uint64_t now)
+{
+	s->gaps++;
+	if (s->nr_gaps == s->max_gaps) {
+		s->max_gaps = s->max_gaps ? 2 * s->max_gaps : 8;
+		s->gap_at = xrealloc(s->gap_at, s->max_gaps, sizeof(*s->gap_at));
+	}
+	s->gap_at[s->nr_gaps++] = now;
+}
+
+static void account_switch(struct sums *s, struct cpu_state *c, const struct event *e)
+{
+	struct task *prev, *next;
+
+	/* A pid's next life may have begun; what ran is the one before. */
+	if (c->task && c->task->pid == e->second) {
+		prev = c->task;
+	} else {
+		prev = task_get(&s->tasks, e->second);
+		task_ran(s, prev, e->time);
+	}
+	cpu_account(c, e->time);
+	prev->switches++;
+	c->switches++;
+	s->switches++;
+	next = task_get(&s->tasks, e->first);
+	cpu_run(c, next, e->time);
+	task_stops(s, prev, e->state, e->time);
+	task_runs(s, next, e->time);
 }
 
 static void account(struct sums *s, const struct event *e)
@@ -75,6 +163,8 @@ static void account(struct sums *s, const struct event *e)
 	struct cpu_state *c = &s->cpus[e->index];
 	struct task *task;
 
+	if (e->type == KREGION_TRACE_FORK)
+		task_settle(s, task_get(&s->tasks, e->first), e->time);
 	tasks_event(&s->tasks, e);
 	if (e->type != EVENT_GAP && e->type != KREGION_TRACE_LOST &&
 	    e->type != KREGION_TRACE_NAME && e->type != KREGION_TRACE_RUNNING_TASK)
@@ -82,19 +172,12 @@ static void account(struct sums *s, const struct event *e)
 
 	switch (e->type) {
 	case KREGION_TRACE_RUNNING_TASK:
-		cpu_run(c, task_get(&s->tasks, e->first), e->time);
+		task = task_get(&s->tasks, e->first);
+		task_ran(s, task, e->time);
+		cpu_run(c, task, e->time);
 		break;
 	case KREGION_TRACE_SWITCH:
-		/* A pid's next life may have begun; what ran is the one before. */
-		task = c->task && c->task->pid == e->second ? c->task :
-		       task_get(&s->tasks, e->second);
-		cpu_account(c, e->time);
-		task->switches++;
-		c->switches++;
-		s->switches++;
-		task = task_get(&s->tasks, e->first);
-		cpu_run(c, task, e->time);
-		task_runs(s, task, e->time);
+		account_switch(s, c, e);
 		break;
 	case KREGION_TRACE_WAKEUP:
 	case KREGION_TRACE_WAKEUP_NEW:
@@ -103,13 +186,29 @@ static void account(struct sums *s, const struct event *e)
 	case EVENT_GAP:
 		cpu_account(c, e->time);
 		cpu_run(c, NULL, e->time);
-		s->gaps++;
-		s->epoch++;
+		gap_begin(s, e->time);
 		break;
 	case KREGION_TRACE_LOST:
 		s->gaps--;
-		s->epoch++;
 		break;
+	}
+}
+
+static void account_end(struct sums *s, const struct stream *st)
+{
+	struct task *task;
+	unsigned int i;
+
+	for (i = 0; i < st->nr_cpus; i++) {
+		/* NULL if the trace ended in a gap of this CPU. */
+		cpu_account(&s->cpus[i], st->duration);
+		s->busy_ns += s->cpus[i].known_ns - s->cpus[i].idle_ns;
+		s->known_ns += s->cpus[i].known_ns;
+	}
+	for (task = s->tasks.all; task; task = task->older) {
+		task_settle(s, task, st->duration);
+		s->wait_ns += task->wait_ns;
+		s->sleep_ns += task->sleep_ns;
 	}
 }
 
@@ -170,10 +269,15 @@ static void print_latency(const uint64_t *v, size_t n)
 	char a[32], b[32], c[32];
 
 	if (n)
-		printf(" %11s %11s %11s\n", us(percentile(v, n, 50), a),
+		printf(" %10s %10s %10s\n", us(percentile(v, n, 50), a),
 		       us(percentile(v, n, 99), b), us(v[n - 1], c));
 	else
-		printf(" %11s %11s %11s\n", "-", "-", "-");
+		printf(" %10s %10s %10s\n", "-", "-", "-");
+}
+
+static void print_times(uint64_t run, uint64_t wait, uint64_t sleep)
+{
+	printf(" %11.3f %11.3f %11.3f", run / 1e6, wait / 1e6, sleep / 1e6);
 }
 
 static void print_people(const struct stream *st, const struct sums *s, struct task **v)
@@ -183,17 +287,19 @@ static void print_people(const struct stream *st, const struct sums *s, struct t
 	unsigned int i;
 	size_t n;
 
-	printf("%7s %-15s %12s %9s %9s %11s %11s %11s\n", "PID", "TASK", "ON CPU ms", "SWITCHES",
-	       "WAKE-UPS", "TO RUN p50", "p99", "max us");
+	printf("%7s %-15s %11s %11s %11s %9s %9s %10s %10s %10s\n", "PID", "TASK", "RUN ms",
+	       "WAIT ms", "SLEEP ms", "SWITCHES", "WAKE-UPS", "TO RUN p50", "p99", "max us");
 	for (n = 0; n < s->tasks.nr; n++) {
 		if (!v[n]->pid || !(v[n]->run_ns | v[n]->switches | v[n]->wakeups))
 			continue;
-		printf("%7u %-15s %12.3f %9" PRIu64 " %9" PRIu64, v[n]->pid,
-		       task_comm(v[n], comm), v[n]->run_ns / 1e6, v[n]->switches, v[n]->wakeups);
+		printf("%7u %-15s", v[n]->pid, task_comm(v[n], comm));
+		print_times(v[n]->run_ns, v[n]->wait_ns, v[n]->sleep_ns);
+		printf(" %9" PRIu64 " %9" PRIu64, v[n]->switches, v[n]->wakeups);
 		print_latency(v[n]->lat, v[n]->nr_lat);
 	}
-	printf("%7s %-15s %12.3f %9" PRIu64 " %9" PRIu64, "", "all", s->busy_ns / 1e6,
-	       s->switches, s->wakeups);
+	printf("%7s %-15s", "", "all");
+	print_times(s->busy_ns, s->wait_ns, s->sleep_ns);
+	printf(" %9" PRIu64 " %9" PRIu64, s->switches, s->wakeups);
 	print_latency(s->lat, s->nr_lat);
 
 	printf("\n%7s %9s %9s %9s %9s\n", "CPU", "BUSY", "SWITCHES", "RECORDS", "LOST");
@@ -229,13 +335,16 @@ static void print_tsv(const struct stream *st, const struct sums *s, struct task
 	unsigned int i;
 	size_t n;
 
-	puts("#pid\tcomm\trun_ns\tswitches\twakeups\tlat_p50_ns\tlat_p99_ns\tlat_max_ns");
+	puts("#pid\tcomm\trun_ns\tswitches\twakeups\tlat_p50_ns\tlat_p99_ns\tlat_max_ns\twait_ns"
+	     "\tsleep_ns");
 	for (n = 0; n < s->tasks.nr; n++)
 		printf("%u\t%s\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64
-		       "\t%" PRIu64 "\n", v[n]->pid, task_comm(v[n], comm), v[n]->run_ns,
-		       v[n]->switches, v[n]->wakeups, percentile(v[n]->lat, v[n]->nr_lat, 50),
+		       "\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\n", v[n]->pid,
+		       task_comm(v[n], comm), v[n]->run_ns, v[n]->switches, v[n]->wakeups,
+		       percentile(v[n]->lat, v[n]->nr_lat, 50),
 		       percentile(v[n]->lat, v[n]->nr_lat, 99),
-		       percentile(v[n]->lat, v[n]->nr_lat, 100));
+		       percentile(v[n]->lat, v[n]->nr_lat, 100), v[n]->wait_ns,
+		       v[n]->sleep_ns);
 
 	printf("# duration_ns %" PRIu64 "\n", st->duration);
 	printf("# start_ns %" PRIu64 "\n", (uint64_t)st->header->start_ns);
@@ -265,7 +374,6 @@ int report(const char *path, bool tsv)
 	struct stream st;
 	struct task **v;
 	struct event e;
-	unsigned int i;
 
 	if (stream_open(&st, path))
 		return 1;
@@ -273,12 +381,7 @@ int report(const char *path, bool tsv)
 	memset(s.cpus, 0, st.nr_cpus * sizeof(*s.cpus));
 	while (stream_next(&st, &e))
 		account(&s, &e);
-	for (i = 0; i < st.nr_cpus; i++) {
-		/* NULL if the trace ended in a gap of this CPU. */
-		cpu_account(&s.cpus[i], st.duration);
-		s.busy_ns += s.cpus[i].known_ns - s.cpus[i].idle_ns;
-		s.known_ns += s.cpus[i].known_ns;
-	}
+	account_end(&s, &st);
 	v = sorted_tasks(&s);
 	if (tsv)
 		print_tsv(&st, &s, v);
@@ -287,6 +390,7 @@ int report(const char *path, bool tsv)
 	free(v);
 	free(s.lat);
 	free(s.cpus);
+	free(s.gap_at);
 	tasks_free(&s.tasks);
 	stream_close(&st);
 	return 0;

@@ -54,9 +54,11 @@ struct task {
 	char comm[16];
 
 	/* of the report */
-	bool woken;
-	uint64_t woken_at, woken_epoch;
-	uint64_t run_ns, switches, wakeups;
+	enum { TASK_UNKNOWN, TASK_WAITING, TASK_SLEEPING } state;	/* off the CPUs */
+	bool woken;			/* it waits because of a wake-up */
+	uint64_t since;			/* ... it is in this state */
+	size_t gaps_before;		/* gaps of all CPUs that began before that */
+	uint64_t run_ns, wait_ns, sleep_ns, switches, wakeups;
 	uint64_t *lat;
 	size_t nr_lat, max_lat;
 	unsigned int on_cpus;

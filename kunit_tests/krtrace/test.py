@@ -131,6 +131,23 @@ class Case(unittest.TestCase):
         self.write("t.krt", trace)
         return self.krtrace("report", "t.krt", **kwargs)
 
+    def tasks(self, trace):
+        """The report by pid: a dictionary of strings for each life."""
+        self.write("t.krt", trace)
+        lines = self.krtrace("report", "--tsv", "t.krt").stdout.decode().splitlines()
+        keys = lines[0].lstrip("#").split("\t")
+        tasks = {}
+        for line in lines[1:]:
+            if not line.startswith("#"):
+                task = dict(zip(keys, line.split("\t"), strict=True))
+                tasks.setdefault(int(task["pid"]), []).append(task)
+        return tasks
+
+    def times(self, trace):
+        """Milliseconds that each task ran, waited and slept, by pid; of the last of its lives."""
+        return {pid: tuple(int(lives[-1][key]) // MS for key in ("run_ns", "wait_ns", "sleep_ns"))
+                for pid, lives in self.tasks(trace).items()}
+
     def refused(self, trace, why):
         """The trace is refused, and it is said why."""
         self.assertRegex(self.report(trace, status=1).said, f"t.krt: .*{why}")
@@ -191,6 +208,133 @@ class Refused(Case):
             trace.cpu(1)
             trace.header["nr_cpus"] = number
             self.refused(trace, "number of CPU sections")
+
+
+class Times(Case):
+    """Running, waiting for a CPU, sleeping: traces of 100 ms with known answers."""
+
+    def test_wakeup_and_preemption(self):
+        trace = Trace()
+        cpu = trace.cpu(0).runs(0, 10)
+        cpu.switch(10 * MS, 10, 20)             # preempted
+        cpu.switch(25 * MS, 20, 10, 1).switch(40 * MS, 10, 0, 2)
+        cpu = trace.cpu(1).runs(0, 0)
+        cpu.wakeup(30 * MS, 20).switch(32 * MS, 0, 20).switch(50 * MS, 20, 0, 1)
+        cpu.wakeup(60 * MS, 10).switch(64 * MS, 0, 10)
+        cpu.event(EXIT, 70 * MS, 10).switch(72 * MS, 10, 0, 128)
+        times = self.times(trace)
+        self.assertEqual(times[10], (10 + 15 + 8, 15 + 4, 20))
+        self.assertEqual(times[20], (15 + 18, 2, 5 + 50))
+        self.assertEqual(times[0][1:], (0, 0))
+        tasks = self.tasks(trace)
+        self.assertEqual(tasks[10][0]["lat_max_ns"], str(4 * MS))
+        self.assertEqual(tasks[20][0]["lat_max_ns"], str(2 * MS))
+        report = self.report(trace).stdout.decode()
+        self.assertRegex(report, r"PID TASK +RUN ms +WAIT ms +SLEEP ms")
+        self.assertRegex(report, r" 10 \? +33\.000 +19\.000 +20\.000 ")
+        self.assertRegex(report, r" all +66\.000 +21\.000 +75\.000 ")
+
+    def test_until_the_end(self):
+        trace = Trace()
+        trace.cpu(0).runs(0, 1).switch(10 * MS, 1, 2).switch(30 * MS, 2, 3, 4)
+        times = self.times(trace)
+        self.assertEqual(times[1], (10, 90, 0))
+        self.assertEqual(times[2], (20, 0, 70))     # stopped
+        self.assertEqual(times[3], (70, 0, 0))
+
+    def test_wakeup_that_changes_nothing(self):
+        trace = Trace()
+        cpu = trace.cpu(0).runs(0, 1).wakeup(5 * MS, 1)
+        cpu.switch(10 * MS, 1, 2).wakeup(20 * MS, 1).switch(30 * MS, 2, 1, 1)
+        cpu.wakeup(40 * MS, 2).wakeup(45 * MS, 2).switch(50 * MS, 1, 2)
+        cpu.switch(60 * MS, 2, 1).switch(80 * MS, 1, 2)
+        tasks = self.tasks(trace)
+        self.assertEqual(self.times(trace)[1], (50, 20 + 10 + 20, 0))
+        self.assertEqual(tasks[1][0]["lat_max_ns"], "0")
+        self.assertEqual(self.times(trace)[2], (20 + 10 + 20, 10 + 20, 10))
+        self.assertEqual(tasks[2][0]["lat_max_ns"], str(10 * MS))
+
+    def test_sleep_that_a_signal_prevents(self):
+        trace = Trace()
+        trace.cpu(0).runs(0, 1).switch(10 * MS, 1, 2, 1).switch(30 * MS, 2, 1)
+        self.assertEqual(self.times(trace)[1], (10 + 70, 20, 0))
+
+    def test_new_task(self):
+        trace = Trace()
+        cpu = trace.cpu(0).runs(0, 1).event(FORK, 10 * MS, 2, 1).name(10 * MS, 2, b"first")
+        cpu.wakeup(12 * MS, 2, WAKEUP_NEW).switch(17 * MS, 1, 2).event(EXIT, 20 * MS, 2)
+        cpu.event(FORK, 21 * MS, 2, 1).name(21 * MS, 2, b"second")     # by another CPU
+        cpu.switch(25 * MS, 2, 1, 128).wakeup(30 * MS, 2, WAKEUP_NEW).switch(37 * MS, 1, 2)
+        cpu.switch(40 * MS, 2, 1, 1)
+        lives = {life["comm"]: life for life in self.tasks(trace)[2]}
+        for comm, run, wait, sleep in ("first", 8, 5, 0), ("second", 3, 7, 60):
+            self.assertEqual(lives[comm]["run_ns"], str(run * MS))
+            self.assertEqual(lives[comm]["wait_ns"], str(wait * MS))
+            self.assertEqual(lives[comm]["sleep_ns"], str(sleep * MS))
+
+    def test_pid_without_exit(self):
+        """The exit was lost: what became of the first life is not known."""
+        trace = Trace()
+        cpu = trace.cpu(0).runs(0, 1).name(0, 1, b"first").switch(10 * MS, 1, 2, 1)
+        cpu.event(FORK, 30 * MS, 1, 2).name(30 * MS, 1, b"second")
+        lives = {life["comm"]: life for life in self.tasks(trace)[1]}
+        self.assertEqual(lives["first"]["sleep_ns"], str(20 * MS))
+        self.assertEqual(lives["second"]["sleep_ns"], "0")
+
+    def test_task_on_two_cpus(self):
+        """Clocks of two CPUs may differ a little: it runs on one before it left the other."""
+        trace = Trace()
+        trace.cpu(0).runs(0, 1).switch(11 * MS, 1, 0)
+        trace.cpu(1).runs(0, 0).switch(10 * MS, 0, 1).switch(30 * MS, 1, 0, 1)
+        self.assertEqual(self.times(trace)[1], (11 + 20, 0, 70))
+
+
+class Lost(Case):
+    """Where records are missing, time is unknown."""
+
+    def trace(self):
+        """CPU 1 knows nothing from 30 to 60 ms, and nothing from 95 ms on."""
+        trace = Trace()
+        cpu = trace.cpu(0).runs(0, 1)
+        cpu.switch(5 * MS, 1, 2, 1)             # 1 sleeps
+        cpu.switch(10 * MS, 2, 3)               # 2 waits
+        cpu.switch(40 * MS, 3, 4, 1)            # 3 does what it will
+        cpu.wakeup(50 * MS, 6)
+        cpu.wakeup(70 * MS, 1).switch(71 * MS, 4, 1, 1)
+        cpu.switch(80 * MS, 1, 2, 1).wakeup(82 * MS, 6).wakeup(83 * MS, 7).switch(84 * MS, 2, 6, 1)
+        cpu.wakeup(86 * MS, 3)
+        trace.cpu(1).runs(0, 5).gap(30 * MS, 60 * MS, 9).switch(85 * MS, 7, 0, 1).tail(95 * MS, 3)
+        return trace
+
+    def test_times(self):
+        times = self.times(self.trace())
+        self.assertEqual(times[1], (5 + 9, 1, 25 + 15))
+        self.assertEqual(times[2], (5 + 4, 20, 11))
+        self.assertEqual(times[3], (30, 9, 0))
+        self.assertEqual(times[4], (31, 0, 24))
+        self.assertEqual(times[5], (30, 0, 0))
+        self.assertEqual(times[6], (16, 2, 0))
+        self.assertEqual(times[7], (0, 0, 10))  # ran unseen when it was woken
+
+    def test_state_across_a_gap(self):
+        trace = Trace()
+        cpu = trace.cpu(0).runs(0, 1).wakeup(10 * MS, 2).wakeup(12 * MS, 4)
+        cpu.switch(15 * MS, 1, 3, 1)
+        cpu.wakeup(40 * MS, 2).switch(50 * MS, 3, 2, 1)
+        cpu.switch(60 * MS, 2, 1, 1).switch(70 * MS, 1, 4, 1)
+        trace.cpu(1).runs(0, 5).gap(20 * MS, 30 * MS, 1)
+        times, tasks = self.times(trace), self.tasks(trace)
+        self.assertEqual(times[1], (15 + 10, 0, 5 + 30))
+        self.assertEqual(times[2], (10, 10 + 10, 40))
+        self.assertEqual(times[4], (30, 8, 0))
+        self.assertEqual(tasks[2][0]["lat_max_ns"], str(10 * MS))
+        self.assertEqual(tasks[4][0]["lat_max_ns"], "0")
+
+    def test_latency(self):
+        tasks = self.tasks(self.trace())
+        self.assertEqual(tasks[1][0]["lat_max_ns"], str(1 * MS))
+        self.assertEqual(tasks[6][0]["lat_max_ns"], str(2 * MS))
+        self.assertEqual(tasks[7][0]["lat_max_ns"], "0")
 
 
 def small_trace():

@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """Record a workload with krtrace and compare it with the kernel's own figures.
 
-Run with a folder for results; runs itself as the workload. The run time of each
-task comes from /proc/PID/schedstat, read when the task is a zombie and so has
-all of it; context switches come from the ctxt line of /proc/stat, which krtrace
-reads right after the start and right before the end.
+Run with a folder for results; runs itself as the workload. The time that each task
+ran, and the time that it waited for a CPU, come from /proc/PID/schedstat, read when
+the task is a zombie and so has all of both; context switches come from the ctxt line
+of /proc/stat, which krtrace reads right after the start and right before the end.
 """
 import json
 import os
@@ -22,15 +22,15 @@ def workload(result):
     """Eight compression jobs at once."""
     jobs = [subprocess.Popen(["xz", "-1", "-c"] + [SOURCE] * 2, stdout=subprocess.DEVNULL)
             for _ in range(JOBS)]
-    run = {}
+    times = {}
     for job in jobs:
         os.waitid(os.P_PID, job.pid, os.WEXITED | os.WNOWAIT)
         with open(f"/proc/{job.pid}/schedstat") as f:
-            run[job.pid] = int(f.read().split()[0])
+            times[job.pid] = [int(word) for word in f.read().split()[:2]]
         if job.wait():
             sys.exit("xz failed")
     with open(result, "w") as f:
-        json.dump(run, f)
+        json.dump(times, f)
     print("== regions, while recording")
     with open("/sys/kernel/debug/kregion/regions") as f:
         print(f.read(), flush=True)
@@ -63,7 +63,8 @@ def main(out):
     for line in tsv:
         fields = line.split("\t")
         if fields[0].isdigit():
-            traced[int(fields[0])] = int(fields[2])
+            task = dict(zip(tsv[0].split("\t"), fields))
+            traced[fields[0]] = int(task["run_ns"]), int(task["wait_ns"])
     with open(result) as f:
         kernel = json.load(f)
 
@@ -71,8 +72,10 @@ def main(out):
         print(f.read())
     print("== the trace against the kernel's own figures")
     good = difference("context switches", int(summary["switches_total"]), switches)
-    for pid, ns in kernel.items():
-        good &= difference(f"run time of {pid}, ns", traced.get(int(pid), 0), ns)
+    for pid, times in kernel.items():
+        ran, waited = traced.get(pid, (0, 0))
+        good &= difference(f"run time of {pid}, ns", ran, times[0])
+        good &= difference(f"waiting time of {pid}, ns", waited, times[1])
     if int(summary["lost"]):
         print("records were lost:", summary["lost"])
         good = False

@@ -46,6 +46,8 @@ static const char help_text[] =
 "         wake-up, or preempted) and slept (stopped included), switches, and\n"
 "         latency from wake-up to run (p50, p99, max); then CPU utilisation,\n"
 "         events, lost records, bytes a record, and what the region held.\n"
+"         If records were lost it begins with how many, and with the budget\n"
+"         that would have been enough.\n"
 "         Time of which nothing is known is in none of the three: before a\n"
 "         task's first record, and where records were lost.\n"
 "  -t, --tsv            for programs: a line a task, times in ns, then lines\n"
@@ -99,6 +101,7 @@ static int convert(const char *path, const char *file)
 	out = output_open(file);
 	if (out)
 		chrome(&st, out);
+	warn_lost(path, st.records, st.lost, stream_held(&st), st.header->budget);
 	stream_close(&st);
 	return !out || output_commit(out);
 }
@@ -308,6 +311,7 @@ static int record_to(int dev, FILE *out, const char *file, uint64_t budget, char
 		" bytes; region held %" PRIu64 " bytes; /proc/stat counted %" PRIu64
 		" switches\n", file, info.elapsed_ns / 1e9, (uint64_t)info.records,
 		(uint64_t)info.lost, bytes, (uint64_t)info.bytes_held, switches);
+	warn_lost(file, info.records, info.lost, info.bytes_held, info.budget);
 	return status;
 }
 

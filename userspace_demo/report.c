@@ -280,13 +280,33 @@ static void print_times(uint64_t run, uint64_t wait, uint64_t sleep)
 	printf(" %11.3f %11.3f %11.3f", run / 1e6, wait / 1e6, sleep / 1e6);
 }
 
+static double known(const struct stream *st, uint64_t known_ns, unsigned int nr_cpus)
+{
+	return ratio(known_ns, (double)st->duration * nr_cpus);
+}
+
+/* This comes first: whatever follows is of the known time only. */
+static void print_lost(const struct stream *st, const struct sums *s)
+{
+	const double all = (double)st->records + st->lost;
+	char buf[64];
+
+	printf("%" PRIu64 " of %.0f records (%.1f %%) were lost;\n%s.\n", st->lost, all,
+	       100 * st->lost / all, lost_advice(st->records, st->lost, stream_held(st),
+						 st->header->budget, buf));
+	printf("The CPUs are known for %.1f %% of the time; all figures are of that time only.\n\n",
+	       100 * known(st, s->known_ns, st->nr_cpus));
+}
+
 static void print_people(const struct stream *st, const struct sums *s, struct task **v)
 {
-	uint64_t held = 0, used = 0, tails = 0, peak = 0;
+	uint64_t used = 0, tails = 0, peak = 0;
 	char comm[32];
 	unsigned int i;
 	size_t n;
 
+	if (st->lost)
+		print_lost(st, s);
 	printf("%7s %-15s %11s %11s %11s %9s %9s %10s %10s %10s\n", "PID", "TASK", "RUN ms",
 	       "WAIT ms", "SLEEP ms", "SWITCHES", "WAKE-UPS", "TO RUN p50", "p99", "max us");
 	for (n = 0; n < s->tasks.nr; n++) {
@@ -302,19 +322,20 @@ static void print_people(const struct stream *st, const struct sums *s, struct t
 	printf(" %9" PRIu64 " %9" PRIu64, s->switches, s->wakeups);
 	print_latency(s->lat, s->nr_lat);
 
-	printf("\n%7s %9s %9s %9s %9s\n", "CPU", "BUSY", "SWITCHES", "RECORDS", "LOST");
+	printf("\n%7s %9s %9s %9s %9s %9s\n", "CPU", "KNOWN", "BUSY", "SWITCHES", "RECORDS",
+	       "LOST");
 	for (i = 0; i < st->nr_cpus; i++) {
 		const struct cpu_state *c = &s->cpus[i];
 
-		printf("%7u %8.1f%% %9" PRIu64 " %9" PRIu64 " %9" PRIu64 "\n",
-		       st->cpus[i].head->cpu,
+		printf("%7u %8.1f%% %8.1f%% %9" PRIu64 " %9" PRIu64 " %9" PRIu64 "\n",
+		       st->cpus[i].head->cpu, 100 * known(st, c->known_ns, 1),
 		       100 * ratio(c->known_ns - c->idle_ns, c->known_ns), c->switches,
 		       (uint64_t)st->cpus[i].head->records, (uint64_t)st->cpus[i].head->lost);
 	}
-	printf("%7s %8.1f%% %9" PRIu64 " %9" PRIu64 " %9" PRIu64 "\n", "all",
+	printf("%7s %8.1f%% %8.1f%% %9" PRIu64 " %9" PRIu64 " %9" PRIu64 "\n", "all",
+	       100 * known(st, s->known_ns, st->nr_cpus),
 	       100 * ratio(s->busy_ns, s->known_ns), s->switches, st->records, st->lost);
 
-	stream_value(st, "bytes_held", &held);
 	stream_value(st, "bytes_used", &used);
 	stream_value(st, "bytes_lost", &tails);
 	stream_value(st, "blocks_peak", &peak);
@@ -323,10 +344,7 @@ static void print_people(const struct stream *st, const struct sums *s, struct t
 	       ratio(st->record_bytes, st->records));
 	printf("region: %" PRIu64 " bytes held in at most %" PRIu64 " blocks, %" PRIu64
 	       " handed out, %" PRIu64 " in tails of blocks; budget %" PRIu64 "\n",
-	       held, peak, used, tails, (uint64_t)st->header->budget);
-	if (st->lost)
-		printf("%" PRIu64 " records found no memory: the time from the first lost record\n"
-		       "of a CPU to the next switch recorded there is left out\n", st->lost);
+	       stream_held(st), peak, used, tails, (uint64_t)st->header->budget);
 }
 
 static void print_tsv(const struct stream *st, const struct sums *s, struct task **v)
@@ -366,6 +384,11 @@ static void print_tsv(const struct stream *st, const struct sums *s, struct task
 	for (i = 0; i < st->nr_values; i++)
 		printf("# region_%s %" PRIu64 "\n", st->values[i].name,
 		       (uint64_t)st->values[i].value);
+	printf("# known %.4f\n", known(st, s->known_ns, st->nr_cpus));
+	for (i = 0; i < st->nr_cpus; i++)
+		printf("# known_%u %.4f\n", st->cpus[i].head->cpu,
+		       known(st, s->cpus[i].known_ns, 1));
+	printf("# budget_enough %.0f\n", budget_for(st->records, st->lost, stream_held(st)));
 }
 
 int report(const char *path, bool tsv)
@@ -382,6 +405,7 @@ int report(const char *path, bool tsv)
 	while (stream_next(&st, &e))
 		account(&s, &e);
 	account_end(&s, &st);
+	warn_lost(path, st.records, st.lost, stream_held(&st), st.header->budget);
 	v = sorted_tasks(&s);
 	if (tsv)
 		print_tsv(&st, &s, v);

@@ -330,6 +330,63 @@ class Lost(Case):
         self.assertEqual(tasks[2][0]["lat_max_ns"], str(10 * MS))
         self.assertEqual(tasks[4][0]["lat_max_ns"], "0")
 
+    def summary(self, trace):
+        """The lines "# KEY VALUE" of the report."""
+        self.write("t.krt", trace)
+        lines = self.krtrace("report", "--tsv", "t.krt").stdout.decode().splitlines()
+        return dict(line[2:].split() for line in lines if line.startswith("# "))
+
+    def test_share_that_is_known(self):
+        # CPU 1: to 30 ms, and from the switch at 85 ms to 95 ms.
+        summary = self.summary(self.trace())
+        self.assertEqual([summary[key] for key in ("known", "known_0", "known_1")],
+                         ["0.7000", "1.0000", "0.4000"])
+        report = self.report(self.trace()).stdout.decode()
+        self.assertRegex(report, r"CPU +KNOWN ")
+        self.assertRegex(report, r"\n +0 +100.0% .*\n +1 +40.0% .*\n +all +70.0% ")
+
+    def test_losses_come_first(self):
+        trace = self.trace()            # 15 records, 12 lost
+        trace.values["bytes_held"] = trace.header["budget"] = 15 << 20
+        advice = "a budget of about (27M|28M) would have sufficed"
+        done = self.report(trace)
+        self.assertRegex(done.stdout.decode(), r"^12 of 27 records \(44.4 %\) were lost;\n"
+                         rf"{advice}.\nThe CPUs are known for 70.0 %")
+        warning = rf"krtrace: \S+: 12 records were lost, 44.4 % of all; {advice}"
+        self.assertRegex(done.said, warning)
+        self.assertRegex(self.krtrace("convert", "--chrome", "t.krt").said, warning)
+        self.assertEqual(self.summary(trace)["budget_enough"], str(27 << 20))
+        env = {"TEST_STREAM": "t.krt", "TEST_INFO": f"15 12 {15 << 20} {15 << 20}"}
+        self.assertRegex(self.krtrace("record", "true", env=env).said, warning)
+
+    def test_small_budget(self):
+        trace = self.trace()
+        trace.values["bytes_held"] = trace.header["budget"] = 64 << 10
+        self.assertRegex(self.report(trace).said, "about 11[56]K would")
+
+    def test_memory_not_in_time(self):
+        trace = self.trace()
+        trace.values["bytes_held"] = 1 << 20
+        self.assertIn("lost, 44.4 % of all; memory was not to be had in time",
+                      self.report(trace).said)
+
+    def test_everything_lost(self):
+        for count in 1000, (1 << 64) - 1:
+            trace = Trace(budget=0)
+            trace.cpu(0).tail(0, count)
+            done = self.report(trace)
+            self.assertIn("were lost, 100.0 %", done.said)
+            self.assertIn("known for 0.0 %", done.stdout.decode())
+
+    def test_nothing_lost(self):
+        trace = small_trace()
+        done = self.report(trace)
+        self.assertEqual(done.said, "")
+        self.assertRegex(done.stdout.decode(), "^ +PID")
+        self.assertEqual(self.summary(trace)["known"], "1.0000")
+        env = {"TEST_STREAM": "t.krt", "TEST_INFO": "3 0 0 0"}
+        self.assertNotIn("were lost", self.krtrace("record", "true", env=env).said)
+
     def test_latency(self):
         tasks = self.tasks(self.trace())
         self.assertEqual(tasks[1][0]["lat_max_ns"], str(1 * MS))

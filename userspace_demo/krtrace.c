@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "output.h"
@@ -198,44 +197,21 @@ static pid_t command_start(char **argv, const sigset_t *mask, int *error)
 	return pid;
 }
 
-static void progress(int dev, bool done)
-{
-	struct kregion_trace_info info;
-
-	if (done) {
-		fputs("\r\033[K", stderr);
-		return;
-	}
-	if (ioctl(dev, KREGION_TRACE_INFO, &info))
-		return;
-	fprintf(stderr, "\rkrtrace: %.1f s, %" PRIu64 " records, %.1f of %.1f MiB held, %" PRIu64
-		" lost\033[K", info.elapsed_ns / 1e9, (uint64_t)info.records,
-		info.bytes_held / 1048576.0, info.budget / 1048576.0, (uint64_t)info.lost);
-}
-
 /*
  * Wait for the command. A terminal's interrupt reaches it without us; a signal
- * sent to this process alone is passed on.
+ * sent to this process alone is passed on. Nothing is printed meanwhile: the
+ * command has the same terminal.
  */
-static int command_wait(pid_t pid, int dev, const sigset_t *signals)
+static int command_wait(pid_t pid, const sigset_t *signals)
 {
-	const struct timespec tick = { .tv_nsec = 500000000 };
-	const bool show = isatty(STDERR_FILENO);
-	bool shown = false;
 	siginfo_t info;
 	int status, sig;
 
 	while (waitpid(pid, &status, WNOHANG) != pid) {
-		sig = sigtimedwait(signals, &info, &tick);
+		sig = sigwaitinfo(signals, &info);
 		if (sig > 0 && sig != SIGCHLD && info.si_code <= 0)
 			kill(pid, sig);
-		if (sig < 0 && show) {
-			progress(dev, false);
-			shown = true;
-		}
 	}
-	if (shown)
-		progress(dev, true);
 	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
@@ -297,7 +273,7 @@ static int record_to(int dev, FILE *out, const char *file, uint64_t budget, char
 		waitpid(pid, NULL, 0);
 		return error == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_RUN;
 	}
-	status = command_wait(pid, dev, signals);
+	status = command_wait(pid, signals);
 
 	switches = kernel_switches() - switches;
 	if (ioctl(dev, KREGION_TRACE_STOP))

@@ -519,6 +519,44 @@ class Output(Case):
         self.assertEqual(sorted(os.listdir()), self.files)
 
 
+class Command(Case):
+    """What record does to the command, and the command to it."""
+
+    def setUp(self):
+        super().setUp()
+        self.write("t.krt", small_trace())
+
+    def terminal(self, *args):
+        """All that a terminal shows that record and its command have in common."""
+        screen, terminal = os.openpty()
+        with subprocess.Popen([PROGRAM, "record", "--", *args], stdin=terminal, stdout=terminal,
+                              stderr=terminal,
+                              env={**os.environ, **OPTIONS, "TEST_STREAM": "t.krt"}) as child:
+            os.close(terminal)
+            shown = b""
+            try:
+                while data := os.read(screen, 65536):
+                    shown += data
+            except OSError:             # EIO: all of them have closed it
+                pass
+            os.close(screen)
+        self.assertEqual(child.returncode, 0)
+        return shown
+
+    def test_nothing_in_the_output(self):
+        shown = self.terminal("sh", "-c", "printf ab; sleep 1.2; printf 'cd\n'")
+        self.assertRegex(shown, rb"^abcd\r\nkrtrace: kregion-trace.krt: [^\r]*\r\n$")
+
+    def test_signal_is_passed_on(self):
+        with subprocess.Popen([PROGRAM, "record", "--", "sh", "-c", "echo; exec sleep 20"],
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                              env={**os.environ, **OPTIONS, "TEST_STREAM": "t.krt"}) as child:
+            child.stdout.readline()
+            child.terminate()
+            self.assertEqual(child.wait(10), 128 + signal.SIGTERM)
+        self.assertEqual(self.read("kregion-trace.krt"), self.read("t.krt"))
+
+
 def build(place):
     """Return the program."""
     flags = "-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all"

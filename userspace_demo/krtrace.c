@@ -160,11 +160,30 @@ static int device_start(int dev, uint64_t budget)
 	return -1;
 }
 
+/* What is blocked meanwhile; the rest is as it was, for the command. */
+struct signals {
+	sigset_t blocked, old_mask;
+	void (*old_chld)(int sig);
+};
+
+static void signals_block(struct signals *s)
+{
+	sigemptyset(&s->blocked);
+	sigaddset(&s->blocked, SIGCHLD);
+	sigaddset(&s->blocked, SIGINT);
+	sigaddset(&s->blocked, SIGTERM);
+	sigaddset(&s->blocked, SIGHUP);
+	sigaddset(&s->blocked, SIGQUIT);
+	sigprocmask(SIG_BLOCK, &s->blocked, &s->old_mask);
+	/* If it is ignored, the status of a child is not kept. */
+	s->old_chld = signal(SIGCHLD, SIG_DFL);
+}
+
 /*
  * Start the command. Its exec closes the pipe; if the exec fails, errno comes
  * through it.
  */
-static pid_t command_start(char **argv, const sigset_t *mask, int *error)
+static pid_t command_start(char **argv, const struct signals *signals, int *error)
 {
 	int ends[2];
 	ssize_t n;
@@ -182,7 +201,8 @@ static pid_t command_start(char **argv, const sigset_t *mask, int *error)
 		return -1;
 	}
 	if (!pid) {
-		sigprocmask(SIG_SETMASK, mask, NULL);
+		signal(SIGCHLD, signals->old_chld);
+		sigprocmask(SIG_SETMASK, &signals->old_mask, NULL);
 		execvp(argv[0], argv);
 		*error = errno;
 		n = write(ends[1], error, sizeof(*error));
@@ -202,13 +222,13 @@ static pid_t command_start(char **argv, const sigset_t *mask, int *error)
  * sent to this process alone is passed on. Nothing is printed meanwhile: the
  * command has the same terminal.
  */
-static int command_wait(pid_t pid, const sigset_t *signals)
+static int command_wait(pid_t pid, const struct signals *signals)
 {
 	siginfo_t info;
 	int status, sig;
 
 	while (waitpid(pid, &status, WNOHANG) != pid) {
-		sig = sigwaitinfo(signals, &info);
+		sig = sigwaitinfo(&signals->blocked, &info);
 		if (sig > 0 && sig != SIGCHLD && info.si_code <= 0)
 			kill(pid, sig);
 	}
@@ -253,9 +273,8 @@ static uint64_t kernel_switches(void)
 	return n;
 }
 
-/* The signals of @signals are blocked; @old is the mask for the command. */
 static int record_to(int dev, FILE *out, const char *file, uint64_t budget, char **argv,
-		     const sigset_t *signals, const sigset_t *old)
+		     const struct signals *signals)
 {
 	struct kregion_trace_info info = { 0 };
 	uint64_t bytes, switches;
@@ -265,7 +284,7 @@ static int record_to(int dev, FILE *out, const char *file, uint64_t budget, char
 	if (device_start(dev, budget))
 		return 1;
 	switches = kernel_switches();
-	pid = command_start(argv, old, &error);
+	pid = command_start(argv, signals, &error);
 	if (pid < 0 || error) {
 		fprintf(stderr, "krtrace: %s: %s\n", argv[0], strerror(error));
 		if (pid < 0)
@@ -293,24 +312,17 @@ static int record_to(int dev, FILE *out, const char *file, uint64_t budget, char
 
 static int record(const char *file, uint64_t budget, char **argv)
 {
-	sigset_t signals, old;
+	struct signals signals;
 	int dev, ret = 1;
 	FILE *out;
 
-	sigemptyset(&signals);
-	sigaddset(&signals, SIGCHLD);
-	sigaddset(&signals, SIGINT);
-	sigaddset(&signals, SIGTERM);
-	sigaddset(&signals, SIGHUP);
-	sigaddset(&signals, SIGQUIT);
-	sigprocmask(SIG_BLOCK, &signals, &old);
-
+	signals_block(&signals);
 	dev = device_open();
 	if (dev < 0)
 		return 1;
 	out = output_open(file);
 	if (out)
-		ret = record_to(dev, out, file, budget, argv, &signals, &old);
+		ret = record_to(dev, out, file, budget, argv, &signals);
 	close(dev);		/* if the trace was not finished, this drops it */
 	return ret;
 }

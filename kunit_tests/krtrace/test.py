@@ -547,6 +547,14 @@ class Command(Case):
         shown = self.terminal("sh", "-c", "printf ab; sleep 1.2; printf 'cd\n'")
         self.assertRegex(shown, rb"^abcd\r\nkrtrace: kregion-trace.krt: [^\r]*\r\n$")
 
+    def test_ignored_signals(self):
+        """The command gets signals as they were; its end is noticed although SIGCHLD is ignored."""
+        for ignored in signal.SIGCHLD, signal.SIGHUP:
+            done = self.krtrace("record", "--", "grep", "SigIgn", "/proc/self/status",
+                                env={"TEST_STREAM": "t.krt"}, timeout=20, restore_signals=False,
+                                preexec_fn=lambda: signal.signal(ignored, signal.SIG_IGN))
+            self.assertTrue(int(done.stdout.split()[1], 16) >> ignored - 1 & 1)
+
     def test_signal_is_passed_on(self):
         with subprocess.Popen([PROGRAM, "record", "--", "sh", "-c", "echo; exec sleep 20"],
                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,

@@ -93,6 +93,8 @@ static int check_header(struct stream *s, const char *path, size_t *at)
 	uint64_t size;
 	uint32_t i;
 
+	if (!s->size)
+		return bad(path, "the file is empty");
 	if (s->size < sizeof(h->magic) || memcmp(h->magic, KREGION_TRACE_MAGIC, sizeof(h->magic)))
 		return bad(path, "not a trace: wrong magic");
 	if (s->size < sizeof(*h))

@@ -201,6 +201,28 @@ class Refused(Case):
                 trace.cpu(cpu)
             self.refused(trace, why)
 
+    def test_empty(self):
+        self.write("empty", b"")
+        for args in ("report", "empty"), ("convert", "--chrome", "empty"), ("report", "/dev/null"):
+            self.assertEqual(self.krtrace(*args, status=1).said,
+                             f"krtrace: {args[-1]}: the file is empty\n")
+
+    def test_not_a_trace(self):
+        for content in b"x", b"KRTRACE", b"KRTRACF\0" + bytes(100), b"{}\n":
+            self.write("bad", content)
+            self.assertIn("wrong magic", self.krtrace("report", "bad", status=1).said)
+        self.assertIn("absent: No such file", self.krtrace("report", "absent", status=1).said)
+        self.assertIn(".: Is a directory", self.krtrace("report", ".", status=1).said)
+
+    def test_truncated(self):
+        """Every length but the whole one."""
+        whole = small_trace().bytes()
+        for length in range(8, len(whole), 8):
+            self.write("short", whole[:length])
+            self.assertIn("truncated", self.krtrace("report", "short", status=1).said)
+        self.write("long", whole + bytes(8))
+        self.assertIn("longer", self.krtrace("report", "long", status=1).said)
+
     def test_number_of_cpus(self):
         for number in 0, 1, 3, 0xffffffff:
             trace = Trace()

@@ -26,8 +26,8 @@
 
 static const char usage_text[] =
 "Usage: krtrace record [-o FILE] [-b BYTES] -- COMMAND [ARGUMENT]...\n"
-"       krtrace report [--tsv] FILE\n"
-"       krtrace convert --chrome [-o FILE] FILE\n"
+"       krtrace report [--tsv] [FILE]\n"
+"       krtrace convert --chrome [-o FILE] [FILE]\n"
 "       krtrace --help | --version\n";
 
 static const char help_text[] =
@@ -57,6 +57,7 @@ static const char help_text[] =
 "                       track a CPU, tasks as slices, wake-ups as instants\n"
 "  -o, --output FILE    default: standard output\n"
 "\n"
+"FILE of report and convert is by default what record writes by default.\n"
 "Options of all: -h, --help; -V, --version.\n"
 "\n"
 "Exit status: record: that of COMMAND, 128 and the number of the signal that\n"
@@ -331,7 +332,7 @@ static int record(const char *file, uint64_t budget, char **argv)
 
 int main(int argc, char **argv)
 {
-	const char *verb, *file = NULL, *allowed;
+	const char *verb, *file = NULL, *trace, *allowed;
 	uint64_t budget = DEFAULT_BUDGET;
 	bool tsv = false, to_chrome = false;
 	int opt;
@@ -393,14 +394,13 @@ int main(int argc, char **argv)
 	}
 	if (verb[0] == '-')
 		return usage("no command", NULL);
-	if (!argc)
-		return usage("no FILE", NULL);
 	if (argc > 1)
 		return usage("too many arguments", argv[1]);
+	trace = argc ? argv[0] : DEFAULT_FILE;
 	if (!strcmp(verb, "report"))
-		return report(argv[0], tsv) || output_commit(stdout);
+		return report(trace, tsv) || output_commit(stdout);
 
 	if (!to_chrome)
 		return usage("convert needs --chrome", NULL);
-	return convert(argv[0], file);
+	return convert(trace, file);
 }

@@ -541,6 +541,30 @@ class Output(Case):
         self.assertEqual(sorted(os.listdir()), self.files)
 
 
+class Usage(Case):
+    """The command line."""
+
+    def test_default_file(self):
+        self.assertIn("kregion-trace.krt: No such file", self.krtrace("report", status=1).said)
+        self.write("t.krt", small_trace())
+        self.krtrace("record", "true", env={"TEST_STREAM": "t.krt"})
+        for args in ("report",), ("report", "--tsv"), ("convert", "--chrome"):
+            self.assertEqual(self.krtrace(*args).stdout, self.krtrace(*args, "t.krt").stdout)
+
+    def test_wrong_usage(self):
+        for args in ((), ("nonsense",), ("report", "a", "b"), ("convert", "t.krt"), ("record",),
+                     ("report", "-o", "x"), ("record", "-b", "1x", "true"), ("--tsv",)):
+            self.assertIn("Usage: ", self.krtrace(*args, status=2).said)
+        self.assertEqual(os.listdir(), [])
+
+    def test_help(self):
+        text = self.krtrace("--help").stdout.decode()
+        for verb in "record", "report", "convert":
+            self.assertEqual(self.krtrace(verb, "-h").stdout.decode(), text)
+        self.assertIn("krtrace report [--tsv] [FILE]", text)
+        self.assertIn("krtrace convert --chrome [-o FILE] [FILE]", text)
+
+
 class Command(Case):
     """What record does to the command, and the command to it."""
 

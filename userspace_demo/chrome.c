@@ -14,6 +14,7 @@
 #define TRACK(cpu)	((cpu) + 1)
 
 struct slice {
+	unsigned int cpu;
 	struct task *task;
 	uint64_t since;
 	uint8_t prio;
@@ -56,7 +57,7 @@ static void put_meta(FILE *out, const char *what, unsigned int track)
 		what, PROCESS, track);
 }
 
-static void put_slice(FILE *out, unsigned int cpu, const struct slice *s, uint64_t end, int state)
+static void put_slice(FILE *out, const struct slice *s, uint64_t end, int state)
 {
 	char buf[32];
 
@@ -67,7 +68,7 @@ static void put_slice(FILE *out, unsigned int cpu, const struct slice *s, uint64
 	put_time(out, "ts", s->since);
 	put_time(out, "dur", end - s->since);
 	fprintf(out, ",\"pid\":%d,\"tid\":%u,\"args\":{\"pid\":%u,\"prio\":%u", PROCESS,
-		TRACK(cpu), s->task->pid, s->prio);
+		TRACK(s->cpu), s->task->pid, s->prio);
 	if (state >= 0)
 		fprintf(out, ",\"state\":%d", state);
 	fputs("}}", out);
@@ -86,22 +87,50 @@ static void put_instant(FILE *out, unsigned int cpu, const struct event *e,
 		PROCESS, TRACK(cpu), e->first, e->prio, e->second);
 }
 
+static void slice_end(FILE *out, struct slice *s, uint64_t time, int state)
+{
+	put_slice(out, s, time, state);
+	if (s->task && s->task->slice == s)
+		s->task->slice = NULL;
+	s->task = NULL;
+}
+
+static void slice_begin(struct slice *s, struct task *task, const struct event *e)
+{
+	s->task = task;
+	s->since = e->time;
+	s->prio = e->prio;
+	task->slice = s;
+}
+
+/* Has the name of a task that runs changed? It gets another slice then. */
+static void slice_split(FILE *out, struct tasks *tasks, const struct event *e)
+{
+	const struct task *task = task_get(tasks, e->first);
+
+	if (!task->slice || !strncmp(task->comm, e->comm, sizeof(task->comm) - 1))
+		return;
+	put_slice(out, task->slice, e->time, -1);
+	task->slice->since = e->time;
+}
+
 static void put_event(FILE *out, const struct stream *st, struct tasks *tasks,
 		      struct slice *slices, const struct event *e)
 {
 	const unsigned int cpu = st->cpus[e->index].head->cpu;
 	struct slice *s = &slices[e->index];
 
+	if (e->type == KREGION_TRACE_NAME)
+		slice_split(out, tasks, e);
 	tasks_event(tasks, e);
 	switch (e->type) {
 	case KREGION_TRACE_RUNNING_TASK:
 	case KREGION_TRACE_SWITCH:
-		put_slice(out, cpu, s, e->time, e->state);
-		*s = (struct slice) { task_get(tasks, e->first), e->time, e->prio };
+		slice_end(out, s, e->time, e->state);
+		slice_begin(s, task_get(tasks, e->first), e);
 		break;
 	case EVENT_GAP:
-		put_slice(out, cpu, s, e->time, -1);
-		s->task = NULL;
+		slice_end(out, s, e->time, -1);
 		break;
 	case KREGION_TRACE_WAKEUP:
 	case KREGION_TRACE_WAKEUP_NEW:
@@ -147,6 +176,7 @@ void chrome(struct stream *st, FILE *out)
 	for (i = 0; i < st->nr_cpus; i++) {
 		const unsigned int cpu = st->cpus[i].head->cpu;
 
+		slices[i].cpu = cpu;
 		fputs(",\n", out);
 		put_meta(out, "thread_name", TRACK(cpu));
 		fprintf(out, "\"name\":\"CPU %u\"}},\n", cpu);
@@ -156,7 +186,7 @@ void chrome(struct stream *st, FILE *out)
 	while (stream_next(st, &e))
 		put_event(out, st, &tasks, slices, &e);
 	for (i = 0; i < st->nr_cpus; i++)
-		put_slice(out, st->cpus[i].head->cpu, &slices[i], st->duration, -1);
+		put_slice(out, &slices[i], st->duration, -1);
 	fputs("\n]}\n", out);
 	free(slices);
 	tasks_free(&tasks);

@@ -53,6 +53,8 @@ struct task {
 	bool named, exited;
 	char comm[16];
 
+	struct slice *slice;		/* of the JSON: what it runs in */
+
 	/* of the report */
 	enum { TASK_UNKNOWN, TASK_WAITING, TASK_SLEEPING } state;	/* off the CPUs */
 	bool woken;			/* it waits because of a wake-up */

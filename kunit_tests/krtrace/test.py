@@ -215,9 +215,9 @@ class Refused(Case):
         self.assertIn(".: Is a directory", self.krtrace("report", ".", status=1).said)
 
     def test_truncated(self):
-        """Every length but the whole one."""
+        """At the words of the file, some of each part."""
         whole = small_trace().bytes()
-        for length in range(8, len(whole), 8):
+        for length in range(8, len(whole), 40):
             self.write("short", whole[:length])
             self.assertIn("truncated", self.krtrace("report", "short", status=1).said)
         self.write("long", whole + bytes(8))
@@ -539,6 +539,59 @@ class Output(Case):
         self.record("old", "sh", "-c", "exit 3", status=3)
         self.assertEqual(self.read("old"), self.read("t.krt"))
         self.assertEqual(sorted(os.listdir()), self.files)
+
+
+class Chrome(Case):
+    """The JSON for trace viewers. Its times are microseconds."""
+
+    def events(self, trace):
+        self.write("t.krt", trace)
+        text = self.krtrace("convert", "--chrome", "t.krt").stdout
+        return json.loads(text)["traceEvents"]
+
+    def slices(self, trace):
+        """Name, begin and end in milliseconds, and track of each."""
+        return [(e["name"], e["ts"] / 1000, (e["ts"] + e["dur"]) / 1000, e["tid"])
+                for e in self.events(trace) if e["ph"] == "X"]
+
+    def instants(self, trace):
+        return [(e["name"], e["ts"] / 1000) for e in self.events(trace) if e["ph"] == "i"]
+
+    def test_slices(self):
+        trace = Trace()
+        cpu = trace.cpu(3).runs(0, 1).name(0, 1, b"one").switch(10 * MS, 1, 2)
+        cpu.gap(20 * MS, 30 * MS, 1).switch(40 * MS, 2, 0).switch(50 * MS, 0, 1)
+        self.assertEqual(self.slices(trace),
+                         [("one", 0, 10, 4), ("pid 2", 10, 20, 4), ("one", 50, 100, 4)])
+
+    def test_names_at_each_time(self):
+        trace = Trace()
+        cpu = trace.cpu(0).runs(0, 1).wakeup(1 * MS, 2).switch(10 * MS, 1, 2)
+        cpu.name(10 * MS, 2, b"old").switch(60 * MS, 2, 1, 1).name(60 * MS, 1, b"one")
+        cpu.wakeup(70 * MS, 2).switch(80 * MS, 1, 2)
+        # By another CPU: while it runs, the same name again, and while it sleeps.
+        cpu = trace.cpu(1).runs(0, 0).wakeup(20 * MS, 2)
+        cpu.name(40 * MS, 2, b"new").name(50 * MS, 2, b"new").name(65 * MS, 2, b"third")
+        self.assertEqual(self.slices(trace),
+                         [("one", 0, 10, 1), ("old", 10, 40, 1), ("new", 40, 60, 1),
+                          ("one", 60, 80, 1), ("third", 80, 100, 1)])
+        self.assertEqual(self.instants(trace), [("wake old", 1), ("wake old", 20),
+                                                ("wake third", 70)])
+        self.assertEqual(self.tasks(trace)[2][0]["comm"], "third")
+
+    def test_strings(self):
+        comm = b'"\\\x1b[\n\x7f\xff\xc3'
+        trace = Trace()
+        trace.cpu(0).runs(0, 1).name(0, 1, comm)
+        self.assertEqual(self.slices(trace)[0][0], comm.decode("latin1"))
+        self.assertEqual(self.tasks(trace)[1][0]["comm"], '"\\?[????')
+        self.assertNotIn(b"\x1b", self.report(trace).stdout)
+
+    def test_name_without_end(self):
+        trace = Trace()
+        trace.cpu(0).runs(0, 1).name(0, 1, b"sixteen letters!")
+        self.assertEqual(self.slices(trace)[0][0], "sixteen letters")
+        self.assertEqual(self.tasks(trace)[1][0]["comm"], "sixteen letters")
 
 
 class Usage(Case):

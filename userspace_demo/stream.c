@@ -128,8 +128,9 @@ static int check_header(struct stream *s, const char *path, size_t *at)
 		const struct kregion_trace_type *t = (const void *)((const char *)s->data +
 						     h->header_size + (size_t)i * h->type_size);
 
-		if (t->id > 255 || !t->size || t->size % 8 || t->size < least_size(t->id) ||
-		    s->type_size[t->id])
+		/* A record of type 0 would be an EVENT_GAP. */
+		if (!t->id || t->id > 255 || s->type_size[t->id] ||
+		    !t->size || t->size % 8 || t->size < least_size(t->id))
 			return bad(path, "bad record type");
 		s->type_size[t->id] = t->size;
 	}

@@ -89,7 +89,7 @@ class Trace:
     def bytes(self):
         types = b"".join(struct.pack("HHHH16s", i, size, 0, 0, b"type") for i, size in self.types)
         sections = b"".join(section.bytes(nr) for nr, section in self.sections)
-        values = b"".join(struct.pack("24sQ", name.encode(), value).ljust(self.value_size, b"\0")
+        values = b"".join(struct.pack("24sQ", name.encode(), value).ljust(min(self.value_size, 64), b"\0")
                           for name, value in self.values.items())
         end = struct.pack("=IIQII", 2, 24, 24 + len(values), len(self.values), self.value_size)
         rest = types + bytes(24 * FIELDS) + sections + end + values
@@ -222,6 +222,49 @@ class Refused(Case):
             self.assertIn("truncated", self.krtrace("report", "short", status=1).said)
         self.write("long", whole + bytes(8))
         self.assertIn("longer", self.krtrace("report", "long", status=1).said)
+
+    def test_record_types(self):
+        """Type 0 would be taken for a gap that never ends."""
+        for place, kind, size in ((5, 0, 16), (5, 256, 16), (5, 20, 0), (5, 20, 12), (1, 1, 8),
+                                  (7, 7, 8), (8, 8, 24), (9, 9, 16), (5, 6, 16)):
+            with self.subTest(kind=kind, size=size):
+                trace = small_trace()
+                trace.types[place - 1] = kind, size
+                self.refused(trace, "bad record type")
+
+    def test_header(self):
+        sizes = "bad sizes in the header"
+        for key, value, why in (
+                ("version", 2, "version 2"), ("byte_order", 0x04030201, "other byte order"),
+                ("byte_order", 0, "bad byte order"), ("header_size", 80, sizes),
+                ("header_size", 92, sizes), ("header_size", 0xfffffff8, sizes),
+                ("type_size", 16, sizes), ("type_size", 0xfffffff8, sizes),
+                ("nr_types", 65535, sizes), ("nr_types", 0xffffffff, sizes),
+                ("field_size", 0, sizes), ("nr_fields", 0xffffffff, sizes),
+                ("nr_fields", 65536, sizes), ("stop_ns", 0, "start or stop time"),
+                ("stop_ns", 1 << 63, "start or stop time")):
+            with self.subTest(key=key, value=value):
+                trace = small_trace()
+                trace.header[key] = value
+                self.refused(trace, why)
+
+    def test_records(self):
+        def bent(bend):
+            trace = small_trace()
+            bend(trace, trace.sections[0][1])
+            return trace
+        for bend, why in (
+                (lambda t, c: c.switch(4 * MS, 0, 7), "record out of order"),
+                (lambda t, c: c.switch(101 * MS, 0, 7), "record out of order"),
+                (lambda t, c: c.record(77, 6 * MS), "unknown type"),
+                (lambda t, c: c.record(NAME, 6 * MS, 7), "beyond its section"),
+                (lambda t, c: c.gap(4 * MS, 6 * MS, 1), "lost record out of order"),
+                (lambda t, c: c.gap(7 * MS, 6 * MS, 1), "lost record out of order"),
+                (lambda t, c: c.tail(4 * MS, 1), "bad time"),
+                (lambda t, c: c.tail(101 * MS, 1), "bad time"),
+                (lambda t, c: setattr(c, "lost", 1), "number of lost records"),
+                (lambda t, c: setattr(c, "records", 4), "number of records")):
+            self.refused(bent(bend), why)
 
     def test_number_of_cpus(self):
         for number in 0, 1, 3, 0xffffffff:

@@ -193,6 +193,18 @@ static int check_cpu(struct stream *s, const char *path, const struct kregion_tr
 	return 0;
 }
 
+/* Printable and one word, as the lines of a report want it. */
+static bool good_name(const char *name, size_t size)
+{
+	size_t i;
+
+	for (i = 0; i < size && name[i]; i++) {
+		if (name[i] <= ' ' || name[i] > '~')
+			return false;
+	}
+	return i && i < size;
+}
+
 static int check_end(struct stream *s, const char *path, const struct kregion_trace_section *sec)
 {
 	const struct kregion_trace_end *end = (const void *)sec;
@@ -204,7 +216,7 @@ static int check_end(struct stream *s, const char *path, const struct kregion_tr
 	s->values = (const void *)((const char *)sec + sec->header_size);
 	s->nr_values = end->nr_values;
 	for (i = 0; i < s->nr_values; i++) {
-		if (!memchr(s->values[i].name, 0, sizeof(s->values[i].name)))
+		if (!good_name(s->values[i].name, sizeof(s->values[i].name)))
 			return bad(path, "bad end section");
 	}
 	return 0;

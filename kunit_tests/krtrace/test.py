@@ -266,6 +266,18 @@ class Refused(Case):
                 (lambda t, c: setattr(c, "records", 4), "number of records")):
             self.refused(bent(bend), why)
 
+    def test_values(self):
+        """Names go to a terminal, and into lines of words."""
+        for name in "", "a b", "a\nb", "\x1b[2J", "x" * 24, "\x7f":
+            trace = small_trace()
+            trace.values[name] = 1
+            self.refused(trace, "bad end section")
+        for size in 24, 0, 0xfffffff8:
+            trace = small_trace()
+            trace.values["bytes_held"] = 1
+            trace.value_size = size
+            self.refused(trace, "bad end section")
+
     def test_number_of_cpus(self):
         for number in 0, 1, 3, 0xffffffff:
             trace = Trace()

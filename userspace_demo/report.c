@@ -381,9 +381,11 @@ static void print_tsv(const struct stream *st, const struct sums *s, struct task
 		printf("# cpu_util_%u %.4f\n", st->cpus[i].head->cpu,
 		       ratio(s->cpus[i].known_ns - s->cpus[i].idle_ns, s->cpus[i].known_ns));
 	printf("# budget %" PRIu64 "\n", (uint64_t)st->header->budget);
-	for (i = 0; i < st->nr_values; i++)
-		printf("# region_%s %" PRIu64 "\n", st->values[i].name,
-		       (uint64_t)st->values[i].value);
+	for (i = 0; i < st->nr_values; i++) {
+		const struct kregion_trace_value *value = stream_nth_value(st, i);
+
+		printf("# region_%s %" PRIu64 "\n", value->name, (uint64_t)value->value);
+	}
 	printf("# known %.4f\n", known(st, s->known_ns, st->nr_cpus));
 	for (i = 0; i < st->nr_cpus; i++)
 		printf("# known_%u %.4f\n", st->cpus[i].head->cpu,

@@ -210,13 +210,17 @@ static int check_end(struct stream *s, const char *path, const struct kregion_tr
 	const struct kregion_trace_end *end = (const void *)sec;
 	uint32_t i;
 
-	if (sec->header_size < sizeof(*end) || end->value_size != sizeof(*s->values) ||
-	    end->nr_values > (sec->size - sec->header_size) / sizeof(*s->values))
+	if (sec->header_size < sizeof(*end) ||
+	    end->value_size < sizeof(struct kregion_trace_value) || end->value_size % 8 ||
+	    end->nr_values > (sec->size - sec->header_size) / end->value_size)
 		return bad(path, "bad end section");
-	s->values = (const void *)((const char *)sec + sec->header_size);
+	s->values = (const char *)sec + sec->header_size;
+	s->value_size = end->value_size;
 	s->nr_values = end->nr_values;
 	for (i = 0; i < s->nr_values; i++) {
-		if (!good_name(s->values[i].name, sizeof(s->values[i].name)))
+		const struct kregion_trace_value *v = stream_nth_value(s, i);
+
+		if (!good_name(v->name, sizeof(v->name)))
 			return bad(path, "bad end section");
 	}
 	return 0;
@@ -269,13 +273,20 @@ void stream_close(struct stream *s)
 	memset(s, 0, sizeof(*s));
 }
 
+const struct kregion_trace_value *stream_nth_value(const struct stream *s, unsigned int i)
+{
+	return (const void *)(s->values + (size_t)i * s->value_size);
+}
+
 bool stream_value(const struct stream *s, const char *name, uint64_t *value)
 {
 	unsigned int i;
 
 	for (i = 0; i < s->nr_values; i++) {
-		if (!strcmp(s->values[i].name, name)) {
-			*value = s->values[i].value;
+		const struct kregion_trace_value *v = stream_nth_value(s, i);
+
+		if (!strcmp(v->name, name)) {
+			*value = v->value;
 			return true;
 		}
 	}

@@ -36,8 +36,8 @@ struct stream {
 	uint16_t type_size[256];
 	struct cpu_stream *cpus;
 	unsigned int nr_cpus;
-	const struct kregion_trace_value *values;
-	unsigned int nr_values;
+	const char *values;
+	unsigned int nr_values, value_size;
 	uint64_t duration;
 	uint64_t records, lost, record_bytes;
 
@@ -92,6 +92,7 @@ const char *lost_advice(uint64_t records, uint64_t lost, uint64_t held, uint64_t
 /* Warn if records were lost. */
 void warn_lost(const char *path, uint64_t records, uint64_t lost, uint64_t held, uint64_t budget);
 
+const struct kregion_trace_value *stream_nth_value(const struct stream *s, unsigned int i);
 bool stream_value(const struct stream *s, const char *name, uint64_t *value);
 uint64_t stream_held(const struct stream *s);	/* bytes of memory that the trace held */
 

@@ -278,6 +278,19 @@ class Refused(Case):
             trace.value_size = size
             self.refused(trace, "bad end section")
 
+    def test_longer_parts(self):
+        """A part may be longer than this version tells."""
+        trace = small_trace()
+        trace.value_size = 40
+        trace.values = {"bytes_held": 4321, "bytes_used": 1234}
+        self.assertIn("4321 bytes held in at most 0 blocks, 1234 handed out",
+                      self.report(trace).stdout.decode())
+        trace = small_trace()
+        trace.types.append((20, 48))
+        trace.header["nr_types"] = 10
+        trace.sections[0][1].record(20, 6 * MS, *[1 << 63] * 5)
+        self.assertIn(" 4 records", self.report(trace).stdout.decode())
+
     def test_number_of_cpus(self):
         for number in 0, 1, 3, 0xffffffff:
             trace = Trace()

@@ -103,12 +103,13 @@ static void slice_begin(struct slice *s, struct task *task, const struct event *
 	task->slice = s;
 }
 
-/* Has the name of a task that runs changed? It gets another slice then. */
+/* A task that runs gets another slice if its name changes. */
 static void slice_split(FILE *out, struct tasks *tasks, const struct event *e)
 {
 	const struct task *task = task_get(tasks, e->first);
 
-	if (!task->slice || !strncmp(task->comm, e->comm, sizeof(task->comm) - 1))
+	if (!task->slice || !task->comm[0] ||
+	    !strncmp(task->comm, e->comm, sizeof(task->comm) - 1))
 		return;
 	put_slice(out, task->slice, e->time, -1);
 	task->slice->since = e->time;
@@ -127,6 +128,13 @@ static void put_event(FILE *out, const struct stream *st, struct tasks *tasks,
 	case KREGION_TRACE_RUNNING_TASK:
 	case KREGION_TRACE_SWITCH:
 		slice_end(out, s, e->time, e->state);
+		slice_begin(s, task_get(tasks, e->first), e);
+		break;
+	case KREGION_TRACE_EXEC:
+		/* A thread may have taken over the pid of its process. */
+		if (e->first == e->second || !s->task)
+			break;
+		slice_end(out, s, e->time, -1);
 		slice_begin(s, task_get(tasks, e->first), e);
 		break;
 	case EVENT_GAP:

@@ -179,6 +179,12 @@ static void account(struct sums *s, const struct event *e)
 	case KREGION_TRACE_SWITCH:
 		account_switch(s, c, e);
 		break;
+	case KREGION_TRACE_EXEC:
+		/* It runs here, whatever its pid was. */
+		cpu_account(c, e->time);
+		if (c->task)
+			cpu_run(c, task_get(&s->tasks, e->first), e->time);
+		break;
 	case KREGION_TRACE_WAKEUP:
 	case KREGION_TRACE_WAKEUP_NEW:
 		task_woken(s, task_get(&s->tasks, e->first), e->time);
@@ -222,7 +228,7 @@ static int by_value(const void *a, const void *b)
 /* What @percent of the sorted values do not exceed. */
 static uint64_t percentile(const uint64_t *v, size_t n, unsigned int percent)
 {
-	return n ? v[(n * percent + 99) / 100 - 1] : 0;
+	return n ? v[((uint64_t)n * percent + 99) / 100 - 1] : 0;
 }
 
 static int by_run_time(const void *a, const void *b)

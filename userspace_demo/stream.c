@@ -498,6 +498,15 @@ struct task *task_get(struct tasks *t, uint32_t pid)
 	return task ? task : task_new(t, pid);
 }
 
+/* Another life of @pid, unless nothing is known of the one there is. */
+static void task_born(struct tasks *t, uint32_t pid)
+{
+	const struct task *task = task_get(t, pid);
+
+	if (task->exited || task->named)
+		task_new(t, pid);
+}
+
 void tasks_event(struct tasks *t, const struct event *e)
 {
 	struct task *task;
@@ -510,9 +519,14 @@ void tasks_event(struct tasks *t, const struct event *e)
 		task->named = true;
 		break;
 	case KREGION_TRACE_FORK:
-		task = task_get(t, e->first);
-		if (task->exited || task->named)
-			task_new(t, e->first);
+		task_born(t, e->first);
+		break;
+	case KREGION_TRACE_EXEC:
+		/* A thread takes over the pid of its process. */
+		if (e->first != e->second) {
+			task_get(t, e->second)->exited = true;
+			task_born(t, e->first);
+		}
 		break;
 	case KREGION_TRACE_EXIT:
 		task_get(t, e->first)->exited = true;

@@ -371,6 +371,30 @@ class Times(Case):
         self.assertEqual(lives["first"]["sleep_ns"], str(20 * MS))
         self.assertEqual(lives["second"]["sleep_ns"], "0")
 
+    def test_exec_by_a_thread(self):
+        """The thread 2 of process 1 execs, and gets the pid of the process."""
+        trace = Trace()
+        cpu = trace.cpu(0).runs(0, 1).name(0, 1, b"leader").event(EXIT, 10 * MS, 1)
+        cpu.switch(10 * MS, 1, 2, 128).event(EXEC, 30 * MS, 1, 2).name(30 * MS, 1, b"new")
+        cpu.switch(40 * MS, 1, 0, 1).wakeup(60 * MS, 1).switch(70 * MS, 0, 1)
+        lives = {life["comm"]: life for life in self.tasks(trace)[1]}
+        for comm, run, wait, sleep in ("leader", 10, 0, 0), ("new", 10 + 30, 10, 20):
+            self.assertEqual(lives[comm]["run_ns"], str(run * MS))
+            self.assertEqual(lives[comm]["wait_ns"], str(wait * MS))
+            self.assertEqual(lives[comm]["sleep_ns"], str(sleep * MS))
+        self.assertEqual(self.times(trace)[2], (20, 0, 0))
+        slices = [(e["name"], e["ts"] // 1000, e["dur"] // 1000) for e in
+                  json.loads(self.krtrace("convert", "--chrome", "t.krt").stdout)["traceEvents"]
+                  if e["ph"] == "X"]
+        self.assertEqual(slices, [("leader", 0, 10), ("pid 2", 10, 20), ("new", 30, 10),
+                                  ("new", 70, 30)])
+
+    def test_exec(self):
+        trace = Trace()
+        trace.cpu(0).runs(0, 1).name(0, 1, b"old").event(EXEC, 30 * MS, 1, 1).name(30 * MS, 1, b"new")
+        self.assertEqual(len(self.tasks(trace)[1]), 1)
+        self.assertEqual(self.times(trace)[1], (100, 0, 0))
+
     def test_task_on_two_cpus(self):
         """Clocks of two CPUs may differ a little: it runs on one before it left the other."""
         trace = Trace()

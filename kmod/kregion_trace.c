@@ -6,7 +6,9 @@
  * kregion_alloc_nofill() into a per-CPU region. There is no index: successive
  * objects of a CPU are adjacent as long as its block lasts, so a CPU's records
  * form runs, and only runs are linked. A run begins with its head, which is
- * allocated together with its first record.
+ * allocated together with its first record. The end of a run stands in its own head
+ * and moves only over an object that begins there, so a run never reaches beyond what
+ * the region handed out for it.
  *
  * The state of a CPU (struct trace_cpu) is touched by that CPU with interrupts
  * off while probes are registered, and by the user of the device under
@@ -51,24 +53,24 @@ static_assert(sizeof_field(struct kregion_trace_name, comm) == TASK_COMM_LEN);
 /* Pids a CPU remembers to have named; a power of two. */
 #define NAMED		256
 
-/* What trace_cpu.end is without a run: no address, and not NULL either. */
-#define NO_RUN		((char *)1)
-
 /* The head of a run; the records follow at once. */
 struct trace_run {
 	struct trace_run *next;
-	char *end;		/* behind the last record; set when the run is closed */
+	char *end;		/* behind the last record */
 };
 
+/* What no record continues: it ends at no address, and not at NULL either. */
+static struct trace_run no_run = { .end = (char *)1 };
+
 struct trace_cpu {
-	char *end;		/* behind the last record of the current run, or NO_RUN */
+	struct trace_run *run;	/* that the next record may continue, or &no_run */
 	s64 last;		/* time of the last event, since hot.start */
 	u64 records;
 	u64 lost;
 	u64 lost_told;		/* how many of them a lost record tells of */
 	u64 lost_since;		/* time of the first one that none tells of */
 	struct trace_run *first;
-	struct trace_run *run;
+	struct trace_run **link; /* where the next run is linked */
 	struct kregion_trace_cpu head;	/* of the section, once stopped */
 	u32 named[NAMED];	/* pids, by their low bits */
 };
@@ -166,6 +168,7 @@ static struct {
 	struct kregion_trace_end end;
 	struct kregion_trace_value values[ARRAY_SIZE(trace_stats)];
 
+	size_t block_size;		/* no run is longer */
 	struct trace_clock start;
 	u64 ticks;			/* of record_clock() from start to stop ... */
 	u64 ns;				/* ... and nanoseconds */
@@ -265,26 +268,19 @@ static u64 trace_ns(u64 time)
 
 /* ---- records: interrupts off ---------------------------------------------- */
 
-/* The run is complete; the next record starts another one. */
-static void trace_run_close(struct trace_cpu *c)
-{
-	if (c->end != NO_RUN)
-		c->run->end = c->end;
-	c->end = NO_RUN;
-}
-
 /*
- * @p, of @size bytes, does not continue the run, or is NULL. Start a run and
- * return its first record. @p is given up: head and records must be adjacent.
+ * @p, of @size bytes, does not continue the current run, or is NULL. Start a run with
+ * room for a record of @size bytes at its end. @p is given up: head and records must be
+ * adjacent.
  */
-static noinline __cold void *trace_run_start(void *p, size_t size)
+static noinline __cold struct trace_run *trace_run_start(void *p, size_t size)
 {
 	struct trace_cpu *c = this_cpu_ptr(&trace_cpu);
 	const bool tell = c->lost != c->lost_told;
 	struct kregion_trace_lost *lost;
 	struct trace_run *run = NULL;
 
-	trace_run_close(c);
+	c->run = &no_run;
 	if (p)
 		run = kregion_alloc_nofill(hot.region, sizeof(*run) + size +
 					   (tell ? sizeof(*lost) : 0));
@@ -296,21 +292,21 @@ static noinline __cold void *trace_run_start(void *p, size_t size)
 	}
 
 	run->next = NULL;
-	if (c->run)
-		c->run->next = run;
-	else
-		c->first = run;
+	run->end = (char *)(run + 1);
+	*c->link = run;
+	c->link = &run->next;
 	c->run = run;
 	if (!tell)
-		return run + 1;
+		return run;
 
-	lost = (struct kregion_trace_lost *)(run + 1);
+	lost = (struct kregion_trace_lost *)run->end;
 	lost->head = (u64)KREGION_TRACE_LOST << KREGION_TRACE_TIME_BITS | c->last;
 	lost->since = c->lost_since;
 	lost->count = c->lost - c->lost_told;
+	run->end += sizeof(*lost);
 	c->lost_told = c->lost;
 	c->records++;
-	return lost + 1;
+	return run;
 }
 
 /*
@@ -322,16 +318,22 @@ static noinline __cold void *trace_run_start(void *p, size_t size)
 static __always_inline void *trace_record(u64 type, u64 ids, size_t size)
 {
 	s64 time = record_clock() - hot.start;
+	struct trace_run *run;
 	u64 *rec;
 
+	lockdep_assert_irqs_disabled();
 	__this_cpu_write(trace_cpu.last, max(time, __this_cpu_read(trace_cpu.last)));
 	rec = kregion_alloc_nofill(hot.region, size);
-	if (unlikely((char *)rec != __this_cpu_read(trace_cpu.end))) {
-		rec = trace_run_start(rec, size);
-		if (!rec)
+	run = __this_cpu_read(trace_cpu.run);
+	if (unlikely((char *)rec != run->end)) {
+		run = trace_run_start(rec, size);
+		if (!run)
 			return NULL;
+		rec = (u64 *)run->end;
 	}
-	__this_cpu_write(trace_cpu.end, (char *)rec + size);
+	/* Hidden, so that the compiler adds to it in place. */
+	OPTIMIZER_HIDE_VAR(run);
+	run->end += size;
 	__this_cpu_inc(trace_cpu.records);
 	rec[0] = type << KREGION_TRACE_TIME_BITS | __this_cpu_read(trace_cpu.last);
 	rec[1] = ids;
@@ -354,6 +356,16 @@ static __always_inline void trace_event(u64 type, u64 ids)
 	trace_record(type, ids, sizeof(struct kregion_trace_event));
 }
 
+/* As trace_event(), with interrupts on or off. */
+static __always_inline void trace_event_irqsave(u64 type, u64 ids)
+{
+	unsigned long flags;
+
+	local_irq_save(flags);
+	trace_event(type, ids);
+	local_irq_restore(flags);
+}
+
 static noinline void trace_name(const struct task_struct *p)
 {
 	struct kregion_trace_name *name;
@@ -370,6 +382,23 @@ static noinline void trace_name(const struct task_struct *p)
 
 /* ---- probes --------------------------------------------------------------- */
 
+/*
+ * The contexts in which the kernel calls them, in 6.1 as in 6.12:
+ *
+ * sched_switch		__schedule(): the run-queue lock of this CPU, interrupts off
+ * sched_wakeup		try_to_wake_up(), sched_ttwu_pending(): the run-queue lock of
+ *			the task's CPU, which may be this one, and mostly the task's
+ *			pi_lock, interrupts off; but a task that wakes itself holds no
+ *			lock, only preemption off, and interrupts come in between
+ * sched_wakeup_new	wake_up_new_task(): as sched_wakeup of another task
+ * sched_process_fork	kernel_clone(), in the parent: no lock, interrupts on
+ * sched_process_exec	exec_binprm(), in the task: no spinlock, interrupts on
+ * sched_process_exit	do_exit(), in the task: no lock, interrupts on
+ *
+ * So only probe_switch() takes it from its caller that interrupts are off: they are
+ * wherever a run-queue lock is held.
+ */
+
 static void probe_switch(void *data, bool preempt, struct task_struct *prev,
 			 struct task_struct *next, unsigned int prev_state)
 {
@@ -384,15 +413,14 @@ static void probe_switch(void *data, bool preempt, struct task_struct *prev,
 
 static void probe_wakeup(void *data, struct task_struct *p)
 {
-	trace_event(KREGION_TRACE_WAKEUP, trace_ids(p->pid, p->prio, task_cpu(p), 0));
+	trace_event_irqsave(KREGION_TRACE_WAKEUP, trace_ids(p->pid, p->prio, task_cpu(p), 0));
 }
 
 static void probe_wakeup_new(void *data, struct task_struct *p)
 {
-	trace_event(KREGION_TRACE_WAKEUP_NEW, trace_ids(p->pid, p->prio, task_cpu(p), 0));
+	trace_event_irqsave(KREGION_TRACE_WAKEUP_NEW, trace_ids(p->pid, p->prio, task_cpu(p), 0));
 }
 
-/* The tracepoints of a process's life are passed with interrupts on. */
 static void probe_fork(void *data, struct task_struct *parent, struct task_struct *child)
 {
 	unsigned long flags;
@@ -415,11 +443,7 @@ static void probe_exec(void *data, struct task_struct *p, pid_t old_pid, struct 
 
 static void probe_exit(void *data, struct task_struct *p)
 {
-	unsigned long flags;
-
-	local_irq_save(flags);
-	trace_event(KREGION_TRACE_EXIT, trace_ids(p->pid, p->prio, 0, 0));
-	local_irq_restore(flags);
+	trace_event_irqsave(KREGION_TRACE_EXIT, trace_ids(p->pid, p->prio, 0, 0));
 }
 
 static struct {
@@ -483,7 +507,8 @@ static int probes_register(void)
 static void trace_cpu_reset(struct trace_cpu *c)
 {
 	memset(c, 0, sizeof(*c));
-	c->end = NO_RUN;
+	c->run = &no_run;
+	c->link = &c->first;
 }
 
 /*
@@ -523,6 +548,7 @@ static int trace_start(u64 budget)
 	attr.block_size = clamp_t(size_t, attr.limit / (8 * num_online_cpus()), PAGE_SIZE,
 				  KREGION_BLOCK_SIZE);
 	attr.block_size = rounddown_pow_of_two(attr.block_size);
+	trace.block_size = attr.block_size;
 	/* What CPUs write until a block of their own comes. */
 	attr.reserve = clamp_t(size_t, budget / 64, SZ_4K, SZ_256K);
 	region = kregion_create("kregion_trace", &attr);
@@ -560,71 +586,133 @@ static int trace_start(u64 budget)
 	return 0;
 }
 
-static size_t record_size(const u64 *rec)
+enum trace_end {
+	END_NONE,		/* there may be more */
+	END_STOP,		/* the first record written after the stop */
+	END_DAMAGE,		/* what is no record */
+};
+
+/* What the records so far have been, of one CPU and (@room) of all. */
+struct trace_sum {
+	enum trace_end end;
+	u64 room;		/* bytes that the region handed out, the runs so far excluded */
+	u64 last;		/* ticks */
+	u64 records;
+	u64 bytes;
+	u64 told;		/* losses, by lost records ... */
+	u64 pending;		/* ... and those that no record tells of ... */
+	u64 since;		/* ... with the time of their first */
+};
+
+/*
+ * Make the times in a run nanoseconds, and add it up; returns where it ends. Nothing is
+ * read or written but what follows, record by record, from the head on, in the order of
+ * time, within a block's size and within what the region has handed out in all.
+ */
+static char *trace_run_finish(struct trace_run *run, struct trace_sum *sum)
 {
-	return trace_types[(*rec >> KREGION_TRACE_TIME_BITS) - 1].size;
+	char *const begin = (char *)(run + 1), *const end = run->end;
+	char *p = begin;
+
+	if (end <= begin || end - (char *)run > min_t(u64, sum->room, trace.block_size)) {
+		sum->end = END_DAMAGE;
+		return begin;
+	}
+	sum->room -= end - (char *)run;
+	while (p < end) {
+		struct kregion_trace_lost *lost = (void *)p;
+		const u64 type = lost->head >> KREGION_TRACE_TIME_BITS;
+		const u64 time = lost->head & KREGION_TRACE_TIME_MASK;
+
+		/* A time too long for its bits has changed the type, and steps back. */
+		if (!type || type > ARRAY_SIZE(trace_types) || time < sum->last ||
+		    trace_types[type - 1].size > end - p) {
+			sum->end = END_DAMAGE;
+			break;
+		}
+		if (time > trace.ticks) {
+			sum->end = END_STOP;
+			sum->pending = type == KREGION_TRACE_LOST ? lost->count : 0;
+			sum->since = sum->pending ? lost->since : 0;
+			break;
+		}
+		lost->head = type << KREGION_TRACE_TIME_BITS | trace_ns(time);
+		if (type == KREGION_TRACE_LOST) {
+			sum->told += lost->count;
+			lost->since = trace_ns(lost->since);
+		}
+		sum->last = time;
+		sum->records++;
+		p += trace_types[type - 1].size;
+	}
+	sum->bytes += p - begin;
+	return p;
+}
+
+/* Add up the runs of a CPU, and cut them off where they end. */
+static void trace_runs_finish(struct trace_cpu *c, struct trace_sum *sum)
+{
+	struct trace_run **link, *run;
+	char *end;
+
+	for (link = &c->first; (run = *link); link = &run->next) {
+		end = trace_run_finish(run, sum);
+		if (sum->end != END_NONE) {
+			/* A run of which nothing is left may have been here before. */
+			if (end == (char *)(run + 1)) {
+				*link = NULL;
+			} else {
+				run->end = end;
+				run->next = NULL;
+			}
+			return;
+		}
+		cond_resched();
+	}
+	if (sum->records != c->records)
+		sum->end = END_DAMAGE;
 }
 
 /*
- * Make the section of a CPU, probes gone: count the records, make their times
- * nanoseconds, and cut off those written after the stop, while the probes were being
- * removed.
+ * Make the section of a CPU, probes gone, without what was written after the stop, while
+ * the probes were being removed. What cannot be read is lost.
  */
-static void trace_cpu_finish(int cpu)
+static void trace_cpu_finish(int cpu, u64 *room)
 {
 	struct trace_cpu *c = per_cpu_ptr(&trace_cpu, cpu);
-	u64 told = 0, pending, since, bytes = 0, records = 0;
-	struct trace_run *run;
-	char *p;
+	struct trace_sum sum = {
+		.room = *room,
+		.pending = c->lost - c->lost_told,
+		.since = c->lost_since,
+	};
 
-	trace_run_close(c);
-	pending = c->lost - c->lost_told;
-	since = c->lost_since;
-
-	for (run = c->first; run; run = run->next) {
-		for (p = (char *)(run + 1); p < run->end; p += record_size((u64 *)p)) {
-			struct kregion_trace_lost *lost = (void *)p;
-			const u64 type = lost->head >> KREGION_TRACE_TIME_BITS;
-			const u64 time = lost->head & KREGION_TRACE_TIME_MASK;
-
-			/* A time too long for its bits would change the type. */
-			if (time > trace.ticks || !type || type > ARRAY_SIZE(trace_types)) {
-				pending = type == KREGION_TRACE_LOST ? lost->count : 0;
-				since = pending ? lost->since : 0;
-				run->end = p;
-				run->next = NULL;
-				break;
-			}
-			lost->head = type << KREGION_TRACE_TIME_BITS | trace_ns(time);
-			if (type == KREGION_TRACE_LOST) {
-				told += lost->count;
-				lost->since = trace_ns(lost->since);
-			}
-			records++;
-		}
-		bytes += run->end - (char *)(run + 1);
-		cond_resched();
+	trace_runs_finish(c, &sum);
+	if (WARN_ONCE(sum.end == END_DAMAGE, "kregion_trace: records of CPU %d are damaged\n",
+		      cpu)) {
+		sum.pending = c->lost - sum.told + c->records - sum.records;
+		sum.since = sum.last;
 	}
-	if (since > trace.ticks)
-		pending = 0;
-	if (!pending)
-		since = 0;
+	if (sum.since > trace.ticks)
+		sum.pending = 0;
+	if (!sum.pending)
+		sum.since = 0;
 
-	c->records = records;
-	c->lost = told + pending;
-	if (!records && !c->lost)
+	*room = sum.room;
+	c->records = sum.records;
+	c->lost = sum.told + sum.pending;
+	if (!c->records && !c->lost)
 		return;
 	c->head = (struct kregion_trace_cpu) {
 		.section = {
 			.kind = KREGION_TRACE_SECTION_CPU,
 			.header_size = sizeof(c->head),
-			.size = sizeof(c->head) + bytes,
+			.size = sizeof(c->head) + sum.bytes,
 		},
 		.cpu = cpu,
-		.records = records,
+		.records = c->records,
 		.lost = c->lost,
-		.tail_lost = pending,
-		.tail_since = trace_ns(since),
+		.tail_lost = sum.pending,
+		.tail_since = trace_ns(sum.since),
 	};
 	trace.header.nr_cpus++;
 	trace.header.stream_size += c->head.section.size;
@@ -634,6 +722,7 @@ static int trace_stop(void)
 {
 	struct kregion_stats stats;
 	int cpu, i;
+	u64 room;
 
 	if (trace.state != KREGION_TRACE_RUNNING)
 		return -EINVAL;
@@ -660,8 +749,9 @@ static int trace_stop(void)
 
 	trace.header.stream_size = sizeof(trace.header) + sizeof(trace_types) +
 				   sizeof(trace_fields) + trace.end.section.size;
+	room = stats.bytes_used;
 	for_each_possible_cpu(cpu)
-		trace_cpu_finish(cpu);
+		trace_cpu_finish(cpu, &room);
 
 	trace.next = PIECE_HEADER;
 	trace.rest_len = 0;

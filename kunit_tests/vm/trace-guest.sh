@@ -19,6 +19,8 @@ krtrace record -b 64K -o small.krt -- sh -c 'for i in $(seq 200); do sleep 0.01 
 	krtrace report --tsv small.krt >small.tsv && awk '$2 == "lost" { lost = $3 } $2 == "region_failed_nofill" { failed = $3 }
 		END { exit !(lost > 0 && lost == failed) }' small.tsv
 test_result "krtrace counts what found no memory" $?
+"$built/kunit_tests/vm/trace_storm.py" "$built/kunit_tests/kregion_wakeups.ko" nested
+test_result "wake-ups in the middle of wake-ups leave a well-formed trace" $?
 "$built/kunit_tests/vm/trace_clock.py"
 test_result "times in a trace are those of the clock, whatever its source" $?
 "$built/kunit_tests/vm/trace_device.py"
@@ -26,4 +28,7 @@ test_result "the device answers bad input as it should" $?
 kregion-top --once && kregion-top --json | python3 -m json.tool >/dev/null
 test_result "kregion-top --once and --json" $?
 rmmod kregion_trace kregion || rc=1
+dmesg >"$OUT/dmesg"
+no_report "$OUT/dmesg"
+test_result "no report in the log" $?
 exit "$rc"

@@ -14,8 +14,10 @@
  * off while probes are registered, and by the user of the device under
  * trace.lock otherwise. No NMI passes through these tracepoints.
  *
- * Everything that probes use is set before they are registered. When they are
- * gone, tracepoint_synchronize_unregister() makes sure that none is running.
+ * Everything that probes use is set before they are registered, but for the region:
+ * a CPU gets it when all probes are in place, and until then has one without memory.
+ * When they are gone, tracepoint_synchronize_unregister() makes sure that none is
+ * running.
  *
  * Times are of the fast monotonic clock. To read it takes as long as all the rest of
  * a record, so where the kernel's clock is nothing but a counter of the CPU (the time
@@ -24,6 +26,7 @@
  */
 
 #include <linux/capability.h>
+#include <linux/cpu.h>
 #include <linux/fs.h>
 #include <linux/irqflags.h>
 #include <linux/jump_label.h>
@@ -63,8 +66,9 @@ struct trace_run {
 static struct trace_run no_run = { .end = (char *)1 };
 
 struct trace_cpu {
+	struct kregion *region;	/* of the records; one without memory until the trace begins */
 	struct trace_run *run;	/* that the next record may continue, or &no_run */
-	s64 last;		/* time of the last event, since hot.start */
+	s64 last;		/* time of the last event, since trace_origin */
 	u64 records;
 	u64 lost;
 	u64 lost_told;		/* how many of them a lost record tells of */
@@ -135,10 +139,8 @@ static const struct {
 
 /* ---- the trace ------------------------------------------------------------ */
 
-static struct {
-	struct kregion *region;
-	u64 start;			/* of record_clock() */
-} hot __read_mostly;			/* what probes read; constant while they run */
+/* The start, of record_clock(); constant while probes run. */
+static u64 trace_origin __read_mostly;
 
 static DEFINE_STATIC_KEY_FALSE(counting);	/* record_clock() is the CPU's counter */
 
@@ -164,6 +166,7 @@ enum piece {				/* of the stream, in its order */
 static struct {
 	struct mutex lock;		/* all below; also what the device does */
 	enum kregion_trace_state state;
+	struct kregion *region;
 	struct kregion_trace_header header;
 	struct kregion_trace_end end;
 	struct kregion_trace_value values[ARRAY_SIZE(trace_stats)];
@@ -238,7 +241,7 @@ static void trace_clock_start(void)
 	else
 		static_branch_disable(&counting);
 	trace_clock_read(&trace.start);
-	hot.start = trace.start.ticks;
+	trace_origin = trace.start.ticks;
 }
 
 static void trace_clock_stop(void)
@@ -282,7 +285,7 @@ static noinline __cold struct trace_run *trace_run_start(void *p, size_t size)
 
 	c->run = &no_run;
 	if (p)
-		run = kregion_alloc_nofill(hot.region, sizeof(*run) + size +
+		run = kregion_alloc_nofill(c->region, sizeof(*run) + size +
 					   (tell ? sizeof(*lost) : 0));
 	if (!run) {
 		if (!tell)
@@ -317,13 +320,13 @@ static noinline __cold struct trace_run *trace_run_start(void *p, size_t size)
  */
 static __always_inline void *trace_record(u64 type, u64 ids, size_t size)
 {
-	s64 time = record_clock() - hot.start;
+	s64 time = record_clock() - trace_origin;
 	struct trace_run *run;
 	u64 *rec;
 
 	lockdep_assert_irqs_disabled();
 	__this_cpu_write(trace_cpu.last, max(time, __this_cpu_read(trace_cpu.last)));
-	rec = kregion_alloc_nofill(hot.region, size);
+	rec = kregion_alloc_nofill(__this_cpu_read(trace_cpu.region), size);
 	run = __this_cpu_read(trace_cpu.run);
 	if (unlikely((char *)rec != run->end)) {
 		run = trace_run_start(rec, size);
@@ -504,27 +507,45 @@ static int probes_register(void)
 
 /* ---- start, stop, drop ---------------------------------------------------- */
 
-static void trace_cpu_reset(struct trace_cpu *c)
+static void trace_cpu_reset(struct trace_cpu *c, struct kregion *region)
 {
 	memset(c, 0, sizeof(*c));
+	c->region = region;
 	c->run = &no_run;
 	c->link = &c->first;
 }
 
 /*
  * On each CPU, when all probes are in place: its trace begins here, with what
- * it runs. What some of the probes have written before is forgotten.
+ * it runs. What some of the probes have counted as lost before is forgotten.
  */
 static void trace_cpu_begin(void *unused)
 {
 	unsigned long flags;
 
 	local_irq_save(flags);
-	trace_cpu_reset(this_cpu_ptr(&trace_cpu));
+	trace_cpu_reset(this_cpu_ptr(&trace_cpu), trace.region);
 	trace_event(KREGION_TRACE_RUNNING_TASK, trace_ids(current->pid, current->prio, 0, 0));
 	if (current->pid)
 		trace_name(current);
 	local_irq_restore(flags);
+}
+
+/*
+ * The trace begins on all CPUs, on those that are offline with the first event after
+ * they come. As probes run with interrupts off, none uses the former region afterwards.
+ */
+static void trace_begin(void)
+{
+	int cpu;
+
+	cpus_read_lock();
+	on_each_cpu(trace_cpu_begin, NULL, 1);
+	for_each_possible_cpu(cpu) {
+		if (!cpu_online(cpu))
+			trace_cpu_reset(per_cpu_ptr(&trace_cpu, cpu), trace.region);
+	}
+	cpus_read_unlock();
 }
 
 static u64 budget_max(void)
@@ -535,7 +556,7 @@ static u64 budget_max(void)
 static int trace_start(u64 budget)
 {
 	struct kregion_attr attr = { .flags = KREGION_F_PERCPU };
-	struct kregion *region;
+	struct kregion *region, *none;
 	int cpu, err;
 
 	if (trace.state != KREGION_TRACE_IDLE)
@@ -554,17 +575,23 @@ static int trace_start(u64 budget)
 	region = kregion_create("kregion_trace", &attr);
 	if (IS_ERR(region))
 		return PTR_ERR(region);
+	/* Without a reserve, no probe gets memory from it. */
+	none = kregion_create("kregion_trace", NULL);
+	if (IS_ERR(none)) {
+		kregion_destroy(region);
+		return PTR_ERR(none);
+	}
 
 	for_each_possible_cpu(cpu)
-		trace_cpu_reset(per_cpu_ptr(&trace_cpu, cpu));
-	hot.region = region;
+		trace_cpu_reset(per_cpu_ptr(&trace_cpu, cpu), none);
 	trace_clock_start();
 	err = probes_register();
 	if (err) {
+		kregion_destroy(none);
 		kregion_destroy(region);
-		hot.region = NULL;
 		return err;
 	}
+	trace.region = region;
 	trace.header = (struct kregion_trace_header) {
 		.magic = KREGION_TRACE_MAGIC,
 		.version = KREGION_TRACE_VERSION,
@@ -581,7 +608,8 @@ static int trace_start(u64 budget)
 				 (ktime_get_mono_fast_ns() - trace.start.ns),
 		.budget = budget,
 	};
-	on_each_cpu(trace_cpu_begin, NULL, 1);
+	trace_begin();
+	kregion_destroy(none);
 	trace.state = KREGION_TRACE_RUNNING;
 	return 0;
 }
@@ -730,7 +758,7 @@ static int trace_stop(void)
 	trace_clock_stop();
 	trace.header.stop_ns = trace.header.start_ns + trace.ns;
 	probes_unregister(ARRAY_SIZE(probes));
-	kregion_stats(hot.region, &stats);
+	kregion_stats(trace.region, &stats);
 	trace.end = (struct kregion_trace_end) {
 		.section = {
 			.kind = KREGION_TRACE_SECTION_END,
@@ -765,8 +793,8 @@ static int trace_drop(void)
 		return -EBUSY;
 	if (trace.state == KREGION_TRACE_IDLE)
 		return -ENODATA;
-	kregion_destroy(hot.region);
-	hot.region = NULL;
+	kregion_destroy(trace.region);
+	trace.region = NULL;
 	trace.state = KREGION_TRACE_IDLE;
 	return 0;
 }
@@ -797,7 +825,7 @@ static void trace_info(struct kregion_trace_info *info)
 		info->records += READ_ONCE(c->records);
 		info->lost += READ_ONCE(c->lost);
 	}
-	kregion_stats(hot.region, &stats);
+	kregion_stats(trace.region, &stats);
 	info->bytes_held = stats.bytes_held;
 	info->bytes_used = stats.bytes_used;
 }

@@ -19,6 +19,8 @@ krtrace record -b 64K -o small.krt -- sh -c 'for i in $(seq 200); do sleep 0.01 
 	krtrace report --tsv small.krt >small.tsv && awk '$2 == "lost" { lost = $3 } $2 == "region_failed_nofill" { failed = $3 }
 		END { exit !(lost > 0 && lost == failed) }' small.tsv
 test_result "krtrace counts what found no memory" $?
+"$built/kunit_tests/vm/trace_storm.py" "$built/kunit_tests/kregion_wakeups.ko" start
+test_result "what comes before the start takes nothing of the budget" $?
 "$built/kunit_tests/vm/trace_storm.py" "$built/kunit_tests/kregion_wakeups.ko" nested
 test_result "wake-ups in the middle of wake-ups leave a well-formed trace" $?
 "$built/kunit_tests/vm/trace_clock.py"

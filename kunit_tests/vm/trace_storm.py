@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Trace a storm of wake-ups, some in the middle of others; run in the VM.
 
-usage: trace_storm.py MODULE nested
+usage: trace_storm.py MODULE nested | start
 """
 import fcntl
 import os
@@ -12,10 +12,12 @@ import sys
 import time
 
 MIB = 1 << 20
-START, STOP, INFO = 0x4010BB40, 0xBB41, 0x8050BB43
+BUDGET_MIN = 65536
+START, STOP, DROP, INFO = 0x4010BB40, 0xBB41, 0xBB42, 0x8050BB43
+fd = os.open("/dev/kregion_trace", os.O_RDWR)
 
 
-def trace(fd, budget, seconds):
+def trace(budget, seconds):
     """Trace for a while; records, lost ones, and the announced size of the stream."""
     fcntl.ioctl(fd, START, struct.pack("IIQ", 16, 0, budget))
     time.sleep(seconds)
@@ -26,9 +28,8 @@ def trace(fd, budget, seconds):
 
 def nested(module):
     """The stream is as long as announced, and well-formed, as krtrace checks it."""
-    fd = os.open("/dev/kregion_trace", os.O_RDWR)
     subprocess.run(["insmod", module], check=True)
-    records, lost, announced = trace(fd, 64 * MIB, 0.3)
+    records, lost, announced = trace(64 * MIB, 0.3)
     subprocess.run(["rmmod", module], check=True)
     with open("storm.krt", "wb") as f:
         while f.tell() <= announced and (data := os.read(fd, MIB)):
@@ -41,4 +42,17 @@ def nested(module):
     return size == announced and records > 10000 and report.returncode == 0
 
 
-sys.exit(not {"nested": nested}[sys.argv[2]](sys.argv[1]))
+def start(module):
+    """All of the smallest budget is there for what comes after the start."""
+    subprocess.run(["insmod", module], check=True)
+    good = True
+    for _ in range(5):
+        records, lost, announced = trace(BUDGET_MIN, 0.1)
+        fcntl.ioctl(fd, DROP)
+        print(f"{records} records, {lost} lost, {announced} bytes")
+        good &= announced > BUDGET_MIN // 2
+    subprocess.run(["rmmod", module], check=True)
+    return good
+
+
+sys.exit(not {"nested": nested, "start": start}[sys.argv[2]](sys.argv[1]))

@@ -47,6 +47,7 @@
 #include <linux/uaccess.h>
 
 #include <trace/events/sched.h>
+#include <trace/events/task.h>
 
 #include <uapi/linux/kregion_trace.h>
 
@@ -369,7 +370,8 @@ static __always_inline void trace_event_irqsave(u64 type, u64 ids)
 	local_irq_restore(flags);
 }
 
-static noinline void trace_name(const struct task_struct *p)
+/* @comm is what @p is called, or will be at once. */
+static noinline void trace_name(const struct task_struct *p, const char *comm)
 {
 	struct kregion_trace_name *name;
 
@@ -377,9 +379,8 @@ static noinline void trace_name(const struct task_struct *p)
 			    sizeof(*name));
 	if (!name)
 		return;
-	/* Another CPU may be renaming it; the last byte is always a zero. */
-	memcpy(name->comm, p->comm, sizeof(name->comm));
-	name->comm[sizeof(name->comm) - 1] = '\0';
+	/* @p->comm may be changing; its last byte is always a zero. */
+	strscpy_pad(name->comm, comm, sizeof(name->comm));
 	__this_cpu_write(trace_cpu.named[p->pid % NAMED], p->pid);
 }
 
@@ -397,6 +398,8 @@ static noinline void trace_name(const struct task_struct *p)
  * sched_process_fork	kernel_clone(), in the parent: no lock, interrupts on
  * sched_process_exec	exec_binprm(), in the task: no spinlock, interrupts on
  * sched_process_exit	do_exit(), in the task: no lock, interrupts on
+ * task_rename		__set_task_comm(), before the change, in any task: the renamed
+ *			task's alloc_lock, interrupts on
  *
  * So only probe_switch() takes it from its caller that interrupts are off: they are
  * wherever a run-queue lock is held.
@@ -411,7 +414,7 @@ static void probe_switch(void *data, bool preempt, struct task_struct *prev,
 	trace_event(KREGION_TRACE_SWITCH, ids);
 	/* The idle tasks have pid 0, which an empty cache holds already. */
 	if (unlikely(__this_cpu_read(trace_cpu.named[pid % NAMED]) != pid))
-		trace_name(next);
+		trace_name(next, next->comm);
 }
 
 static void probe_wakeup(void *data, struct task_struct *p)
@@ -430,7 +433,7 @@ static void probe_fork(void *data, struct task_struct *parent, struct task_struc
 
 	local_irq_save(flags);
 	trace_event(KREGION_TRACE_FORK, trace_ids(child->pid, child->prio, parent->pid, 0));
-	trace_name(child);
+	trace_name(child, child->comm);
 	local_irq_restore(flags);
 }
 
@@ -440,13 +443,23 @@ static void probe_exec(void *data, struct task_struct *p, pid_t old_pid, struct 
 
 	local_irq_save(flags);
 	trace_event(KREGION_TRACE_EXEC, trace_ids(p->pid, p->prio, old_pid, 0));
-	trace_name(p);
+	trace_name(p, p->comm);
 	local_irq_restore(flags);
 }
 
 static void probe_exit(void *data, struct task_struct *p)
 {
 	trace_event_irqsave(KREGION_TRACE_EXIT, trace_ids(p->pid, p->prio, 0, 0));
+}
+
+/* Comes before the change: a CPU that switches to the task in between finds the old name. */
+static void probe_rename(void *data, struct task_struct *p, const char *comm)
+{
+	unsigned long flags;
+
+	local_irq_save(flags);
+	trace_name(p, comm);
+	local_irq_restore(flags);
 }
 
 static struct {
@@ -460,6 +473,7 @@ static struct {
 	{ "sched_process_fork", probe_fork },
 	{ "sched_process_exec", probe_exec },
 	{ "sched_process_exit", probe_exit },
+	{ "task_rename", probe_rename },
 };
 
 /* Stops the build if a probe's arguments are not those of its tracepoint. */
@@ -471,6 +485,7 @@ static void __always_unused probes_check(void)
 	check_trace_callback_type_sched_process_fork(probe_fork);
 	check_trace_callback_type_sched_process_exec(probe_exec);
 	check_trace_callback_type_sched_process_exit(probe_exit);
+	check_trace_callback_type_task_rename(probe_rename);
 }
 
 static void probes_find(struct tracepoint *tp, void *data)
@@ -527,7 +542,7 @@ static void trace_cpu_begin(void *unused)
 	trace_cpu_reset(this_cpu_ptr(&trace_cpu), trace.region);
 	trace_event(KREGION_TRACE_RUNNING_TASK, trace_ids(current->pid, current->prio, 0, 0));
 	if (current->pid)
-		trace_name(current);
+		trace_name(current, current->comm);
 	local_irq_restore(flags);
 }
 

@@ -25,6 +25,8 @@ test_result "what comes before the start takes nothing of the budget" $?
 test_result "wake-ups in the middle of wake-ups leave a well-formed trace" $?
 "$built/kunit_tests/vm/trace_clock.py"
 test_result "times in a trace are those of the clock, whatever its source" $?
+"$built/kunit_tests/vm/trace_rename.py"
+test_result "a trace follows threads that are renamed" $?
 "$built/kunit_tests/vm/trace_device.py"
 test_result "the device answers bad input as it should" $?
 kregion-top --once && kregion-top --json | python3 -m json.tool >/dev/null

@@ -761,18 +761,13 @@ static void trace_cpu_finish(int cpu, u64 *room)
 	trace.header.stream_size += c->head.section.size;
 }
 
-static int trace_stop(void)
+/* Make the stream, probes gone. */
+static void trace_finish(void)
 {
 	struct kregion_stats stats;
 	int cpu, i;
 	u64 room;
 
-	if (trace.state != KREGION_TRACE_RUNNING)
-		return -EINVAL;
-
-	trace_clock_stop();
-	trace.header.stop_ns = trace.header.start_ns + trace.ns;
-	probes_unregister(ARRAY_SIZE(probes));
 	kregion_stats(trace.region, &stats);
 	trace.end = (struct kregion_trace_end) {
 		.section = {
@@ -798,6 +793,17 @@ static int trace_stop(void)
 
 	trace.next = PIECE_HEADER;
 	trace.rest_len = 0;
+}
+
+static int trace_stop(void)
+{
+	if (trace.state != KREGION_TRACE_RUNNING)
+		return -EINVAL;
+
+	trace_clock_stop();
+	trace.header.stop_ns = trace.header.start_ns + trace.ns;
+	probes_unregister(ARRAY_SIZE(probes));
+	trace_finish();
 	trace.state = KREGION_TRACE_STOPPED;
 	return 0;
 }

@@ -42,6 +42,7 @@ extern struct kunit_suite suite_life, suite_alloc, suite_strings, suite_shared, 
 extern struct kunit_suite suite_single, suite_concurrent, suite_nofill, suite_free, suite_misuse;
 extern struct kunit_suite suite_bounds;
 extern struct kunit_suite suite_debug, suite_stats, suite_debugfs, suite_fault, suite_nmi;
+extern struct kunit_suite suite_trace;
 
 /* ---- regions ------------------------------------------------------------- */
 

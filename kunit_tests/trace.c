@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The records of the tracer, from its probes to its stream. The probes are called, not
+ * attached, and damage is planted in their state; so the source is part of this file.
+ */
+
+#include <linux/hrtimer.h>
+#include <linux/module.h>
+
+/* This module has its own. */
+#undef module_init
+#undef module_exit
+#define module_init(fn)		static int (*const __maybe_unused trace_init_fn)(void) = fn
+#define module_exit(fn)		static void (*const __maybe_unused trace_exit_fn)(void) = fn
+
+#include "../kmod/kregion_trace.c"
+
+#include "test.h"
+
+/* Wait until it is later. */
+static void tick(void)
+{
+	const u64 now = record_clock();
+
+	while (record_clock() == now)
+		cpu_relax();
+}
+
+/* One CPU's part of a trace begins, this CPU's, in a block with room for all of it. */
+static struct kregion *begin(struct kunit *test)
+{
+	struct kregion *r;
+	int cpu;
+
+	trace.block_size = SZ_1M;
+	r = region_make(test, &(struct kregion_attr) {
+		.flags = KREGION_F_PERCPU, .block_size = trace.block_size,
+	});
+	KUNIT_ASSERT_NOT_NULL(test, kregion_zalloc(r, 8, GFP_KERNEL));
+	for_each_possible_cpu(cpu)
+		trace_cpu_reset(per_cpu_ptr(&trace_cpu, cpu), r);
+	memset(&trace.header, 0, sizeof(trace.header));
+	trace.region = r;
+	trace_origin = record_clock();
+	tick();
+	return r;
+}
+
+static struct trace_cpu *end(void)
+{
+	trace.ticks = record_clock() - trace_origin;
+	trace.ns = trace.ticks;
+	trace_finish();
+	return raw_cpu_ptr(&trace_cpu);
+}
+
+/* The stream is as long as announced, and its records are of the region. */
+static void expect_stream(struct kunit *test)
+{
+	const char *head = (char *)&raw_cpu_ptr(&trace_cpu)->head;
+	u64 size = 0;
+
+	while (size <= trace.header.stream_size && trace_next_piece()) {
+		size += trace.rest_len;
+		if (trace.next != PIECE_RUN || trace.rest == head || !trace.rest_len)
+			continue;
+		KUNIT_EXPECT_TRUE(test, kregion_contains(trace.region, trace.rest));
+		KUNIT_EXPECT_TRUE(test, kregion_contains(trace.region,
+							 trace.rest + trace.rest_len - 1));
+	}
+	KUNIT_EXPECT_EQ(test, size, trace.header.stream_size);
+}
+
+/* ---- contexts -------------------------------------------------------------- */
+
+/* Lockdep looks at each of them, where there is lockdep. */
+static void all_probes(struct kunit *test)
+{
+	const struct trace_cpu *c;
+
+	begin(test);
+	probe_wakeup(NULL, current);
+	probe_wakeup_new(NULL, current);
+	probe_fork(NULL, current, current);
+	probe_exec(NULL, current, current->pid, NULL);
+	probe_rename(NULL, current, "renamed");
+	probe_exit(NULL, current);
+	local_irq_disable();
+	probe_switch(NULL, false, current, current, 0);
+	local_irq_enable();
+	c = end();
+	KUNIT_EXPECT_EQ(test, c->records, 9);
+	KUNIT_EXPECT_EQ(test, c->lost, 0);
+	expect_stream(test);
+}
+
+struct nested {
+	struct hrtimer timer;
+	unsigned long calls;
+};
+
+static enum hrtimer_restart on_timer(struct hrtimer *timer)
+{
+	probe_wakeup(NULL, current);
+	container_of(timer, struct nested, timer)->calls++;
+	hrtimer_forward_now(timer, 50 * NSEC_PER_USEC);
+	return HRTIMER_RESTART;
+}
+
+/* As when a task wakes itself, and an interrupt wakes another one. */
+static void wakeup_in_wakeup(struct kunit *test)
+{
+	struct nested *nested = buffer(test, sizeof(*nested));
+	const struct trace_cpu *c;
+	const int calls = 30000;
+	int i;
+
+	begin(test);
+	hrtimer_init(&nested->timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL_PINNED_HARD);
+	nested->timer.function = on_timer;
+	hrtimer_start(&nested->timer, 0, HRTIMER_MODE_REL_PINNED_HARD);
+	for (i = 0; i < calls; i++)
+		probe_wakeup(NULL, current);
+	hrtimer_cancel(&nested->timer);
+	c = end();
+	KUNIT_EXPECT_GT(test, nested->calls, 0UL);
+	KUNIT_EXPECT_EQ(test, c->records + c->lost, calls + nested->calls);
+	expect_stream(test);
+}
+
+/* ---- damage ---------------------------------------------------------------- */
+
+#define RUNS		3
+#define RUN_RECORDS	10
+
+struct damage {
+	const char *name;
+	void (*plant)(struct trace_run *run);
+};
+
+static void end_nowhere(struct trace_run *run)
+{
+	run->end = NULL;
+}
+
+static void end_before_begin(struct trace_run *run)
+{
+	run->end = (char *)run;
+}
+
+static void end_in_record(struct trace_run *run)
+{
+	run->end -= 8;
+}
+
+static void end_in_next_run(struct trace_run *run)
+{
+	run->end = run->next->end;
+}
+
+/* ... where what looks like records was left from before. */
+static void end_behind_used(struct trace_run *run)
+{
+	const struct kregion_trace_event last = ((struct kregion_trace_event *)run->end)[-1];
+	char *const used = run->end;
+
+	for (; run->end < used + SZ_64K; run->end += sizeof(last))
+		memcpy(run->end, &last, sizeof(last));
+}
+
+static void end_behind_block(struct trace_run *run)
+{
+	run->end += SZ_2M;
+}
+
+static void next_is_itself(struct trace_run *run)
+{
+	run->next = run;
+}
+
+static void next_is_first(struct trace_run *run)
+{
+	run->next = raw_cpu_ptr(&trace_cpu)->first;
+}
+
+static void next_is_missing(struct trace_run *run)
+{
+	run->next = NULL;
+}
+
+static void type_zero(struct trace_run *run)
+{
+	*(u64 *)(run->end - sizeof(struct kregion_trace_event)) &= KREGION_TRACE_TIME_MASK;
+}
+
+static void type_unknown(struct trace_run *run)
+{
+	*(u64 *)(run + 1) |= ~KREGION_TRACE_TIME_MASK;
+}
+
+static void time_steps_back(struct trace_run *run)
+{
+	*(u64 *)(run->end - sizeof(struct kregion_trace_event)) &= ~KREGION_TRACE_TIME_MASK;
+}
+
+#define DAMAGE(_name)	{ #_name, _name }
+
+static const struct damage damages[] = {
+	DAMAGE(end_nowhere), DAMAGE(end_before_begin), DAMAGE(end_in_record),
+	DAMAGE(end_in_next_run), DAMAGE(end_behind_used), DAMAGE(end_behind_block),
+	DAMAGE(next_is_itself), DAMAGE(next_is_first), DAMAGE(next_is_missing),
+	DAMAGE(type_zero), DAMAGE(type_unknown), DAMAGE(time_steps_back),
+};
+
+static void damage_desc(const struct damage *damage, char *desc)
+{
+	strscpy(desc, damage->name, KUNIT_PARAM_DESC_SIZE);
+}
+
+KUNIT_ARRAY_PARAM(damage, damages, damage_desc);
+
+/* What cannot be read any more is lost, and the stream is sound. */
+static void damaged_run(struct kunit *test)
+{
+	const struct damage *damage = test->param_value;
+	struct kregion *r = begin(test);
+	const struct trace_cpu *c;
+	static bool warned;
+	int i, k;
+
+	for (i = 0; i < RUNS; i++) {
+		for (k = 1; k < RUN_RECORDS; k++)
+			probe_wakeup(NULL, current);
+		tick();
+		probe_wakeup(NULL, current);
+		KUNIT_ASSERT_NOT_NULL(test, kregion_zalloc(r, 8, GFP_KERNEL));
+	}
+	damage->plant(raw_cpu_ptr(&trace_cpu)->first->next);
+	expect_warnings(test, !warned);
+	warned = true;
+	c = end();
+	KUNIT_EXPECT_GE(test, c->records, RUN_RECORDS);
+	KUNIT_EXPECT_LE(test, c->records, 2 * RUN_RECORDS);
+	KUNIT_EXPECT_EQ(test, c->records + c->lost, RUNS * RUN_RECORDS);
+	KUNIT_EXPECT_EQ(test, c->head.tail_lost, c->lost);
+	expect_stream(test);
+}
+
+/* Nothing of it is damage: what was written after the stop is cut off. */
+static void after_the_stop(struct kunit *test)
+{
+	const struct trace_cpu *c;
+
+	begin(test);
+	probe_wakeup(NULL, current);
+	trace.ticks = record_clock() - trace_origin;
+	trace.ns = trace.ticks;
+	tick();
+	probe_wakeup(NULL, current);
+	trace_finish();
+	c = raw_cpu_ptr(&trace_cpu);
+	KUNIT_EXPECT_EQ(test, c->records, 1);
+	KUNIT_EXPECT_EQ(test, c->lost, 0);
+	expect_stream(test);
+}
+
+static struct kunit_case trace_cases[] = {
+	KUNIT_CASE(all_probes),
+	KUNIT_CASE(wakeup_in_wakeup),
+	KUNIT_CASE_PARAM(damaged_run, damage_gen_params),
+	KUNIT_CASE(after_the_stop),
+	{}
+};
+
+KREGION_SUITE(trace, trace_cases);

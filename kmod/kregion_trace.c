@@ -375,6 +375,8 @@ static noinline void trace_name(const struct task_struct *p, const char *comm)
 {
 	struct kregion_trace_name *name;
 
+	if (!p->pid)
+		return;		/* an idle task: it has none */
 	name = trace_record(KREGION_TRACE_NAME, (u64)(u32)p->tgid << 32 | (u32)p->pid,
 			    sizeof(*name));
 	if (!name)
@@ -412,7 +414,7 @@ static void probe_switch(void *data, bool preempt, struct task_struct *prev,
 	const u32 pid = ids & KREGION_TRACE_PID_MASK;
 
 	trace_event(KREGION_TRACE_SWITCH, ids);
-	/* The idle tasks have pid 0, which an empty cache holds already. */
+	/* The idle tasks have pid 0, which an empty entry of the cache holds already. */
 	if (unlikely(__this_cpu_read(trace_cpu.named[pid % NAMED]) != pid))
 		trace_name(next, next->comm);
 }
@@ -541,8 +543,7 @@ static void trace_cpu_begin(void *unused)
 	local_irq_save(flags);
 	trace_cpu_reset(this_cpu_ptr(&trace_cpu), trace.region);
 	trace_event(KREGION_TRACE_RUNNING_TASK, trace_ids(current->pid, current->prio, 0, 0));
-	if (current->pid)
-		trace_name(current, current->comm);
+	trace_name(current, current->comm);
 	local_irq_restore(flags);
 }
 

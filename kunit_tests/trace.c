@@ -128,6 +128,40 @@ static void wakeup_in_wakeup(struct kunit *test)
 	expect_stream(test);
 }
 
+/* ---- names ----------------------------------------------------------------- */
+
+static struct task_struct *task_make(struct kunit *test, pid_t pid)
+{
+	struct task_struct *p = buffer(test, sizeof(*p));
+
+	p->pid = pid;
+	p->tgid = pid;
+	return p;
+}
+
+static void switch_to_task(struct task_struct *next)
+{
+	local_irq_disable();
+	probe_switch(NULL, false, current, next, 0);
+	local_irq_enable();
+}
+
+/* Even where another task's pid falls on the same entry of the cache. */
+static void idle_has_no_name(struct kunit *test)
+{
+	struct task_struct *idle = task_make(test, 0), *other = task_make(test, 2 * NAMED);
+	const int rounds = 5;
+	int i;
+
+	begin(test);
+	for (i = 0; i < rounds; i++) {
+		switch_to_task(other);
+		switch_to_task(idle);
+	}
+	KUNIT_EXPECT_EQ(test, end()->records, 2 * rounds + 1);
+	expect_stream(test);
+}
+
 /* ---- damage ---------------------------------------------------------------- */
 
 #define RUNS		3
@@ -267,6 +301,7 @@ static void after_the_stop(struct kunit *test)
 static struct kunit_case trace_cases[] = {
 	KUNIT_CASE(all_probes),
 	KUNIT_CASE(wakeup_in_wakeup),
+	KUNIT_CASE(idle_has_no_name),
 	KUNIT_CASE_PARAM(damaged_run, damage_gen_params),
 	KUNIT_CASE(after_the_stop),
 	{}

@@ -379,11 +379,11 @@ static noinline void trace_name(const struct task_struct *p, const char *comm)
 		return;		/* an idle task: it has none */
 	name = trace_record(KREGION_TRACE_NAME, (u64)(u32)p->tgid << 32 | (u32)p->pid,
 			    sizeof(*name));
+	__this_cpu_write(trace_cpu.named[p->pid % NAMED], name ? p->pid : 0);
 	if (!name)
 		return;
 	/* @p->comm may be changing; its last byte is always a zero. */
 	strscpy_pad(name->comm, comm, sizeof(name->comm));
-	__this_cpu_write(trace_cpu.named[p->pid % NAMED], p->pid);
 }
 
 /* ---- probes --------------------------------------------------------------- */

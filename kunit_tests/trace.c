@@ -162,6 +162,25 @@ static void idle_has_no_name(struct kunit *test)
 	expect_stream(test);
 }
 
+/* A pid is used again, and the name of the new task is lost. */
+static void lost_name_comes_later(struct kunit *test)
+{
+	struct task_struct *p = task_make(test, 1);
+	struct kregion *r = begin(test), *none = region_make(test, NULL);
+	const struct trace_cpu *c;
+
+	switch_to_task(p);
+	raw_cpu_ptr(&trace_cpu)->region = none;
+	probe_fork(NULL, current, p);
+	raw_cpu_ptr(&trace_cpu)->region = r;
+	switch_to_task(p);
+	c = end();
+	/* Two switches, two names, and the record of two lost ones. */
+	KUNIT_EXPECT_EQ(test, c->records, 5);
+	KUNIT_EXPECT_EQ(test, c->lost, 2);
+	expect_stream(test);
+}
+
 /* ---- damage ---------------------------------------------------------------- */
 
 #define RUNS		3
@@ -302,6 +321,7 @@ static struct kunit_case trace_cases[] = {
 	KUNIT_CASE(all_probes),
 	KUNIT_CASE(wakeup_in_wakeup),
 	KUNIT_CASE(idle_has_no_name),
+	KUNIT_CASE(lost_name_comes_later),
 	KUNIT_CASE_PARAM(damaged_run, damage_gen_params),
 	KUNIT_CASE(after_the_stop),
 	{}

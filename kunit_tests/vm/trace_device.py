@@ -101,6 +101,25 @@ check("as long as announced", read == length and read > 0)
 expect("drop", 0, ioctl(DROP))
 expect("read after drop", errno.ENODATA, lambda: os.read(fd, 10))
 
+
+def online(cpu, on):
+    with open(f"/sys/devices/system/cpu/cpu{cpu}/online", "w") as f:
+        f.write(str(on))
+
+
+# A CPU that comes after the start is traced, too.
+online(1, 0)
+expect("start with a CPU offline", 0, start(16 * MIB))
+online(1, 1)
+subprocess.run(["taskset", "-c", "1", "true"], check=True)
+online(1, 0)
+expect("stop with a CPU offline", 0, ioctl(STOP))
+online(1, 1)
+lost = struct.unpack("IIQQQQQQQQQ", fcntl.ioctl(fd, INFO, b"\0" * 80))[5]
+cpus = struct.unpack_from("I", os.read(fd, 88), 36)[0]
+check(f"{cpus} CPUs traced, {lost} records lost", cpus == 2 and lost == 0)
+expect("drop again", 0, ioctl(DROP))
+
 expect("start again", 0, start(MIB))
 os.close(fd)
 with open("/sys/kernel/debug/kregion/regions") as f:

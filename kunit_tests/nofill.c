@@ -283,12 +283,15 @@ static void a_spent_reserve_is_refilled(struct kunit *test)
 	struct kregion *r = region_make(test, &attr);
 	const unsigned long room = room_of(r);
 	struct kregion_stats st;
+	unsigned long got;
 	int round;
 
 	for (round = 1; round <= 3; round++) {
 		st = stats_of(r);
-		KUNIT_EXPECT_GE(test, take(r, 40, room), 2000UL / 40);
-		KUNIT_EXPECT_EQ(test, stats_of(r).failed_nofill, st.failed_nofill + 1);
+		/* The refill may come while this goes on, on another CPU. */
+		got = take(r, 40, room);
+		KUNIT_EXPECT_GE(test, got, 2000UL / 40);
+		KUNIT_EXPECT_EQ(test, stats_of(r).failed_nofill, st.failed_nofill + (got < room));
 		/* Statistics count new blocks before the reserve has them. */
 		KUNIT_ASSERT_TRUE(test, wait_until(kregion_alloc_nofill(r, 40) &&
 						   room_of(r) >= room - 40));

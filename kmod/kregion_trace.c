@@ -355,6 +355,18 @@ static __always_inline u64 trace_ids(u32 first, u32 prio, u32 second, u32 state)
 	return ids;
 }
 
+/*
+ * A record has room for the low bits of a state, and 0 stands for a runnable task. One
+ * that sleeps by none of them, as it is frozen or waits for a lock of PREEMPT_RT, is
+ * recorded as uninterruptible.
+ */
+static __always_inline u32 trace_state(u32 state)
+{
+	if (unlikely(state > U8_MAX) && !(u8)state)
+		return TASK_UNINTERRUPTIBLE;
+	return state;
+}
+
 static __always_inline void trace_event(u64 type, u64 ids)
 {
 	trace_record(type, ids, sizeof(struct kregion_trace_event));
@@ -410,7 +422,8 @@ static noinline void trace_name(const struct task_struct *p, const char *comm)
 static void probe_switch(void *data, bool preempt, struct task_struct *prev,
 			 struct task_struct *next, unsigned int prev_state)
 {
-	const u64 ids = trace_ids(next->pid, next->prio, prev->pid, preempt ? 0 : prev_state);
+	const u64 ids = trace_ids(next->pid, next->prio, prev->pid,
+				  preempt ? 0 : trace_state(prev_state));
 	const u32 pid = ids & KREGION_TRACE_PID_MASK;
 
 	trace_event(KREGION_TRACE_SWITCH, ids);

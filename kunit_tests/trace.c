@@ -94,6 +94,32 @@ static void all_probes(struct kunit *test)
 	expect_stream(test);
 }
 
+/* Whatever keeps a task from running, only one that is runnable is recorded as that. */
+static void states_of_a_task(struct kunit *test)
+{
+	static const struct { unsigned int state, recorded; bool preempt; } states[] = {
+		{ TASK_RUNNING, 0 }, { TASK_INTERRUPTIBLE, TASK_INTERRUPTIBLE },
+		{ TASK_UNINTERRUPTIBLE, TASK_UNINTERRUPTIBLE }, { TASK_INTERRUPTIBLE, 0, true },
+		{ TASK_IDLE, TASK_UNINTERRUPTIBLE }, { 0x1000, TASK_UNINTERRUPTIBLE },
+		{ 0x8000, TASK_UNINTERRUPTIBLE }, { 0x2000 | TASK_INTERRUPTIBLE, TASK_INTERRUPTIBLE },
+	};
+	const struct kregion_trace_event *rec;
+	int i;
+
+	begin(test);
+	for (i = 0; i < ARRAY_SIZE(states); i++) {
+		local_irq_disable();
+		probe_switch(NULL, states[i].preempt, current, current, states[i].state);
+		rec = (void *)raw_cpu_ptr(&trace_cpu)->run->end - sizeof(*rec);
+		if (rec->head >> KREGION_TRACE_TIME_BITS != KREGION_TRACE_SWITCH)
+			rec = (void *)rec - sizeof(struct kregion_trace_name);
+		local_irq_enable();
+		KUNIT_EXPECT_EQ_MSG(test, rec->ids >> KREGION_TRACE_STATE_SHIFT,
+				    (u64)states[i].recorded, "state=%#x", states[i].state);
+	}
+	end();
+}
+
 struct nested {
 	struct hrtimer timer;
 	unsigned long calls;
@@ -319,6 +345,7 @@ static void after_the_stop(struct kunit *test)
 
 static struct kunit_case trace_cases[] = {
 	KUNIT_CASE(all_probes),
+	KUNIT_CASE(states_of_a_task),
 	KUNIT_CASE(wakeup_in_wakeup),
 	KUNIT_CASE(idle_has_no_name),
 	KUNIT_CASE(lost_name_comes_later),

@@ -76,12 +76,11 @@ static void make_large(struct kunit *test, struct kregion *r)
 /* Seven objects a block. */
 static void make_full(struct kunit *test, struct kregion *r)
 {
-	while (stats_of(r).fills < many()) {
-		unsigned int i;
+	unsigned int i;
 
-		for (i = 0; i < 70; i++)
-			KUNIT_ASSERT_NOT_NULL(test, kregion_alloc(r, PAGE_SIZE / 8, GFP_KERNEL));
-	}
+	for (i = 0; i < 7 * many(); i++)
+		KUNIT_ASSERT_NOT_NULL(test, kregion_alloc(r, PAGE_SIZE / 8, GFP_KERNEL));
+	KUNIT_ASSERT_EQ(test, stats_of(r).blocks_full, many() - 1UL);
 }
 
 static void expect_short_holds(struct kunit *test, const char *what)

@@ -52,6 +52,15 @@ static unsigned long room_of(struct kregion *r)
 	return st.bytes_held - st.bytes_used - st.bytes_lost;
 }
 
+/*
+ * Take all that there is, and no more than two blocks on top: the refill, on another
+ * CPU, may bring more meanwhile.
+ */
+static unsigned long spend(struct kregion *r, size_t size, size_t block)
+{
+	return take(r, size, (room_of(r) + 2 * block) / size);
+}
+
 /* ---- without a reserve ------------------------------------------------------------ */
 
 static void without_a_block_there_is_nothing(struct kunit *test)
@@ -281,23 +290,15 @@ static void a_spent_reserve_is_refilled(struct kunit *test)
 		.flags = mode->flags, .block_size = mode->block, .reserve = 2000,
 	};
 	struct kregion *r = region_make(test, &attr);
-	const unsigned long room = room_of(r);
-	struct kregion_stats st;
-	unsigned long got;
+	unsigned long fills;
 	int round;
 
 	for (round = 1; round <= 3; round++) {
-		st = stats_of(r);
-		/* The refill may come while this goes on, on another CPU. */
-		got = take(r, 40, room);
-		KUNIT_EXPECT_GE(test, got, 2000UL / 40);
-		KUNIT_EXPECT_EQ(test, stats_of(r).failed_nofill, st.failed_nofill + (got < room));
-		/* Statistics count new blocks before the reserve has them. */
-		KUNIT_ASSERT_TRUE(test, wait_until(kregion_alloc_nofill(r, 40) &&
-						   room_of(r) >= room - 40));
-		KUNIT_EXPECT_GT(test, stats_of(r).fills, st.fills);
+		fills = stats_of(r).fills;
+		KUNIT_EXPECT_GE(test, spend(r, 40, block_of(mode)), 2000UL / 40);
+		KUNIT_ASSERT_TRUE(test, wait_until(take(r, 40, 2000 / 40) == 2000 / 40));
+		KUNIT_EXPECT_GT(test, stats_of(r).fills, fills);
 	}
-	KUNIT_EXPECT_EQ(test, take(r, 40, 50), 50UL);
 	expect_sane(test, r);
 }
 
@@ -411,6 +412,7 @@ static void ordinary_objects_leave_the_reserve_alone(struct kunit *test)
 
 struct spinner {
 	struct kregion *r;
+	size_t block;
 	struct completion spinning, over;
 	bool stop;
 };
@@ -422,7 +424,7 @@ static int spin_in_the_kernel(void *data)
 	struct spinner *s = data;
 
 	preempt_disable();
-	take(s->r, 40, ULONG_MAX);
+	spend(s->r, 40, s->block);
 	complete(&s->spinning);
 	while (!READ_ONCE(s->stop) && time_before(jiffies, deadline))
 		cpu_relax();
@@ -446,6 +448,7 @@ static void a_busy_cpu_stops_no_refill(struct kunit *test)
 	if (cpu >= nr_cpu_ids)
 		kunit_skip(test, "one CPU");
 	s->r = region_make(test, &attr);
+	s->block = block_of(mode);
 	init_completion(&s->spinning);
 	init_completion(&s->over);
 	task = kthread_create(spin_in_the_kernel, s, "kunit-spin");
@@ -456,7 +459,7 @@ static void a_busy_cpu_stops_no_refill(struct kunit *test)
 	for (round = 0; round < 3; round++) {
 		refilled = wait_until(kregion_alloc_nofill(s->r, 40));
 		KUNIT_EXPECT_TRUE(test, refilled);
-		take(s->r, 40, ULONG_MAX);
+		spend(s->r, 40, s->block);
 	}
 	KUNIT_EXPECT_FALSE(test, completion_done(&s->over));
 	WRITE_ONCE(s->stop, true);
@@ -478,7 +481,7 @@ static void a_failed_refill_is_tried_again(struct kunit *test)
 
 	/* Room for no block more, for now. */
 	WRITE_ONCE(rg->limit, stats_of(r).bytes_held);
-	take(r, 40, ULONG_MAX);
+	spend(r, 40, block_of(mode));
 	fills = stats_of(r).fills;
 	usleep_range(20000, 25000);
 	KUNIT_EXPECT_EQ(test, stats_of(r).fills, fills);
@@ -498,12 +501,13 @@ static enum hrtimer_restart steal(struct hrtimer *timer)
 {
 	struct thief *t = container_of(timer, struct thief, timer);
 	struct kregion *r = READ_ONCE(t->r);
+	int left = 32 * PAGE_SIZE / 512;
 
 	if (r && kregion_alloc_nofill(r, 512)) {
 		WRITE_ONCE(t->r, NULL);
 		do {
 			t->taken++;
-		} while (kregion_alloc_nofill(r, 512));
+		} while (left-- && kregion_alloc_nofill(r, 512));
 	}
 	hrtimer_forward_now(timer, ns_to_ktime(100 * NSEC_PER_USEC));
 	return HRTIMER_RESTART;
@@ -674,8 +678,8 @@ static void an_accepted_promise_is_kept(struct kunit *test)
 	struct kregion_attr attr = { .flags = mode->flags, .block_size = mode->block };
 	unsigned int i, accepted = 0, refused = 0;
 	struct rnd_state rnd;
+	size_t got, enough;
 	struct kregion *r;
-	size_t got;
 	int k, m;
 
 	random_begin(test, &rnd);
@@ -683,12 +687,12 @@ static void an_accepted_promise_is_kept(struct kunit *test)
 		attr.reserve = reserves[i % ARRAY_SIZE(reserves)];
 		k = limits[i / ARRAY_SIZE(reserves)];
 		attr.limit = k ? max(k * attr.reserve, mode->block) : 0;
+		/* Twice the reserve and a block, six times with guards. */
+		enough = mode->block + (mode->flags & KREGION_F_DEBUG ? 6 : 2) * attr.reserve;
 		r = kregion_create("kunit", &attr);
 		if (IS_ERR(r)) {
 			KUNIT_EXPECT_EQ(test, PTR_ERR(r), (long)-EINVAL);
-			/* Twice the reserve and a block are enough, six times with guards. */
-			KUNIT_EXPECT_TRUE_MSG(test, attr.limit && attr.limit < mode->block +
-					      (mode->flags & KREGION_F_DEBUG ? 6 : 2) * attr.reserve,
+			KUNIT_EXPECT_TRUE_MSG(test, attr.limit && attr.limit < enough,
 					      "reserve=%zu limit=%zu", attr.reserve, attr.limit);
 			refused++;
 			continue;

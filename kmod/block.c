@@ -322,43 +322,38 @@ struct kregion_block *block_get(struct region *rg, size_t size, size_t min, gfp_
 /* Blocks given back before other tasks get a turn at the CPU. */
 #define PUT_BATCH	32
 
-static void block_put(struct region *rg, struct kregion_block *b, bool atomic)
-{
-	trace_kregion_block_free(rg->id, rg->name, block_held(b), b->backing);
-	atomic_long_sub(block_held(b), &rg->held);
-	if (atomic)
-		block_free_atomic(b);
-	else
-		block_free(b);
-}
-
-/* Give back a chain of blocks; may sleep. Says how many they were. */
+/* Give back a chain of blocks; may sleep. Returns their number. */
 unsigned int blocks_put(struct region *rg, struct kregion_block *chain)
 {
 	struct kregion_block *b;
 	unsigned int nr = 0;
+	size_t bytes = 0;
 
 	while ((b = chain)) {
 		chain = b->chain;
-		block_put(rg, b, false);
+		trace_kregion_block_free(rg->id, rg->name, block_held(b), b->backing);
+		bytes += block_held(b);
+		block_free(b);
 		if (!(++nr % PUT_BATCH))
 			cond_resched();
 	}
+	atomic_long_sub(bytes, &rg->held);
 	return nr;
 }
 
 /* The same from any context but NMI. */
-unsigned int blocks_put_atomic(struct region *rg, struct kregion_block *chain)
+void blocks_put_atomic(struct region *rg, struct kregion_block *chain)
 {
 	struct kregion_block *b;
-	unsigned int nr = 0;
+	size_t bytes = 0;
 
 	while ((b = chain)) {
 		chain = b->chain;
-		block_put(rg, b, true);
-		nr++;
+		trace_kregion_block_free(rg->id, rg->name, block_held(b), b->backing);
+		bytes += block_held(b);
+		block_free_atomic(b);
 	}
-	return nr;
+	atomic_long_sub(bytes, &rg->held);
 }
 
 /* ---- the workqueue ------------------------------------------------------------ */

@@ -754,17 +754,16 @@ static noinline void *percpu_refill_fresh(struct region *rg, size_t size, gfp_t 
 	/* Any value of @seen will do: what the limit refuses is looked at in alloc_with(). */
 	fresh = block_get(rg, held, bytes, gfp, 0);
 	/* Never NULL; so told, the compiler leaves percpu_refill() no test of it. */
-	if (unlikely(IS_ERR_OR_NULL(fresh))) {
-		p = alloc_with(rg, size, gfp, fresh);
-	} else {
+	done = false;
+	if (!IS_ERR_OR_NULL(fresh)) {
 		region_lock(rg, irq);
 		done = percpu_refill(rg, size, fresh, bump, &p);
 		region_unlock(rg, irq);
-		if (likely(done))
-			block_got(rg);
-		else
-			p = alloc_with(rg, size, gfp, fresh);
 	}
+	if (likely(done))
+		block_got(rg);
+	else
+		p = alloc_with(rg, size, gfp, fresh);
 	region_leave(rg);
 	return p;
 }

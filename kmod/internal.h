@@ -46,7 +46,7 @@ struct kregion_block {
 	struct kregion_block *queue;	/* A: next of the reserve */
 	char *start;			/* I: first byte that it hands out */
 	unsigned long epoch;		/* A: of region->epoch when it was last taken into use */
-	size_t upto;			/* L: reserve->sure when it was appended to the reserve */
+	size_t sure_end;			/* L: reserve->sure when it was appended to the reserve */
 	int cpu;			/* A: that filled it, -1 for no one's */
 	u8 backing;			/* I: enum block_backing */
 	u8 order;			/* I: of pages; NO_ORDER if they are not a power of two */
@@ -283,7 +283,7 @@ static inline bool region_refuse_busy(struct region *rg)
 
 static inline void region_leave(struct region *rg)
 {
-	smp_mb__before_atomic();
+	smp_mb__before_atomic();	/* what the call did, before it is seen to be over */
 	atomic_dec(&rg->users);
 }
 
@@ -306,7 +306,7 @@ struct kregion_block *block_get(struct region *rg, size_t size, size_t min, gfp_
 				unsigned int seen);
 void block_got_limited(struct region *rg);
 unsigned int blocks_put(struct region *rg, struct kregion_block *chain);
-unsigned int blocks_put_atomic(struct region *rg, struct kregion_block *chain);
+void blocks_put_atomic(struct region *rg, struct kregion_block *chain);
 int block_node(const struct kregion_block *b);
 int block_init(void);
 void block_exit(void);

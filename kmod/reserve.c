@@ -176,7 +176,7 @@ static void reserve_append(struct region *rg, struct kregion_block *b)
 
 	lockdep_assert_held(&rg->lock);
 	rv->sure += reserve_sure(rg, block_room(b));
-	b->upto = rv->sure;
+	b->sure_end = rv->sure;
 	WRITE_ONCE(b->queue, NULL);
 	b->cpu = -1;
 	WRITE_ONCE(b->epoch, rg->epoch);
@@ -206,7 +206,7 @@ static size_t reserve_base(struct region *rg)
 	lockdep_assert_held(&rg->lock);
 	if (!b)
 		return 0;
-	return reserve_sure(rg, block_room(b) - block_used(b)) + rv->sure - b->upto;
+	return reserve_sure(rg, block_room(b) - block_used(b)) + rv->sure - b->sure_end;
 }
 
 /* Bytes that any sequence of calls gets out of the reserve. */
@@ -512,12 +512,12 @@ int kregion_reserve(struct kregion *r, size_t bytes, gfp_t gfp)
 	struct region *rg = to_region(r);
 	int err;
 
+	gfp = region_gfp(rg, gfp);
+	might_alloc(gfp);
 	if (!bytes)
 		return 0;
 	if (bytes > reserve_max(rg) || (rg->limit && bytes > rg->limit))
 		return -ENOSPC;
-	gfp = region_gfp(rg, gfp);
-	might_alloc(gfp);
 	if (!region_enter(rg))
 		return -ENOMEM;
 	err = reserve_promise(rg, bytes, gfp);

@@ -639,14 +639,24 @@ static noinline u64 timed(loop_fn loop, struct run *u, void **keep, unsigned int
 	return get_cycles() - start;
 }
 
-/* Whole and ten thousandths of a quotient; what is under zero is noise, and shows as zero. */
-#define PER(ticks, n)	div64_u64(max_t(s64, ticks, 0), n), \
-			div64_u64(max_t(s64, ticks, 0) * 10000, n) % 10000
+/* Ten thousandths of a quotient, its whole part left out. */
+static u32 fraction(u64 dividend, u64 divisor)
+{
+	u32 rest;
+
+	div_u64_rem(div64_u64(dividend * 10000, divisor), 10000, &rest);
+	return rest;
+}
+
+/* For "%llu.%04u"; what is under zero is noise, and shows as zero. */
+#define QUOTIENT(dividend, divisor) \
+	div64_u64(dividend, divisor), fraction(dividend, divisor)
+#define PER(ticks, n)	QUOTIENT(max_t(s64, ticks, 0), n)
 
 static void say(const char *rival, const char *what, const struct run *u, const char *key,
 		unsigned long n, s64 ticks, unsigned long work)
 {
-	pr_info("view=%s rival=%s what=%s size=%zu block=%zu %s=%lu value=%llu.%04llu unit=%s\n",
+	pr_info("view=%s rival=%s what=%s size=%zu block=%zu %s=%lu value=%llu.%04u unit=%s\n",
 		view, rival, what, u->size, u->block, key, n, PER(ticks, work), unit);
 }
 
@@ -872,9 +882,8 @@ static void bench_memory(const struct rival *v, struct run *u, void **keep)
 			global_node_page_state(NR_SLAB_RECLAIMABLE_B) - held) * PAGE_SIZE;
 		v->free(u, keep, n);
 	}
-	pr_info("view=%s rival=%s what=memory size=%zu block=%zu objects=%u value=%llu.%04llu unit=ratio\n",
-		view, v->name, u->size, u->block, n, div64_u64(held, out),
-		div64_u64((u64)held * 10000, out) % 10000);
+	pr_info("view=%s rival=%s what=memory size=%zu block=%zu objects=%u value=%llu.%04u unit=ratio\n",
+		view, v->name, u->size, u->block, n, QUOTIENT(held, out));
 }
 
 /* One object of each region in turn. */

@@ -12,7 +12,7 @@ want=
 for set in "$@"; do
 	case $set in
 	build) # the modules and the programs
-		want="$want gcc gcc-12 make libc6-dev libelf-dev libncurses-dev pkg-config kmod" ;;
+		want="$want gcc gcc-12 make libc6-dev libelf-dev libncurses-dev pkg-config kmod dwarves" ;;
 	vm) # a stock kernel, booted
 		want="$want qemu-system-x86 busybox-static cpio xz-utils python3 rsync" ;;
 	test) # the KUnit kernel and all checks

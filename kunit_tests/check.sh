@@ -164,6 +164,7 @@ static() {
 	try "programs" make -s -B -C userspace_demo CFLAGS="-O2 -Wall -Wextra -Werror"
 	try "krtrace on crafted traces" "$TOP/kunit_tests/krtrace/test.py"
 	try "native program" make -s -B -C kunit_tests/bench OUT="$OUT/native" CFLAGS="-O2 -Wall -Wextra -Werror"
+	try "DKMS builds kmod/ alone" dkms_build
 	try "README client, built from what make install leaves" "$TOP/kunit_tests/install.sh"
 	cd - >/dev/null || exit 1
 }
@@ -184,6 +185,26 @@ bits32() {
 	warning_free i386 KBUILD_MODPOST_WARN=1 || return 1
 	symbols=$(find "$BUILT" -name '*.ko' -exec nm -A {} +) || return 1
 	! grep -E 'U __u?(div|mod)di3' <<<"$symbols"
+}
+
+# DKMS builds the two modules that it installs and nothing else, so that a benchmark that
+# does not compile is in nobody's way.
+dkms_build() {
+	local place=$OUT/dkms release built
+	kernel_for stock-6.12 || return 1
+	release=$(cat "$KERNEL/release")
+	rm -rf "$place"
+	mkdir -p "$place/source" "$place/tree"
+	rsync -a --exclude=.git --filter=':- .gitignore' "$TOP/" "$place/source/kregion-1.0.0/"
+	echo '#error broken' >>"$place/source/kregion-1.0.0/kunit_tests/bench/bench.c"
+	dkms build -m kregion -v 1.0.0 -k "$release" --kernelsourcedir "$KERNEL/build" \
+		--sourcetree "$place/source" --dkmstree "$place/tree" --installtree "$place/lib" || {
+		cat "$place"/tree/kregion/1.0.0/build/make.log
+		return 1
+	}
+	built=$(sed -n 's/.*LD \[M\] .*[ /]\(.*\.ko\)$/\1/p' "$place"/tree/kregion/*/"$release"/*/log/make.log | sort)
+	echo "built: $built"
+	[ "$built" = $'kregion.ko\nkregion_trace.ko' ]
 }
 
 # In what the strict build left.

@@ -17,7 +17,7 @@ for set in "$@"; do
 		want="$want qemu-system-x86 busybox-static cpio xz-utils python3 rsync" ;;
 	test) # the KUnit kernel and all checks
 		want="$want clang-19 lld-19 llvm-19 flex bison bc libssl-dev perl
-			sparse coccinelle codespell shellcheck" ;;
+			sparse coccinelle codespell shellcheck dkms" ;;
 	bench) # allocators of programs, to compare with
 		want="$want libjemalloc2 libmimalloc2.0" ;;
 	*) usage_error "unknown set of packages '$set' (build, vm, test, bench)" ;;

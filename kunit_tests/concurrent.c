@@ -195,9 +195,7 @@ static struct load *load_make(struct kunit *test, struct kregion *r, size_t bloc
 			t->salt = cpu << 8 | i;
 			prandom_seed_state(&t->rnd, prandom_u32_state(&rnd));
 		}
-		c->task = kthread_create(load_thread, c, "kunit/%d", cpu);
-		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, c->task);
-		set_cpus_allowed_ptr(c->task, cpumask_of(cpu));
+		c->task = thread_make(test, load_thread, c, cpu);
 	}
 	return load;
 }
@@ -328,9 +326,8 @@ static void all_contexts_at_once_after_reset(struct kunit *test)
 struct reader {
 	struct kregion *r;
 	const char *known;
-	unsigned long rounds, wrong;
-	struct completion done;
-	bool stop;
+	unsigned long wrong;
+	struct completion begun;
 };
 
 static int reader_thread(void *data)
@@ -343,10 +340,9 @@ static int reader_thread(void *data)
 		reader->wrong += st.bytes_used > st.bytes_held || !st.bytes_used;
 		reader->wrong += !kregion_contains(reader->r, reader->known);
 		reader->wrong += kregion_contains(reader->r, reader);
-		reader->rounds++;
+		complete(&reader->begun);
 		cond_resched();
-	} while (!READ_ONCE(reader->stop));
-	complete(&reader->done);
+	} while (!kthread_should_stop());
 	return 0;
 }
 
@@ -362,13 +358,12 @@ static void readers_disturb_nobody(struct kunit *test)
 	load->cpu[0].taker[THREAD].bytes = 64;
 	reader->r = load->r;
 	reader->known = known + 63;
-	init_completion(&reader->done);
-	task = kthread_run(reader_thread, reader, "kunit-reader");
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
+	init_completion(&reader->begun);
+	task = thread_make(test, reader_thread, reader, -1);
+	wake_up_process(task);
+	wait_for_completion(&reader->begun);
 	load_run(load);
-	WRITE_ONCE(reader->stop, true);
-	wait_for_completion(&reader->done);
-	KUNIT_EXPECT_GT(test, reader->rounds, 0UL);
+	thread_stop(task);
 	KUNIT_EXPECT_EQ(test, reader->wrong, 0UL);
 	load_check(test, load);
 }
@@ -395,12 +390,13 @@ static int fight_thread(void *data)
 {
 	struct fight *f = data;
 	unsigned long got = 0;
-	int tries;
+	unsigned long tries;
 
 	atomic_inc(&f->ready);
-	while (atomic_read(&f->ready) < f->nr)
+	while (atomic_read(&f->ready) < f->nr && !kthread_should_stop())
 		cond_resched();
-	for (tries = 0; tries < 2000; tries++)
+	/* Of 8 and 200 bytes in turn: many times what there is. */
+	for (tries = 0; tries < PAGE_SIZE / 2; tries++)
 		got += !!kregion_alloc(f->r, hidden(tries % 2 ? 200 : 8), GFP_KERNEL) *
 		       (tries % 2 ? 200 : 8);
 	atomic_long_add(got, &f->got);
@@ -416,19 +412,14 @@ static void the_limit_is_exact_with_all_cpus_at_it(struct kunit *test)
 		.flags = mode->flags, .block_size = PAGE_SIZE, .limit = blocks * PAGE_SIZE,
 	};
 	struct fight *f = buffer(test, sizeof(*f));
-	struct task_struct *task;
 	struct kregion_stats st;
 	int cpu;
 
 	f->r = region_make(test, &attr);
 	f->nr = num_online_cpus();
 	init_completion(&f->done);
-	for_each_online_cpu(cpu) {
-		task = kthread_create(fight_thread, f, "kunit/%d", cpu);
-		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
-		kthread_bind(task, cpu);
-		wake_up_process(task);
-	}
+	for_each_online_cpu(cpu)
+		wake_up_process(thread_make(test, fight_thread, f, cpu));
 	for_each_online_cpu(cpu)
 		wait_for_completion(&f->done);
 	st = stats_of(f->r);

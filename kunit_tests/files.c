@@ -4,9 +4,7 @@
  */
 
 #include <linux/completion.h>
-#include <linux/delay.h>
 #include <linux/fs.h>
-#include <linux/kthread.h>
 #include <linux/nodemask.h>
 #include <linux/sched.h>
 #include <linux/timex.h>
@@ -289,10 +287,8 @@ static void more_blocks_than_fit_a_page(struct kunit *test)
 /* ---- while regions come and go -------------------------------------------------------- */
 
 struct churn {
-	unsigned long rounds;
 	int failed;
-	struct completion done;
-	bool stop;
+	struct completion begun;
 };
 
 static int churn_thread(void *data)
@@ -302,7 +298,7 @@ static int churn_thread(void *data)
 	struct kregion *r[8] = {};
 	int i = 0;
 
-	while (!READ_ONCE(churn->stop)) {
+	while (!kthread_should_stop()) {
 		kregion_destroy(r[i % 8]);
 		attr.flags = i % 2 ? KREGION_F_PERCPU : 0;
 		r[i % 8] = kregion_create("kunit-churn", &attr);
@@ -312,12 +308,11 @@ static int churn_thread(void *data)
 		if (i % 3 == 0 && !IS_ERR(r[i % 8]))
 			kregion_drop(r[i % 8]);
 		i++;
-		WRITE_ONCE(churn->rounds, churn->rounds + 1);
+		complete(&churn->begun);
 		cond_resched();
 	}
 	for (i = 0; i < 8; i++)
 		kregion_destroy(r[i]);
-	complete(&churn->done);
 	return 0;
 }
 
@@ -330,21 +325,17 @@ static void reading_while_regions_come_and_go(struct kunit *test)
 	u64 last;
 	int i;
 
-	init_completion(&churn->done);
-	task = kthread_run(churn_thread, churn, "kunit-churn");
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
-	/* On a busy machine it may take its time to begin. */
-	for (i = 0; i < 10000 && !READ_ONCE(churn->rounds); i++)
-		usleep_range(1000, 2000);
+	init_completion(&churn->begun);
+	task = thread_make(test, churn_thread, churn, -1);
+	wake_up_process(task);
+	wait_for_completion(&churn->begun);
 	for (i = 0; i < ARRAY_SIZE(text); i += 3) {
 		text[i] = file_text(test, "regions");
 		text[i + 1] = file_text(test, "blocks");
 		text[i + 2] = file_text(test, "totals");
 		cond_resched();
 	}
-	WRITE_ONCE(churn->stop, true);
-	wait_for_completion(&churn->done);
-	KUNIT_EXPECT_GT(test, churn->rounds, 0UL);
+	thread_stop(task);
 	KUNIT_EXPECT_EQ(test, churn->failed, 0);
 	for (i = 0; i < ARRAY_SIZE(text); i += 3) {
 		last = 0;

@@ -5,10 +5,7 @@
 
 #include <linux/completion.h>
 #include <linux/delay.h>
-#include <linux/kthread.h>
-#include <linux/sched/task.h>
 #include <linux/spinlock.h>
-#include <linux/tracepoint.h>
 #include <linux/workqueue.h>
 
 #include "../kmod/internal.h"
@@ -278,10 +275,7 @@ static void probe_middle(void *data, u64 id, const char *name, unsigned long byt
 		intrude(in);
 }
 
-static struct {
-	const char *event;
-	void *probe;
-} misuse_probes[] = {
+static struct probe misuse_probes[] = {
 	{ "kregion_drop", probe_start },
 	{ "kregion_reset", probe_start },
 	{ "kregion_block_free", probe_middle },
@@ -289,23 +283,19 @@ static struct {
 
 static int misuse_init(struct kunit_suite *suite)
 {
-	struct tracepoint *tp;
-	int i, err = suite_init(suite);
+	int err = suite_init(suite);
 
-	for (i = 0; !err && i < ARRAY_SIZE(misuse_probes); i++) {
-		tp = event_find(misuse_probes[i].event);
-		err = tp ? tracepoint_probe_register(tp, misuse_probes[i].probe, NULL) : -ENOENT;
-	}
+	if (err)
+		return err;
+	err = probes_on(misuse_probes, ARRAY_SIZE(misuse_probes));
+	if (err)
+		suite_exit(suite);
 	return err;
 }
 
 static void misuse_exit(struct kunit_suite *suite)
 {
-	int i;
-
-	for (i = 0; i < ARRAY_SIZE(misuse_probes); i++)
-		tracepoint_probe_unregister(event_find(misuse_probes[i].event),
-					    misuse_probes[i].probe, NULL);
+	probes_off(misuse_probes, ARRAY_SIZE(misuse_probes));
 	suite_exit(suite);
 }
 
@@ -424,10 +414,7 @@ static void two_drops_at_once(struct kunit *test)
 		kunit_skip(test, "one CPU");
 	KUNIT_ASSERT_NOT_NULL(test, kregion_alloc(r, 1000, GFP_KERNEL));
 	init_completion(&in.inside);
-	task = kthread_create(drop_in_thread, r, "kunit-drop");
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
-	get_task_struct(task);
-	kthread_bind(task, cpu);
+	task = thread_make(test, drop_in_thread, r, cpu);
 	expect_warnings(test, 1);
 	WRITE_ONCE(intruding, &in);
 	wake_up_process(task);
@@ -435,8 +422,7 @@ static void two_drops_at_once(struct kunit *test)
 	WRITE_ONCE(intruding, NULL);
 	kregion_drop(r);
 	WRITE_ONCE(in.leave, true);
-	kthread_stop(task);
-	put_task_struct(task);
+	thread_stop(task);
 	KUNIT_EXPECT_EQ(test, stats_of(r).drops, 1UL);
 	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_held, 0UL);
 	KUNIT_EXPECT_TRUE(test, strstr(logged(), "kunit-dropped"));
@@ -470,34 +456,28 @@ static void let_leave(struct work_struct *work)
 /* A destroy that meets a drop waits for it, so that nothing is left behind. */
 static void destroy_waits_for_a_drop(struct kunit *test)
 {
-	struct kregion *r = kregion_create("kunit-destroyed", NULL);
+	struct kregion *r = region_named(test, "kunit-destroyed", NULL);
 	int cpu = cpumask_any_but(cpu_online_mask, raw_smp_processor_id());
 	struct leaver *leaver = buffer(test, sizeof(*leaver));
 	struct task_struct *task;
 
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, r);
-	task = cpu < nr_cpu_ids ? kthread_create(drop_in_thread, r, "kunit-drop") : NULL;
-	if (IS_ERR_OR_NULL(task)) {
-		kregion_destroy(r);
-		kunit_skip(test, "one CPU, or no thread");
-	}
+	if (cpu >= nr_cpu_ids)
+		kunit_skip(test, "one CPU");
+	task = thread_make(test, drop_in_thread, r, cpu);
 	leaver->in.r = r;
 	leaver->in.linger = true;
 	init_completion(&leaver->in.inside);
 	INIT_DELAYED_WORK(&leaver->work, let_leave);
-	get_task_struct(task);
-	kthread_bind(task, cpu);
 	expect_warnings(test, 1);
 	WRITE_ONCE(intruding, &leaver->in);
 	wake_up_process(task);
 	wait_for_completion(&leaver->in.inside);
 	WRITE_ONCE(intruding, NULL);
 	queue_delayed_work(system_unbound_wq, &leaver->work, HZ / 50);
-	kregion_destroy(r);
+	region_destroy(r);
 	KUNIT_EXPECT_TRUE(test, READ_ONCE(leaver->in.leave));
 	flush_delayed_work(&leaver->work);
-	kthread_stop(task);
-	put_task_struct(task);
+	thread_stop(task);
 	KUNIT_EXPECT_EQ(test, region_number(test, "kunit-destroyed"), 0ULL);
 }
 
@@ -514,10 +494,7 @@ static void drop_waits_for_calls_that_began_before(struct kunit *test)
 	if (cpu >= nr_cpu_ids)
 		kunit_skip(test, "one CPU");
 	KUNIT_ASSERT_NOT_NULL(test, kregion_alloc(r, 8, GFP_KERNEL));
-	task = kthread_create(drop_in_thread, r, "kunit-drop");
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
-	get_task_struct(task);
-	kthread_bind(task, cpu);
+	task = thread_make(test, drop_in_thread, r, cpu);
 	expect_warnings(test, 2);
 	/* A reset may not sleep: it goes back without having done anything. */
 	atomic_inc(&rg->users);
@@ -529,8 +506,7 @@ static void drop_waits_for_calls_that_began_before(struct kunit *test)
 	msleep(50);
 	drops = stats_of(r).drops;
 	atomic_dec(&rg->users);
-	kthread_stop(task);
-	put_task_struct(task);
+	thread_stop(task);
 	KUNIT_EXPECT_NOT_NULL(test, p);
 	KUNIT_EXPECT_EQ(test, drops, 0UL);
 	KUNIT_EXPECT_EQ(test, stats_of(r).drops, 1UL);

@@ -261,6 +261,11 @@ static void spare_blocks_of_many_sizes_are_used_up(struct kunit *test)
 	expect_sane(test, r);
 }
 
+static void undo_offline(void *cpu)
+{
+	add_cpu((long)cpu);
+}
+
 static void block_of_an_offline_cpu_stays_until_drop(struct kunit *test)
 {
 	struct kregion *r = region_make(test, &percpu);
@@ -276,6 +281,7 @@ static void block_of_an_offline_cpu_stays_until_drop(struct kunit *test)
 	err = remove_cpu(cpu);
 	if (err)
 		kunit_skip(test, "CPU %d does not go offline: %d", cpu, err);
+	undo_later(test, undo_offline, (void *)(long)cpu);
 	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_used, 504UL);
 	KUNIT_EXPECT_TRUE(test, kregion_contains(r, o.p));
 	KUNIT_EXPECT_TRUE(test, object_intact(&o));

@@ -7,7 +7,6 @@
 
 #include <linux/completion.h>
 #include <linux/delay.h>
-#include <linux/kthread.h>
 
 #include "test.h"
 
@@ -69,9 +68,12 @@ static int allocate(void *unused)
 		n++;
 	}
 	complete(&load.done);
-	while (!kthread_should_stop())
-		schedule_timeout_interruptible(1);
 	return 0;
+}
+
+static void undo_handler(void *unused)
+{
+	unregister_nmi_handler(NMI_LOCAL, "kregion");
 }
 
 static void nmis_beside_allocations(struct kunit *test,
@@ -94,19 +96,18 @@ static void nmis_beside_allocations(struct kunit *test,
 	load.nofill = nofill;
 	load.r = region_make(test, &attr);
 
-	task = kthread_create(allocate, NULL, "kregion_nmi");
-	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
-	kthread_bind(task, load.cpu);
+	task = thread_make(test, allocate, NULL, load.cpu);
 	KUNIT_ASSERT_EQ(test, register_nmi_handler(NMI_LOCAL, on_nmi, 0, "kregion"), 0);
+	undo_later(test, undo_handler, NULL);
 	set_cpus_allowed_ptr(current, cpumask_of(cpumask_first(cpu_online_mask)));
 	wake_up_process(task);
 	while (!try_wait_for_completion(&load.done) && time_before(jiffies, deadline)) {
 		apic->send_IPI_mask(cpumask_of(load.cpu), NMI_VECTOR);
 		usleep_range(50, 100);
 	}
-	kthread_stop(task);
+	thread_stop(task);
 	set_cpus_allowed_ptr(current, cpu_possible_mask);
-	unregister_nmi_handler(NMI_LOCAL, "kregion");
+	undo_now(undo_handler, NULL);
 
 	KUNIT_EXPECT_GE(test, load.nr_nmi, (unsigned int)NMIS);
 	KUNIT_EXPECT_EQ(test, stats_of(load.r).failed_nofill, (unsigned long)load.refused);

@@ -8,7 +8,9 @@
 #include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/random.h>
+#include <linux/sched/task.h>
 #include <linux/seq_file.h>
+#include <linux/slab.h>
 #include <linux/tracepoint.h>
 #include <linux/uio.h>
 #include <linux/vmalloc.h>
@@ -91,14 +93,10 @@ void mode_desc(const struct mode *mode, char *desc)
 
 /* ---- one case at a time ------------------------------------------------------ */
 
-#define REGIONS_MAX	256
-#define BUFFERS_MAX	64
 #define LOG_SIZE	SZ_32K
 
 static struct {
-	struct kregion *region[REGIONS_MAX];
-	void *buffer[BUFFERS_MAX];
-	int nr_regions, nr_buffers;
+	struct list_head undo;
 	unsigned long announced, warnings, others;
 	long outstanding;
 	char log[LOG_SIZE];
@@ -112,6 +110,7 @@ static atomic_long_t outstanding;
 int test_init(struct kunit *test)
 {
 	memset(&now, 0, sizeof(now));
+	INIT_LIST_HEAD(&now.undo);
 	now.warnings = warnings_seen();
 	now.others = atomic_long_read(&other_reports);
 	now.outstanding = bytes_outstanding();
@@ -119,26 +118,90 @@ int test_init(struct kunit *test)
 	return set_cpus_allowed_ptr(current, cpumask_of(raw_smp_processor_id()));
 }
 
+/* ---- undoing ---------------------------------------------------------------- */
+
+struct undo {
+	struct list_head list;
+	void (*fn)(void *arg);
+	void *arg;
+};
+
+void undo_later(struct kunit *test, void (*fn)(void *arg), void *arg)
+{
+	struct undo *u = kmalloc(sizeof(*u), GFP_KERNEL);
+
+	if (!u)
+		fn(arg);
+	KUNIT_ASSERT_NOT_NULL(test, u);
+	u->fn = fn;
+	u->arg = arg;
+	list_add(&u->list, &now.undo);
+}
+
+static void undo(struct undo *u)
+{
+	list_del(&u->list);
+	u->fn(u->arg);
+	kfree(u);
+}
+
+void undo_now(void (*fn)(void *arg), void *arg)
+{
+	struct undo *u;
+
+	list_for_each_entry(u, &now.undo, list) {
+		if (u->fn == fn && u->arg == arg) {
+			undo(u);
+			return;
+		}
+	}
+}
+
+static void undo_thread(void *task)
+{
+	kthread_stop(task);
+	put_task_struct(task);
+}
+
+struct task_struct *thread_make(struct kunit *test, int (*fn)(void *arg), void *arg, int cpu)
+{
+	struct task_struct *task = kthread_create(fn, arg, "kunit/%d", cpu);
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
+	/* It may have ended by itself. */
+	get_task_struct(task);
+	undo_later(test, undo_thread, task);
+	if (cpu >= 0)
+		set_cpus_allowed_ptr(task, cpumask_of(cpu));
+	return task;
+}
+
+void thread_stop(struct task_struct *task)
+{
+	undo_now(undo_thread, task);
+}
+
 void test_exit(struct kunit *test)
 {
-	while (now.nr_regions)
-		kregion_destroy(now.region[--now.nr_regions]);
-	while (now.nr_buffers)
-		vfree(now.buffer[--now.nr_buffers]);
+	while (!list_empty(&now.undo))
+		undo(list_first_entry(&now.undo, struct undo, list));
 	KUNIT_EXPECT_EQ(test, warnings_seen() - now.warnings, now.announced);
 	KUNIT_EXPECT_EQ(test, (unsigned long)atomic_long_read(&other_reports), now.others);
 	KUNIT_EXPECT_EQ(test, bytes_outstanding(), now.outstanding);
 }
 
+static void undo_region(void *r)
+{
+	kregion_destroy(r);
+}
+
 struct kregion *region_named(struct kunit *test, const char *name,
 			     const struct kregion_attr *attr)
 {
-	struct kregion *r;
+	struct kregion *r = kregion_create(name, attr);
 
-	KUNIT_ASSERT_TRUE(test, now.nr_regions < REGIONS_MAX);
-	r = kregion_create(name, attr);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, r);
-	now.region[now.nr_regions++] = r;
+	undo_later(test, undo_region, r);
 	return r;
 }
 
@@ -156,22 +219,20 @@ struct kregion *region_of_mode(struct kunit *test, const struct mode *mode)
 
 void region_destroy(struct kregion *r)
 {
-	int i;
+	undo_now(undo_region, r);
+}
 
-	for (i = 0; i < now.nr_regions; i++)
-		if (now.region[i] == r)
-			now.region[i] = now.region[--now.nr_regions];
-	kregion_destroy(r);
+static void undo_buffer(void *p)
+{
+	vfree(p);
 }
 
 void *buffer(struct kunit *test, size_t bytes)
 {
-	void *p;
+	void *p = vzalloc(bytes);
 
-	KUNIT_ASSERT_TRUE(test, now.nr_buffers < BUFFERS_MAX);
-	p = vzalloc(bytes);
 	KUNIT_ASSERT_NOT_NULL(test, p);
-	now.buffer[now.nr_buffers++] = p;
+	undo_later(test, undo_buffer, p);
 	return p;
 }
 
@@ -250,8 +311,10 @@ void leave_room(struct kunit *test, struct kregion *r, size_t capacity, size_t l
 void object_write(struct object *o, void *p, size_t size, u64 tag)
 {
 	o->p = p;
-	o->size = size;
+	o->size = p ? size : 0;
 	o->tag = tag;
+	if (!p)
+		return;
 	memset(p, tag & 0xff, size);
 	memcpy(p, &tag, min(size, sizeof(tag)));
 }
@@ -260,7 +323,7 @@ bool object_intact(const struct object *o)
 {
 	const size_t head = min(o->size, sizeof(o->tag));
 
-	return !memcmp(o->p, &o->tag, head) &&
+	return o->p && !memcmp(o->p, &o->tag, head) &&
 	       !memchr_inv(o->p + head, o->tag & 0xff, o->size - head);
 }
 
@@ -367,14 +430,6 @@ static void search_module(struct event_search *search)
 		unregister_tracepoint_module_notifier(&search->nb);
 }
 
-struct tracepoint *event_find(const char *name)
-{
-	struct event_search search = { .name = name };
-
-	search_module(&search);
-	return search.found;
-}
-
 struct module *kregion_module(void)
 {
 	struct event_search search = { .name = "" };
@@ -391,12 +446,39 @@ static void event_in_kernel(struct tracepoint *tp, void *data)
 		search->found = tp;
 }
 
-static struct tracepoint *kernel_event_find(const char *name)
+static struct tracepoint *event_find(const char *name)
 {
 	struct event_search search = { .name = name };
 
-	for_each_kernel_tracepoint(event_in_kernel, &search);
+	search_module(&search);
+	if (!search.found)
+		for_each_kernel_tracepoint(event_in_kernel, &search);
 	return search.found;
+}
+
+void probes_off(const struct probe *probes, int n)
+{
+	while (n--)
+		tracepoint_probe_unregister(probes[n].tp, probes[n].fn, NULL);
+	tracepoint_synchronize_unregister();
+}
+
+int probes_on(struct probe *probes, int n)
+{
+	int i, err;
+
+	for (i = 0; i < n; i++) {
+		struct probe *p = &probes[i];
+
+		p->tp = event_find(p->event);
+		err = p->tp ? tracepoint_probe_register(p->tp, p->fn, NULL) : -ENOENT;
+		if (err) {
+			pr_err("kregion_kunit: no probe of %s: %d\n", p->event, err);
+			probes_off(probes, i);
+			return err;
+		}
+	}
+	return 0;
 }
 
 static void probe_block_alloc(void *data, u64 id, const char *name, unsigned long bytes,
@@ -416,44 +498,21 @@ long bytes_outstanding(void)
 	return atomic_long_read(&outstanding);
 }
 
-static struct {
-	void *probe;
-	struct tracepoint *tp;
-} probes[4];
+static struct probe probes[] = {
+	{ "error_report_end", probe_report },
+	{ "console", probe_console },
+	{ "kregion_block_alloc", probe_block_alloc },
+	{ "kregion_block_free", probe_block_free },
+};
 
 int suite_init(struct kunit_suite *suite)
 {
-	int i, err;
-
-	probes[0].tp = kernel_event_find("error_report_end");
-	probes[0].probe = probe_report;
-	probes[1].tp = kernel_event_find("console");
-	probes[1].probe = probe_console;
-	probes[2].tp = event_find("kregion_block_alloc");
-	probes[2].probe = probe_block_alloc;
-	probes[3].tp = event_find("kregion_block_free");
-	probes[3].probe = probe_block_free;
-	for (i = 0; i < ARRAY_SIZE(probes); i++) {
-		err = probes[i].tp ?
-		      tracepoint_probe_register(probes[i].tp, probes[i].probe, NULL) : -ENOENT;
-		if (err) {
-			pr_err("kregion_kunit: no probe %d: %d\n", i, err);
-			while (i--)
-				tracepoint_probe_unregister(probes[i].tp, probes[i].probe, NULL);
-			tracepoint_synchronize_unregister();
-			return err;
-		}
-	}
-	return 0;
+	return probes_on(probes, ARRAY_SIZE(probes));
 }
 
 void suite_exit(struct kunit_suite *suite)
 {
-	int i;
-
-	for (i = 0; i < ARRAY_SIZE(probes); i++)
-		tracepoint_probe_unregister(probes[i].tp, probes[i].probe, NULL);
-	tracepoint_synchronize_unregister();
+	probes_off(probes, ARRAY_SIZE(probes));
 }
 
 /* ---- files ------------------------------------------------------------------- */

@@ -9,6 +9,7 @@
 
 #include <kunit/test.h>
 #include <linux/kregion.h>
+#include <linux/kthread.h>
 #include <linux/prandom.h>
 
 /* Module parameters. */
@@ -43,6 +44,20 @@ extern struct kunit_suite suite_single, suite_concurrent, suite_nofill, suite_fr
 extern struct kunit_suite suite_bounds;
 extern struct kunit_suite suite_debug, suite_stats, suite_debugfs, suite_fault, suite_nmi;
 extern struct kunit_suite suite_trace;
+
+/* ---- undoing --------------------------------------------------------------- */
+
+/*
+ * A failed assertion ends a case where it stands, so whatever outlives the case's
+ * own stack frame is registered here when it comes into being: the end of the case
+ * calls @fn, last registered first. What was registered before is still there then.
+ */
+void undo_later(struct kunit *test, void (*fn)(void *arg), void *arg);
+void undo_now(void (*fn)(void *arg), void *arg);
+
+/* A thread of @cpu (any if -1), not yet woken; undoing is kthread_stop(). */
+struct task_struct *thread_make(struct kunit *test, int (*fn)(void *arg), void *arg, int cpu);
+void thread_stop(struct task_struct *task);
 
 /* ---- regions ------------------------------------------------------------- */
 
@@ -86,7 +101,7 @@ struct object {
 	u64 tag;
 };
 
-/* Write all of an object, and see later whether all of it is still there. */
+/* Write all of an object, and see later whether all of it is still there; NULL is not. */
 void object_write(struct object *o, void *p, size_t size, u64 tag);
 bool object_intact(const struct object *o);
 
@@ -105,9 +120,17 @@ const char *logged(void);
 /* Nothing in @text looks like a kernel address. */
 bool no_address_in(const char *text);
 
-/* ---- the module's trace events ---------------------------------------------- */
+/* ---- trace events, the module's and the kernel's ------------------------------ */
 
-struct tracepoint *event_find(const char *name);
+struct probe {
+	const char *event;
+	void *fn;
+	struct tracepoint *tp;
+};
+
+/* All of them or none; after probes_off() none is running any more. */
+int probes_on(struct probe *probes, int n);
+void probes_off(const struct probe *probes, int n);
 
 /* kregion.ko, which stays as long as this module uses it. */
 struct module *kregion_module(void);

@@ -88,9 +88,9 @@ static const void *mode_gen_params(const void *prev, char *desc)
 }
 
 static const struct mode halved_modes[] = {
-	{ "shared", KREGION_F_PAGES, 0 },
-	{ "percpu", KREGION_F_PERCPU | KREGION_F_PAGES, 0 },
-	{ "single", KREGION_F_SINGLE | KREGION_F_PAGES, SZ_1M },
+	{ "shared", KREGION_F_PAGES, 16 * PAGE_SIZE },
+	{ "percpu", KREGION_F_PERCPU | KREGION_F_PAGES, 16 * PAGE_SIZE },
+	{ "single", KREGION_F_SINGLE | KREGION_F_PAGES, 256 * PAGE_SIZE },
 };
 
 KUNIT_ARRAY_PARAM(halved, halved_modes, mode_desc);

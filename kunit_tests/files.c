@@ -52,7 +52,7 @@ static void expect_column(struct kunit *test, const char *line, int i, const cha
 static struct kregion *busy_region(struct kunit *test, const char *name, unsigned int flags)
 {
 	const struct kregion_attr attr = {
-		.flags = flags, .block_size = PAGE_SIZE, .reserve = 100, .limit = SZ_1M,
+		.flags = flags, .block_size = PAGE_SIZE, .reserve = 100, .limit = 256 * PAGE_SIZE,
 	};
 	struct kregion *r = region_named(test, name, &attr);
 	int i;
@@ -61,9 +61,9 @@ static struct kregion *busy_region(struct kunit *test, const char *name, unsigne
 	kregion_reset(r);
 	kregion_drop(r);
 	for (i = 0; i < 20; i++)
-		KUNIT_ASSERT_NOT_NULL(test, kregion_alloc(r, 504, GFP_KERNEL));
+		KUNIT_ASSERT_NOT_NULL(test, kregion_alloc(r, PAGE_SIZE / 8 - 8, GFP_KERNEL));
 	KUNIT_ASSERT_NOT_NULL(test, kregion_alloc(r, 3 * PAGE_SIZE, GFP_KERNEL));
-	KUNIT_EXPECT_NULL(test, kregion_alloc(r, SZ_1M, GFP_KERNEL));
+	KUNIT_EXPECT_NULL(test, kregion_alloc(r, attr.limit, GFP_KERNEL));
 	KUNIT_EXPECT_NULL(test, kregion_alloc(r, SIZE_MAX, GFP_KERNEL));
 	return r;
 }

@@ -63,7 +63,7 @@ const void *all_gen_params(const void *prev, char *desc)
 		{ "", 0 }, { " pages", KREGION_F_PAGES }, { " vmalloc", KREGION_F_VMALLOC },
 	};
 	static const struct mode blocks[] = {
-		{ "64K", 0, 0 }, { "4K", 0, PAGE_SIZE }, { "1M", 0, SZ_1M },
+		{ "64K", 0, 0 }, { "page", 0, PAGE_SIZE }, { "1M", 0, SZ_1M },
 	};
 	static struct mode mode;
 	static char name[32];
@@ -297,7 +297,7 @@ void leave_room(struct kunit *test, struct kregion *r, size_t capacity, size_t l
 
 	while (todo) {
 		/* No step is over an eighth of the block. */
-		step = min(todo, (capacity / 8) & ~(KREGION_ALIGN - 1));
+		step = min_t(size_t, todo, (capacity / 8) & ~(KREGION_ALIGN - 1));
 		KUNIT_ASSERT_NOT_NULL(test, kregion_alloc(r, step, GFP_KERNEL));
 		todo -= step;
 	}

@@ -121,6 +121,7 @@ stock() {
 	suites "$name"
 	stage "tracing on $1"
 	SERIAL=1 in_vm "$name-trace" "preempt=full" "$BUILT/kunit_tests/vm/trace-guest.sh" "$BUILT"
+	try "$name-trace: no report in the log" no_report "$OUT/$name-trace/dmesg"
 }
 
 counts() {

@@ -32,7 +32,9 @@ if [ -e /run/out/interactive ]; then
 else
 	bash /run/out/command </dev/null
 fi
-echo $? >/run/out/status
+status=$?
+dmesg >/run/out/dmesg
+echo "$status" >/run/out/status
 sync
 echo o >/proc/sysrq-trigger
 sleep 30

@@ -36,8 +36,13 @@ meminfo() {
 # kB that are free or could be: MemAvailable leaves out the free pages that each CPU
 # keeps, which is many after such a hundred rounds.
 available() {
-	awk '$1 == "MemAvailable:" { kb = $2 } $1 == "count:" { kb += $2 * 4 } END { print kb }' \
-		/proc/meminfo /proc/zoneinfo
+	awk -v page="$(getconf PAGESIZE)" '$1 == "MemAvailable:" { kb = $2 }
+		$1 == "count:" { kb += $2 * page / 1024 } END { print kb }' /proc/meminfo /proc/zoneinfo
+}
+
+# Areas of vmalloc whose maker is in no module that is still there, so has no name.
+orphans() {
+	awk '$3 ~ /^0x/' /proc/vmallocinfo
 }
 
 # The same state each time: caches dropped, pending frees done.
@@ -63,8 +68,8 @@ echo "after 100 rounds: available $((-lost)) kB, SUnreclaim $grown kB, Percpu $m
 test_result "no memory lost (MemAvailable)" "$((lost > 4000))"
 test_result "no memory lost (slab)" "$((grown > 1000))"
 test_result "no memory lost (percpu)" "$((more > 100))"
-grep -i kregion /proc/vmallocinfo
-test_result "nothing in vmallocinfo" "$(($? == 0))"
+orphans
+test_result "nothing in vmallocinfo" "$([ -z "$(orphans)" ]; echo $?)"
 grep -i kregion /proc/slabinfo
 test_result "nothing in slabinfo" "$(($? == 0))"
 test_result "debugfs is gone" "$([ -e /sys/kernel/debug/kregion ]; echo $(($? == 0)))"
@@ -119,10 +124,9 @@ rmmod kregion_client kregion || rc=1
 
 # A machine that is busy elsewhere may keep a CPU of the VM from running in the middle of
 # an NMI; the kernel would report that as a slow handler, and warn while it does.
-echo 1000000000 >/sys/kernel/debug/x86/nmi_longest_ns || rc=1
+[ ! -d /sys/kernel/debug/x86 ] || echo 1000000000 >/sys/kernel/debug/x86/nmi_longest_ns || rc=1
 insmod "$built/kmod/kregion.ko" || exit 1
 insmod "$built/kunit_tests/kregion_kunit.ko" || rc=1
 collect_suites
 rmmod kregion_kunit kregion || rc=1
-dmesg >"$OUT/dmesg"
 exit "$rc"

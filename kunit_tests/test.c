@@ -98,14 +98,12 @@ void mode_desc(const struct mode *mode, char *desc)
 static struct {
 	struct list_head undo;
 	unsigned long announced, warnings, others;
-	long outstanding;
 	char log[LOG_SIZE];
 	size_t log_len;
 } now;
 
 static DEFINE_RAW_SPINLOCK(log_lock);
 static atomic_long_t other_reports;
-static atomic_long_t outstanding;
 
 int test_init(struct kunit *test)
 {
@@ -113,7 +111,7 @@ int test_init(struct kunit *test)
 	INIT_LIST_HEAD(&now.undo);
 	now.warnings = warnings_seen();
 	now.others = atomic_long_read(&other_reports);
-	now.outstanding = bytes_outstanding();
+	ledger_begin();
 	/* What is counted of a per-CPU region is counted of one CPU. */
 	return set_cpus_allowed_ptr(current, cpumask_of(raw_smp_processor_id()));
 }
@@ -187,7 +185,7 @@ void test_exit(struct kunit *test)
 		undo(list_first_entry(&now.undo, struct undo, list));
 	KUNIT_EXPECT_EQ(test, warnings_seen() - now.warnings, now.announced);
 	KUNIT_EXPECT_EQ(test, (unsigned long)atomic_long_read(&other_reports), now.others);
-	KUNIT_EXPECT_EQ(test, bytes_outstanding(), now.outstanding);
+	ledger_check(test);
 }
 
 static void undo_region(void *r)
@@ -481,37 +479,26 @@ int probes_on(struct probe *probes, int n)
 	return 0;
 }
 
-static void probe_block_alloc(void *data, u64 id, const char *name, unsigned long bytes,
-			      int backing)
-{
-	atomic_long_add(bytes, &outstanding);
-}
-
-static void probe_block_free(void *data, u64 id, const char *name, unsigned long bytes,
-			     int backing)
-{
-	atomic_long_sub(bytes, &outstanding);
-}
-
-long bytes_outstanding(void)
-{
-	return atomic_long_read(&outstanding);
-}
-
 static struct probe probes[] = {
 	{ "error_report_end", probe_report },
 	{ "console", probe_console },
-	{ "kregion_block_alloc", probe_block_alloc },
-	{ "kregion_block_free", probe_block_free },
 };
 
 int suite_init(struct kunit_suite *suite)
 {
-	return probes_on(probes, ARRAY_SIZE(probes));
+	int err = probes_on(probes, ARRAY_SIZE(probes));
+
+	if (err)
+		return err;
+	err = ledger_open();
+	if (err)
+		probes_off(probes, ARRAY_SIZE(probes));
+	return err;
 }
 
 void suite_exit(struct kunit_suite *suite)
 {
+	ledger_close();
 	probes_off(probes, ARRAY_SIZE(probes));
 }
 

@@ -2,7 +2,7 @@
 /*
  * What the case files share. suites.c lists the suites; each of them uses
  * KREGION_SUITE(), which checks after every case that it caused just the WARNs
- * that it announced and that all blocks went back to the system.
+ * that it announced and that all memory went back to the system.
  */
 #ifndef _KREGION_TEST_H
 #define _KREGION_TEST_H
@@ -135,8 +135,28 @@ void probes_off(const struct probe *probes, int n);
 /* kregion.ko, which stays as long as this module uses it. */
 struct module *kregion_module(void);
 
+/* ---- the ledger of what the system gave, see ledger.c ---------------------------- */
+
+int ledger_open(void);
+void ledger_close(void);
+void ledger_begin(void);
+void ledger_check(struct kunit *test);
+
 /* Bytes of blocks that came from the system and have not gone back, by events. */
 long bytes_outstanding(void);
+
+/* Of the case's own requests of @order since the last block came: pages not free yet. */
+unsigned long pages_taken(unsigned int order);
+/* ... and the bits of gfp that any of them had, and all of them. */
+gfp_t pages_gfp(unsigned int order, gfp_t *all);
+/* Forget them. */
+void pages_forget(void);
+
+/* Call @fn with preemption off whenever the case's own task is given pages. */
+void pages_hook(void (*fn)(void *arg), void *arg);
+
+/* Allocations of per-CPU memory by kregion.ko. */
+unsigned long percpu_requests(void);
 
 /* ---- files ----------------------------------------------------------------- */
 

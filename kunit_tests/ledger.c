@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Double entry: what the module's trace events say of regions and blocks is held,
+ * after every case, against what the kernel's events say of pages and slab memory.
+ *
+ * Pages are followed from the task that runs the case to wherever they are freed:
+ * those that make up a block are found among the task's latest requests when the
+ * event of that block comes. Requests of interrupts and of other threads are not
+ * followed, nor are those for blocks from vmalloc on a given node.
+ */
+
+#include <linux/delay.h>
+#include <linux/hash.h>
+#include <linux/log2.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/nodemask.h>
+#include <linux/vmalloc.h>
+
+#include "test.h"
+
+/* By number; no more than these are alive at once. */
+#define REGIONS		4096
+/* Requests between two blocks; where there are more, the pages are not followed. */
+#define REQUESTS	8192
+
+#define OBJECTS		2048
+
+struct request {
+	unsigned long pfn;
+	unsigned int order;
+	gfp_t gfp;
+};
+
+static struct {
+	const struct module *module;
+	struct task_struct *task;
+	struct request *requests;
+	unsigned int nr_requests;
+	unsigned long pfns;
+	unsigned long *taken;		/* a bit a page: by a request of the task, not free yet */
+	unsigned long *blocks;		/* a bit a page: part of a block */
+	atomic_long_t block_pages;
+	unsigned long wrong_blocks;	/* have more or fewer pages than they say */
+
+	struct {
+		u64 id;
+		atomic_long_t bytes;
+	} *regions;
+	atomic_long_t bytes;
+	atomic_long_t wrong_regions;	/* charged for more or less than their blocks */
+
+	const void *objects[OBJECTS];	/* that the module has from the slab, by address */
+	atomic_long_t slab;
+	atomic_long_t percpu;		/* requests of the module */
+
+	void (*hook)(void *arg);
+	void *hook_arg;
+} ledger;
+
+/* ---- pages ------------------------------------------------------------------ */
+
+static bool mine(void)
+{
+	return in_task() && current == READ_ONCE(ledger.task);
+}
+
+static void probe_page_alloc(void *data, struct page *page, unsigned int order, gfp_t gfp,
+			     int migratetype)
+{
+	unsigned long pfn;
+	unsigned int i;
+
+	if (!page || !mine())
+		return;
+	if (ledger.hook)
+		ledger.hook(ledger.hook_arg);
+	/* Those of page tables and of most of the slab. */
+	if (gfp & (__GFP_COMP | __GFP_ZERO))
+		return;
+	pfn = page_to_pfn(page);
+	if (pfn + (1UL << order) > ledger.pfns)
+		return;
+	if (ledger.nr_requests < REQUESTS)
+		ledger.requests[ledger.nr_requests] = (struct request){ pfn, order, gfp };
+	ledger.nr_requests++;
+	for (i = 0; i < 1U << order; i++)
+		set_bit(pfn + i, ledger.taken);
+}
+
+static void probe_page_free(void *data, struct page *page, unsigned int order)
+{
+	const unsigned long pfn = page_to_pfn(page);
+	unsigned int i;
+
+	if (pfn + (1UL << order) > ledger.pfns)
+		return;
+	for (i = 0; i < 1U << order; i++) {
+		if (test_bit(pfn + i, ledger.taken))
+			clear_bit(pfn + i, ledger.taken);
+		if (test_bit(pfn + i, ledger.blocks) && test_and_clear_bit(pfn + i, ledger.blocks))
+			atomic_long_dec(&ledger.block_pages);
+	}
+}
+
+/* The pages of a request that are still there become a block's; says how many. */
+static unsigned long claim(const struct request *q)
+{
+	unsigned long n = 0;
+	unsigned int i;
+
+	for (i = 0; i < 1U << q->order; i++) {
+		if (!test_and_clear_bit(q->pfn + i, ledger.taken))
+			continue;
+		set_bit(q->pfn + i, ledger.blocks);
+		atomic_long_inc(&ledger.block_pages);
+		n++;
+	}
+	return n;
+}
+
+static unsigned long claim_pages(unsigned int order)
+{
+	unsigned int i = ledger.nr_requests;
+
+	while (i--) {
+		const struct request *q = &ledger.requests[i];
+
+		if (q->order == order && test_bit(q->pfn, ledger.taken) &&
+		    !PageSlab(pfn_to_page(q->pfn)))
+			return claim(q);
+	}
+	return 0;
+}
+
+static unsigned long claim_vmalloc(void)
+{
+	unsigned long n = 0;
+	unsigned int i;
+
+	for (i = 0; i < ledger.nr_requests; i++)
+		if (ledger.requests[i].gfp & __GFP_HIGHMEM)
+			n += claim(&ledger.requests[i]);
+	return n;
+}
+
+static void follow(unsigned long bytes, bool vmalloc)
+{
+	unsigned long n;
+
+	if (ledger.nr_requests <= REQUESTS) {
+		n = vmalloc ? claim_vmalloc() : claim_pages(get_order(bytes));
+		ledger.wrong_blocks += (n || !vmalloc) && n << PAGE_SHIFT != bytes;
+	}
+	ledger.nr_requests = 0;
+}
+
+unsigned long pages_taken(unsigned int order)
+{
+	unsigned long n = 0;
+	unsigned int i, k;
+
+	for (i = 0; i < min(ledger.nr_requests, REQUESTS); i++)
+		for (k = 0; ledger.requests[i].order == order && k < 1U << order; k++)
+			n += test_bit(ledger.requests[i].pfn + k, ledger.taken);
+	return n;
+}
+
+void pages_forget(void)
+{
+	ledger.nr_requests = 0;
+}
+
+gfp_t pages_gfp(unsigned int order, gfp_t *all)
+{
+	gfp_t any = 0;
+	unsigned int i;
+
+	*all = ~(__force gfp_t)0;
+	for (i = 0; i < min(ledger.nr_requests, REQUESTS); i++) {
+		if (ledger.requests[i].order != order)
+			continue;
+		any |= ledger.requests[i].gfp;
+		*all &= ledger.requests[i].gfp;
+	}
+	return any;
+}
+
+void pages_hook(void (*fn)(void *arg), void *arg)
+{
+	ledger.hook_arg = arg;
+	ledger.hook = fn;
+}
+
+/* ---- regions and blocks --------------------------------------------------------- */
+
+static void probe_create(void *data, u64 id, const char *name, unsigned long held)
+{
+	ledger.regions[id % REGIONS].id = id;
+	atomic_long_set(&ledger.regions[id % REGIONS].bytes, 0);
+}
+
+static void probe_destroy(void *data, u64 id, const char *name, unsigned long held)
+{
+	if (ledger.regions[id % REGIONS].id == id &&
+	    atomic_long_read(&ledger.regions[id % REGIONS].bytes) != held)
+		atomic_long_inc(&ledger.wrong_regions);
+}
+
+static void probe_block_alloc(void *data, u64 id, const char *name, unsigned long bytes,
+			      int backing)
+{
+	atomic_long_add(bytes, &ledger.bytes);
+	atomic_long_add(bytes, &ledger.regions[id % REGIONS].bytes);
+	if (mine())
+		follow(bytes, backing);
+}
+
+static void probe_block_free(void *data, u64 id, const char *name, unsigned long bytes,
+			     int backing)
+{
+	atomic_long_sub(bytes, &ledger.bytes);
+	atomic_long_sub(bytes, &ledger.regions[id % REGIONS].bytes);
+}
+
+long bytes_outstanding(void)
+{
+	return atomic_long_read(&ledger.bytes);
+}
+
+/* ---- slab and per-CPU memory ------------------------------------------------------- */
+
+/* Write @new for @old where @ptr's entry may stand. */
+static bool slab_replace(const void *ptr, const void *old, const void *new)
+{
+	unsigned int i, at = hash_ptr(ptr, ilog2(OBJECTS));
+
+	for (i = 0; i < 8; i++)
+		if (cmpxchg(&ledger.objects[(at + i) % OBJECTS], old, new) == old)
+			return true;
+	return false;
+}
+
+/* Where it was freed tells nothing: kfree() may be called in tail position. */
+static void probe_kmalloc(void *data, unsigned long call_site, const void *ptr, size_t asked,
+			  size_t got, gfp_t gfp, int node)
+{
+	if (ptr && within_module(call_site, ledger.module) && slab_replace(ptr, NULL, ptr))
+		atomic_long_inc(&ledger.slab);
+}
+
+static void probe_kfree(void *data, unsigned long call_site, const void *ptr)
+{
+	if (ptr && atomic_long_read(&ledger.slab) && slab_replace(ptr, ptr, NULL))
+		atomic_long_dec(&ledger.slab);
+}
+
+static void probe_percpu(void *data, unsigned long call_site, bool reserved, bool is_atomic,
+			 size_t size, size_t align, void *base, int off, void __percpu *ptr,
+			 size_t bytes, gfp_t gfp)
+{
+	if (within_module(call_site, ledger.module))
+		atomic_long_inc(&ledger.percpu);
+}
+
+unsigned long percpu_requests(void)
+{
+	return atomic_long_read(&ledger.percpu);
+}
+
+/* ---- a suite, a case ------------------------------------------------------------------ */
+
+static struct probe probes[] = {
+	{ "mm_page_alloc", probe_page_alloc },
+	{ "mm_page_free", probe_page_free },
+	{ "kmalloc", probe_kmalloc },
+	{ "kfree", probe_kfree },
+	{ "percpu_alloc_percpu", probe_percpu },
+	{ "kregion_create", probe_create },
+	{ "kregion_destroy", probe_destroy },
+	{ "kregion_block_alloc", probe_block_alloc },
+	{ "kregion_block_free", probe_block_free },
+};
+
+static void ledger_free(void)
+{
+	vfree(ledger.requests);
+	vfree(ledger.taken);
+	vfree(ledger.blocks);
+	vfree(ledger.regions);
+}
+
+int ledger_open(void)
+{
+	int nid, err;
+
+	memset(&ledger, 0, sizeof(ledger));
+	ledger.module = kregion_module();
+	for_each_online_node(nid)
+		ledger.pfns = max(ledger.pfns, (unsigned long)node_end_pfn(nid));
+	ledger.requests = vzalloc(REQUESTS * sizeof(*ledger.requests));
+	ledger.taken = vzalloc(BITS_TO_LONGS(ledger.pfns) * sizeof(long));
+	ledger.blocks = vzalloc(BITS_TO_LONGS(ledger.pfns) * sizeof(long));
+	ledger.regions = vzalloc(REGIONS * sizeof(*ledger.regions));
+	err = ledger.requests && ledger.taken && ledger.blocks && ledger.regions ?
+	      probes_on(probes, ARRAY_SIZE(probes)) : -ENOMEM;
+	if (err)
+		ledger_free();
+	return err;
+}
+
+void ledger_close(void)
+{
+	probes_off(probes, ARRAY_SIZE(probes));
+	ledger_free();
+}
+
+void ledger_begin(void)
+{
+	pages_forget();
+	pages_hook(NULL, NULL);
+	ledger.wrong_blocks = 0;
+	atomic_long_set(&ledger.wrong_regions, 0);
+	WRITE_ONCE(ledger.task, current);
+}
+
+/* All regions are destroyed. */
+void ledger_check(struct kunit *test)
+{
+	int i;
+
+	WRITE_ONCE(ledger.task, NULL);
+	/* What was freed where nobody may sleep goes a little later. */
+	for (i = 0; i < 1000 && atomic_long_read(&ledger.block_pages); i++)
+		usleep_range(1000, 2000);
+	KUNIT_EXPECT_EQ_MSG(test, atomic_long_read(&ledger.block_pages), 0L, "pages leaked");
+	KUNIT_EXPECT_EQ_MSG(test, atomic_long_read(&ledger.bytes), 0L, "bytes of blocks left");
+	KUNIT_EXPECT_EQ_MSG(test, atomic_long_read(&ledger.slab), 0L, "slab objects leaked");
+	KUNIT_EXPECT_EQ_MSG(test, ledger.wrong_blocks, 0UL, "blocks of other sizes than told");
+	KUNIT_EXPECT_EQ_MSG(test, atomic_long_read(&ledger.wrong_regions), 0L,
+			    "regions destroyed that were charged for other than their blocks");
+	/* Once told, the next case starts with a clean sheet. */
+	if (atomic_long_xchg(&ledger.block_pages, 0))
+		bitmap_zero(ledger.blocks, ledger.pfns);
+	atomic_long_set(&ledger.bytes, 0);
+	if (atomic_long_xchg(&ledger.slab, 0))
+		memset(ledger.objects, 0, sizeof(ledger.objects));
+}

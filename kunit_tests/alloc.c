@@ -103,6 +103,44 @@ static void aligned_to_each_power_of_two(struct kunit *test)
 	expect_sane(test, r);
 }
 
+/* Near the end of a block: in it if there is room with the padding, else in a new one. */
+static void aligned_keeps_within_its_block(struct kunit *test)
+{
+	static const size_t sizes[] = { 8, 40, 64 };
+	const struct mode *mode = test->param_value;
+	const size_t capacity = capacity_of(test, mode);
+	struct kregion *r = region_of_mode(test, mode);
+	const size_t most = min_t(size_t, 200, block_of(mode) / 8);
+	struct object before, o;
+	size_t left, align, pad;
+	char *first;
+	int i;
+
+	for (left = 8; left <= most; left += 16) {
+		for (align = 16; align <= 64; align *= 2) {
+			i = (left + align) / 16 % ARRAY_SIZE(sizes);
+			first = kregion_alloc(r, 8, GFP_KERNEL);
+			KUNIT_ASSERT_NOT_NULL(test, first);
+			leave_room(test, r, capacity - 8, left + 8);
+			object_write(&before, kregion_alloc(r, 8, GFP_KERNEL), 8, left);
+			pad = -(unsigned long)(first + capacity - left) & (align - 1);
+			object_write(&o, kregion_alloc_aligned(r, sizes[i], align, GFP_KERNEL),
+				     sizes[i], align);
+			KUNIT_EXPECT_TRUE(test, aligned(o.p, align));
+			if (pad + sizes[i] <= left)
+				KUNIT_EXPECT_PTR_EQ(test, o.p, first + capacity - left + pad);
+			KUNIT_EXPECT_EQ_MSG(test, stats_of(r).blocks_full,
+					    pad + sizes[i] <= left ? 0UL : 1UL,
+					    "left=%zu align=%zu size=%zu", left, align, sizes[i]);
+			KUNIT_EXPECT_TRUE(test, kregion_contains(r, o.p + sizes[i] - 1));
+			KUNIT_EXPECT_TRUE(test, object_intact(&before));
+			KUNIT_EXPECT_TRUE(test, object_intact(&o));
+			expect_sane(test, r);
+			kregion_reset(r);
+		}
+	}
+}
+
 static void aligned_is_cleared_if_asked(struct kunit *test)
 {
 	struct kregion *r = region_of_mode(test, test->param_value);
@@ -623,6 +661,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE_PARAM(every_size_is_aligned_to_8, all_gen_params),
 	KUNIT_CASE_PARAM(constant_sizes, all_gen_params),
 	KUNIT_CASE_PARAM(aligned_to_each_power_of_two, all_gen_params),
+	KUNIT_CASE_PARAM(aligned_keeps_within_its_block, all_gen_params),
 	KUNIT_CASE_PARAM(aligned_is_cleared_if_asked, all_gen_params),
 	KUNIT_CASE_PARAM(impossible_alignment_is_refused, base_gen_params),
 	KUNIT_CASE_PARAM(zero_size, all_gen_params),

@@ -84,6 +84,46 @@ static void strndup_copies_so_many(struct kunit *test)
 	KUNIT_EXPECT_STREQ(test, p, "abcd");
 }
 
+/* One of each, with its terminating zero, and full neighbours right behind: of every length. */
+static void no_copy_reaches_into_its_neighbour(struct kunit *test)
+{
+	struct kregion *r = region_of_mode(test, test->param_value);
+	struct object neighbour[5];
+	char text[48], *copy[5];
+	size_t len;
+	int i;
+
+	for (len = 1; len < sizeof(text) - 8; len++) {
+		memset(text, 'a' + len % 26, sizeof(text));
+		for (i = 0; i < 5; i++) {
+			text[len] = i == 1 ? 'z' : '\0';
+			switch (i) {
+			case 0:
+				copy[i] = kregion_strdup(r, text, GFP_KERNEL);
+				break;
+			case 1:
+				copy[i] = kregion_strndup(r, text, len, GFP_KERNEL);
+				break;
+			case 2:
+				copy[i] = kregion_strndup(r, text, len + 3, GFP_KERNEL);
+				break;
+			case 3:
+				copy[i] = kregion_asprintf(r, GFP_KERNEL, "%s", text);
+				break;
+			case 4:
+				copy[i] = kregion_memdup(r, text, len + 1, GFP_KERNEL);
+				break;
+			}
+			KUNIT_ASSERT_NOT_NULL(test, copy[i]);
+			object_write(&neighbour[i], kregion_alloc(r, 8, GFP_KERNEL), 8, ~0ULL);
+		}
+		for (i = 0; i < 5; i++) {
+			KUNIT_EXPECT_STREQ(test, copy[i], text);
+			KUNIT_EXPECT_TRUE(test, object_intact(&neighbour[i]));
+		}
+	}
+}
+
 static void null_gives_null(struct kunit *test)
 {
 	struct kregion *r = region_make(test, NULL);
@@ -205,6 +245,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(memdup_too_large_reads_nothing),
 	KUNIT_CASE_PARAM(strdup_copies, all_gen_params),
 	KUNIT_CASE_PARAM(strndup_copies_so_many, all_gen_params),
+	KUNIT_CASE_PARAM(no_copy_reaches_into_its_neighbour, all_gen_params),
 	KUNIT_CASE(null_gives_null),
 	KUNIT_CASE_PARAM(asprintf_formats, all_gen_params),
 	KUNIT_CASE_PARAM(asprintf_of_large, all_gen_params),

@@ -8,6 +8,7 @@
  * fail_page_alloc/min-order to 0.
  */
 
+#include <linux/cpumask.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 
@@ -65,16 +66,16 @@ static const struct mode fault_modes[] = {
 	{ "shared pages", KREGION_F_PAGES, PAGE_SIZE },
 	{ "shared vmalloc", KREGION_F_VMALLOC, PAGE_SIZE },
 	{ "shared", 0, PAGE_SIZE },
-	{ "shared 64K", 0, 0 },
 	{ "percpu pages", KREGION_F_PERCPU | KREGION_F_PAGES, PAGE_SIZE },
 	{ "percpu vmalloc", KREGION_F_PERCPU | KREGION_F_VMALLOC, PAGE_SIZE },
 	{ "percpu pages 64K", KREGION_F_PERCPU | KREGION_F_PAGES, 0 },
 	{ "single pages", KREGION_F_SINGLE | KREGION_F_PAGES, PAGE_SIZE },
 	{ "single", KREGION_F_SINGLE, PAGE_SIZE },
-	{ "debug", KREGION_F_DEBUG, PAGE_SIZE },
-	{ "node", KREGION_F_NODE, PAGE_SIZE },
+	{ "shared 64K", 0, 0 },
 	{ "node vmalloc", KREGION_F_NODE | KREGION_F_VMALLOC, PAGE_SIZE },
+	{ "node", KREGION_F_NODE, PAGE_SIZE },
 	{ "account", KREGION_F_ACCOUNT, PAGE_SIZE },
+	{ "debug", KREGION_F_DEBUG, PAGE_SIZE },
 };
 
 KUNIT_ARRAY_PARAM(each, fault_modes, mode_desc);
@@ -356,6 +357,61 @@ static void a_block_is_halved_where_pages_are_short(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, bytes_outstanding(), before);
 }
 
+/* Half of a block would do for the object, if it had no header: too small. */
+static void a_half_is_large_enough_for_the_object(struct kunit *test)
+{
+	const struct kregion_attr attr = {
+		.flags = KREGION_F_PERCPU | KREGION_F_PAGES, .block_size = 16 * PAGE_SIZE,
+	};
+	const unsigned int first = cpumask_first(cpu_online_mask);
+	const unsigned int last = cpumask_last(cpu_online_mask);
+	const size_t size = attr.block_size / 8;
+	struct object o, next;
+	struct kregion *r;
+
+	need_faults(test);
+	if (first == last)
+		kunit_skip(test, "one CPU");
+	r = region_make(test, &attr);
+	set_cpus_allowed_ptr(current, cpumask_of(first));
+	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, 8, GFP_KERNEL));
+	/* A further CPU's first block is just large enough. */
+	set_cpus_allowed_ptr(current, cpumask_of(last));
+	fault_arm(1);
+	object_write(&o, kregion_alloc(r, size, GFP_KERNEL), size, 1);
+	KUNIT_EXPECT_TRUE(test, fault_disarm());
+	KUNIT_EXPECT_NULL(test, o.p);
+	KUNIT_EXPECT_EQ(test, stats_of(r).failed_nomem, 1UL);
+	object_write(&o, kregion_alloc(r, size, GFP_KERNEL), size, 2);
+	object_write(&next, kregion_alloc(r, size, GFP_KERNEL), size, 3);
+	KUNIT_EXPECT_TRUE(test, object_intact(&o));
+	KUNIT_EXPECT_TRUE(test, object_intact(&next));
+	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_used, 8 + 2 * size);
+	expect_sane(test, r);
+}
+
+/* What was charged for the other half is not lost to the limit. */
+static void the_limit_is_whole_after_a_halved_block(struct kunit *test)
+{
+	const struct mode *mode = test->param_value;
+	const struct kregion_attr attr = {
+		.flags = mode->flags, .block_size = mode->block, .limit = 2 * mode->block,
+	};
+	struct kregion *r;
+	int i;
+
+	need_faults(test);
+	r = region_make(test, &attr);
+	for (i = 0; i < 3; i++) {
+		fault_arm(1);
+		KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, 64, GFP_KERNEL));
+		KUNIT_EXPECT_TRUE(test, fault_disarm());
+		kregion_drop(r);
+	}
+	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, 2 * mode->block - PAGE_SIZE, GFP_KERNEL));
+	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_held, attr.limit);
+}
+
 static void reserve_fails_at_each_allocation(struct kunit *test)
 {
 	const struct mode *mode = test->param_value;
@@ -394,6 +450,8 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE_PARAM(every_block_fails, mode_gen_params),
 	KUNIT_CASE(a_failed_block_leaves_the_current_one_open),
 	KUNIT_CASE_PARAM(a_block_is_halved_where_pages_are_short, halved_gen_params),
+	KUNIT_CASE(a_half_is_large_enough_for_the_object),
+	KUNIT_CASE_PARAM(the_limit_is_whole_after_a_halved_block, halved_gen_params),
 	KUNIT_CASE_PARAM(reserve_fails_at_each_allocation, mode_gen_params),
 	{}
 };

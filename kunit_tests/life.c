@@ -343,6 +343,22 @@ static void destroy_frees_all(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, bytes_outstanding(), before);
 }
 
+/* What a region keeps for each CPU is made once, and used by one region after the other. */
+static void regions_in_turn_share_their_percpu_memory(struct kunit *test)
+{
+	const struct mode mode = { "", KREGION_F_PERCPU, 0 };
+	unsigned long requests = percpu_requests();
+	struct kregion *r;
+	int i;
+
+	for (i = 0; i < 10; i++) {
+		r = region_of_mode(test, &mode);
+		KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, 8, GFP_KERNEL));
+		region_destroy(r);
+	}
+	KUNIT_EXPECT_LE(test, percpu_requests() - requests, 1UL);
+}
+
 static void many_regions_at_once(struct kunit *test)
 {
 	const int n = 100;
@@ -377,6 +393,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(reserve_is_there_from_the_start),
 	KUNIT_CASE(destroy_of_nothing_does_nothing),
 	KUNIT_CASE_PARAM(destroy_frees_all, all_gen_params),
+	KUNIT_CASE(regions_in_turn_share_their_percpu_memory),
 	KUNIT_CASE(many_regions_at_once),
 	{}
 };

@@ -197,6 +197,32 @@ static void drop_and_reset_reach_the_blocks_of_all_cpus(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, stats_of(r).fills, 2 * cpus);
 }
 
+/* After a reset a CPU finds its own memory again, in the order of before. */
+static void reset_gives_each_cpu_its_own_blocks_back(struct kunit *test)
+{
+	const struct mode mode = { "", KREGION_F_PERCPU, PAGE_SIZE };
+	struct kregion *r = region_of_mode(test, &mode);
+	const int objects = 20;		/* of a CPU: three blocks' worth */
+	void **first = buffer(test, objects * nr_cpu_ids * sizeof(*first)), **at;
+	int cpu, i;
+
+	/* The CPUs by turns ... */
+	for (i = 0; i < objects; i++)
+		for_each_online_cpu(cpu)
+			first[cpu * objects + i] = alloc_on(cpu, r, PAGE_SIZE / 8);
+	kregion_reset(r);
+	/* ... and one after the other. */
+	for_each_online_cpu(cpu) {
+		/* Of more than 16, some share a bucket. */
+		if (cpu >= 16)
+			break;
+		for (i = 0, at = &first[cpu * objects]; i < objects; i++, at++) {
+			KUNIT_EXPECT_NOT_NULL(test, *at);
+			KUNIT_EXPECT_PTR_EQ(test, alloc_on(cpu, r, PAGE_SIZE / 8), *at);
+		}
+	}
+}
+
 /* A few objects on each of many CPUs must not hold a full block for each. */
 static void blocks_of_further_cpus_grow(struct kunit *test)
 {
@@ -357,6 +383,7 @@ static struct kunit_case percpu_cases[] = {
 	KUNIT_CASE(a_full_block_is_one_cpus_matter),
 	KUNIT_CASE(limit_counts_the_blocks_of_all_cpus),
 	KUNIT_CASE(drop_and_reset_reach_the_blocks_of_all_cpus),
+	KUNIT_CASE(reset_gives_each_cpu_its_own_blocks_back),
 	KUNIT_CASE(blocks_of_further_cpus_grow),
 	KUNIT_CASE(spare_blocks_of_many_sizes_are_used_up),
 	KUNIT_CASE(block_of_an_offline_cpu_stays_until_drop),

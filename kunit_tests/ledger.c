@@ -19,12 +19,17 @@
 
 #include "test.h"
 
-/* By number; no more than these are alive at once. */
-#define REGIONS		4096
+/* Regions whose charges are looked at, by number. */
+#define ACCOUNTS	4096
 /* Requests between two blocks; where there are more, the pages are not followed. */
 #define REQUESTS	8192
 
 #define OBJECTS		2048
+
+struct account {
+	u64 id;
+	atomic_long_t bytes;
+};
 
 struct request {
 	unsigned long pfn;
@@ -42,11 +47,9 @@ static struct {
 	unsigned long *blocks;		/* a bit a page: part of a block */
 	atomic_long_t block_pages;
 	unsigned long wrong_blocks;	/* have more or fewer pages than they say */
+	unsigned int patience;		/* with late frees, in milliseconds */
 
-	struct {
-		u64 id;
-		atomic_long_t bytes;
-	} *regions;
+	struct account *accounts;
 	atomic_long_t bytes;
 	atomic_long_t wrong_regions;	/* charged for more or less than their blocks */
 
@@ -54,6 +57,10 @@ static struct {
 	atomic_long_t slab;
 	atomic_long_t percpu;		/* requests of the module */
 
+	struct watch {
+		unsigned int order, n;
+		gfp_t any, all;		/* bits of these requests */
+	} watch;
 	void (*hook)(void *arg);
 	void *hook_arg;
 } ledger;
@@ -75,6 +82,11 @@ static void probe_page_alloc(void *data, struct page *page, unsigned int order, 
 		return;
 	if (ledger.hook)
 		ledger.hook(ledger.hook_arg);
+	if (order == ledger.watch.order) {
+		ledger.watch.n++;
+		ledger.watch.any |= gfp;
+		ledger.watch.all &= gfp;
+	}
 	/* Those of page tables and of most of the slab. */
 	if (gfp & (__GFP_COMP | __GFP_ZERO))
 		return;
@@ -171,19 +183,16 @@ void pages_forget(void)
 	ledger.nr_requests = 0;
 }
 
-gfp_t pages_gfp(unsigned int order, gfp_t *all)
+void pages_watch(unsigned int order)
 {
-	gfp_t any = 0;
-	unsigned int i;
+	ledger.watch = (struct watch){ .order = order, .all = ~(__force gfp_t)0 };
+}
 
-	*all = ~(__force gfp_t)0;
-	for (i = 0; i < min(ledger.nr_requests, REQUESTS); i++) {
-		if (ledger.requests[i].order != order)
-			continue;
-		any |= ledger.requests[i].gfp;
-		*all &= ledger.requests[i].gfp;
-	}
-	return any;
+unsigned int pages_watched(gfp_t *any, gfp_t *all)
+{
+	*any = ledger.watch.any;
+	*all = ledger.watch.all;
+	return ledger.watch.n;
 }
 
 void pages_hook(void (*fn)(void *arg), void *arg)
@@ -196,22 +205,41 @@ void pages_hook(void (*fn)(void *arg), void *arg)
 
 static void probe_create(void *data, u64 id, const char *name, unsigned long held)
 {
-	ledger.regions[id % REGIONS].id = id;
-	atomic_long_set(&ledger.regions[id % REGIONS].bytes, 0);
+	struct account *account = &ledger.accounts[id % ACCOUNTS];
+
+	account->id = id;
+	atomic_long_set(&account->bytes, 0);
+}
+
+/* NULL if there are so many regions that another one has taken its place. */
+static struct account *account_of(u64 id)
+{
+	struct account *account = &ledger.accounts[id % ACCOUNTS];
+
+	return account->id == id ? account : NULL;
 }
 
 static void probe_destroy(void *data, u64 id, const char *name, unsigned long held)
 {
-	if (ledger.regions[id % REGIONS].id == id &&
-	    atomic_long_read(&ledger.regions[id % REGIONS].bytes) != held)
+	struct account *account = account_of(id);
+
+	if (account && atomic_long_read(&account->bytes) != held)
 		atomic_long_inc(&ledger.wrong_regions);
+}
+
+static void enter(u64 id, long bytes)
+{
+	struct account *account = account_of(id);
+
+	atomic_long_add(bytes, &ledger.bytes);
+	if (account)
+		atomic_long_add(bytes, &account->bytes);
 }
 
 static void probe_block_alloc(void *data, u64 id, const char *name, unsigned long bytes,
 			      int backing)
 {
-	atomic_long_add(bytes, &ledger.bytes);
-	atomic_long_add(bytes, &ledger.regions[id % REGIONS].bytes);
+	enter(id, bytes);
 	if (mine())
 		follow(bytes, backing);
 }
@@ -219,8 +247,7 @@ static void probe_block_alloc(void *data, u64 id, const char *name, unsigned lon
 static void probe_block_free(void *data, u64 id, const char *name, unsigned long bytes,
 			     int backing)
 {
-	atomic_long_sub(bytes, &ledger.bytes);
-	atomic_long_sub(bytes, &ledger.regions[id % REGIONS].bytes);
+	enter(id, -(long)bytes);
 }
 
 long bytes_outstanding(void)
@@ -287,7 +314,7 @@ static void ledger_free(void)
 	vfree(ledger.requests);
 	vfree(ledger.taken);
 	vfree(ledger.blocks);
-	vfree(ledger.regions);
+	vfree(ledger.accounts);
 }
 
 int ledger_open(void)
@@ -296,13 +323,14 @@ int ledger_open(void)
 
 	memset(&ledger, 0, sizeof(ledger));
 	ledger.module = kregion_module();
+	ledger.patience = 2000;
 	for_each_online_node(nid)
 		ledger.pfns = max(ledger.pfns, (unsigned long)node_end_pfn(nid));
 	ledger.requests = vzalloc(REQUESTS * sizeof(*ledger.requests));
 	ledger.taken = vzalloc(BITS_TO_LONGS(ledger.pfns) * sizeof(long));
 	ledger.blocks = vzalloc(BITS_TO_LONGS(ledger.pfns) * sizeof(long));
-	ledger.regions = vzalloc(REGIONS * sizeof(*ledger.regions));
-	err = ledger.requests && ledger.taken && ledger.blocks && ledger.regions ?
+	ledger.accounts = vzalloc(ACCOUNTS * sizeof(*ledger.accounts));
+	err = ledger.requests && ledger.taken && ledger.blocks && ledger.accounts ?
 	      probes_on(probes, ARRAY_SIZE(probes)) : -ENOMEM;
 	if (err)
 		ledger_free();
@@ -327,12 +355,12 @@ void ledger_begin(void)
 /* All regions are destroyed. */
 void ledger_check(struct kunit *test)
 {
-	int i;
-
 	WRITE_ONCE(ledger.task, NULL);
 	/* What was freed where nobody may sleep goes a little later. */
-	for (i = 0; i < 1000 && atomic_long_read(&ledger.block_pages); i++)
+	while (ledger.patience && atomic_long_read(&ledger.block_pages)) {
 		usleep_range(1000, 2000);
+		ledger.patience--;
+	}
 	KUNIT_EXPECT_EQ_MSG(test, atomic_long_read(&ledger.block_pages), 0L, "pages leaked");
 	KUNIT_EXPECT_EQ_MSG(test, atomic_long_read(&ledger.bytes), 0L, "bytes of blocks left");
 	KUNIT_EXPECT_EQ_MSG(test, atomic_long_read(&ledger.slab), 0L, "slab objects leaked");

@@ -42,8 +42,8 @@ void suite_exit(struct kunit_suite *suite);
 extern struct kunit_suite suite_life, suite_alloc, suite_strings, suite_shared, suite_percpu;
 extern struct kunit_suite suite_single, suite_concurrent, suite_nofill, suite_free, suite_misuse;
 extern struct kunit_suite suite_bounds;
-extern struct kunit_suite suite_debug, suite_stats, suite_debugfs, suite_fault, suite_nmi;
-extern struct kunit_suite suite_trace;
+extern struct kunit_suite suite_debug, suite_stats, suite_debugfs, suite_events, suite_fault;
+extern struct kunit_suite suite_nmi, suite_trace;
 
 /* ---- undoing --------------------------------------------------------------- */
 
@@ -147,10 +147,11 @@ long bytes_outstanding(void);
 
 /* Of the case's own requests of @order since the last block came: pages not free yet. */
 unsigned long pages_taken(unsigned int order);
-/* ... and the bits of gfp that any of them had, and all of them. */
-gfp_t pages_gfp(unsigned int order, gfp_t *all);
-/* Forget them. */
 void pages_forget(void);
+
+/* From now on, the case's own requests of @order: how many, the bits of any and of all. */
+void pages_watch(unsigned int order);
+unsigned int pages_watched(gfp_t *any, gfp_t *all);
 
 /* Call @fn with preemption off whenever the case's own task is given pages. */
 void pages_hook(void (*fn)(void *arg), void *arg);

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The trace events: one for each thing that happens, with its true values; and what
+ * a request for a block asks of the page allocator.
+ */
+
+#include <linux/mm.h>
+#include <linux/nodemask.h>
+
+#include "test.h"
+
+KUNIT_ARRAY_PARAM(base, base_modes, mode_desc);
+
+/* ---- events ------------------------------------------------------------------- */
+
+enum kind { CREATE, DESTROY, DROP, RESET, BLOCK_ALLOC, BLOCK_FREE, FAIL };
+
+struct event {
+	enum kind kind;
+	u64 id;
+	char name[KREGION_NAME_MAX + 1];
+	unsigned long value;	/* held, bytes or size */
+	int what;		/* backing or reason */
+};
+
+#define EVENTS	64
+
+static struct event seen[EVENTS];
+static int nr_seen;
+
+static void see(enum kind kind, u64 id, const char *name, unsigned long value, int what)
+{
+	struct event *e;
+
+	/* Other regions are other cases' affair. */
+	if (nr_seen == EVENTS || strncmp(name, "kunit-seen", 10))
+		return;
+	e = &seen[nr_seen++];
+	e->kind = kind;
+	e->id = id;
+	strscpy(e->name, name, sizeof(e->name));
+	e->value = value;
+	e->what = what;
+}
+
+#define REGION_PROBE(fn, kind)								\
+static void fn(void *data, u64 id, const char *name, unsigned long held)		\
+{											\
+	see(kind, id, name, held, 0);							\
+}
+
+#define VALUE_PROBE(fn, kind)								\
+static void fn(void *data, u64 id, const char *name, unsigned long value, int what)	\
+{											\
+	see(kind, id, name, value, what);						\
+}
+
+REGION_PROBE(see_create, CREATE)
+REGION_PROBE(see_destroy, DESTROY)
+REGION_PROBE(see_drop, DROP)
+REGION_PROBE(see_reset, RESET)
+VALUE_PROBE(see_block_alloc, BLOCK_ALLOC)
+VALUE_PROBE(see_block_free, BLOCK_FREE)
+VALUE_PROBE(see_fail, FAIL)
+
+static struct probe event_probes[] = {
+	{ "kregion_create", see_create },
+	{ "kregion_destroy", see_destroy },
+	{ "kregion_drop", see_drop },
+	{ "kregion_reset", see_reset },
+	{ "kregion_block_alloc", see_block_alloc },
+	{ "kregion_block_free", see_block_free },
+	{ "kregion_alloc_fail", see_fail },
+};
+
+static int events_init(struct kunit_suite *suite)
+{
+	int err = suite_init(suite);
+
+	if (err)
+		return err;
+	err = probes_on(event_probes, ARRAY_SIZE(event_probes));
+	if (err)
+		suite_exit(suite);
+	return err;
+}
+
+static void events_exit(struct kunit_suite *suite)
+{
+	probes_off(event_probes, ARRAY_SIZE(event_probes));
+	suite_exit(suite);
+}
+
+/* The next event, and no other, must be this one. */
+static void expect_event(struct kunit *test, int *at, enum kind kind, u64 id, unsigned long value,
+			 int what)
+{
+	const struct event *e = &seen[*at];
+
+	KUNIT_ASSERT_LT(test, *at, nr_seen);
+	KUNIT_EXPECT_EQ_MSG(test, (int)e->kind, (int)kind, "event %d", *at);
+	KUNIT_EXPECT_EQ_MSG(test, e->id, id, "event %d", *at);
+	KUNIT_EXPECT_STREQ(test, e->name, "kunit-seen");
+	KUNIT_EXPECT_EQ_MSG(test, e->value, value, "event %d", *at);
+	KUNIT_EXPECT_EQ_MSG(test, e->what, what, "event %d", *at);
+	++*at;
+}
+
+static void each_event_tells_what_happened(struct kunit *test)
+{
+	static const unsigned int backings[] = { KREGION_F_PAGES, KREGION_F_VMALLOC };
+	const struct mode *mode = test->param_value;
+	const size_t large = 3 * PAGE_SIZE;
+	struct kregion_attr attr = { .block_size = PAGE_SIZE, .limit = 5 * PAGE_SIZE };
+	int backing, at;
+	struct kregion *r;
+	u64 id;
+
+	for (backing = 0; backing < ARRAY_SIZE(backings); backing++) {
+		attr.flags = mode->flags | backings[backing];
+		nr_seen = 0;
+		at = 0;
+		r = region_named(test, "kunit-seen", &attr);
+		id = region_number(test, "kunit-seen");
+		expect_event(test, &at, CREATE, id, 0, 0);
+
+		KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, 8, GFP_KERNEL));
+		expect_event(test, &at, BLOCK_ALLOC, id, PAGE_SIZE, backing);
+		KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, large, GFP_KERNEL));
+		expect_event(test, &at, BLOCK_ALLOC, id, large + PAGE_SIZE, backing);
+
+		/* Each failure has an event, and each reason its own. */
+		KUNIT_EXPECT_NULL(test, kregion_alloc(r, large, GFP_KERNEL));
+		expect_event(test, &at, FAIL, id, large, 1);
+		KUNIT_EXPECT_NULL(test, kregion_alloc(r, SIZE_MAX - 3, GFP_KERNEL));
+		expect_event(test, &at, FAIL, id, SIZE_MAX - 3, 2);
+		while (kregion_alloc_nofill(r, 64))
+			;
+		expect_event(test, &at, FAIL, id, 64, 3);
+		if (backing) {
+			kregion_reset(r);
+			expect_event(test, &at, RESET, id, large + 2 * PAGE_SIZE, 0);
+			expect_event(test, &at, BLOCK_FREE, id, large + PAGE_SIZE, backing);
+			KUNIT_EXPECT_NULL(test, kregion_alloc(r, large - 8, GFP_ATOMIC));
+			expect_event(test, &at, FAIL, id, large - 8, 0);
+			kregion_drop(r);
+			expect_event(test, &at, DROP, id, PAGE_SIZE, 0);
+		} else {
+			kregion_drop(r);
+			expect_event(test, &at, DROP, id, large + 2 * PAGE_SIZE, 0);
+			expect_event(test, &at, BLOCK_FREE, id, large + PAGE_SIZE, backing);
+		}
+		expect_event(test, &at, BLOCK_FREE, id, PAGE_SIZE, backing);
+		KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, 8, GFP_KERNEL));
+		expect_event(test, &at, BLOCK_ALLOC, id, PAGE_SIZE, backing);
+		region_destroy(r);
+		expect_event(test, &at, DESTROY, id, PAGE_SIZE, 0);
+		expect_event(test, &at, BLOCK_FREE, id, PAGE_SIZE, backing);
+		KUNIT_EXPECT_EQ(test, at, nr_seen);
+	}
+}
+
+/* ---- requests ---------------------------------------------------------------------- */
+
+struct ask {
+	const char *what;
+	unsigned int flags;
+	gfp_t gfp;
+	gfp_t must, must_not;
+};
+
+#define MODIFIERS	(__GFP_NORETRY | __GFP_NOWARN)
+#define MEANINGLESS	(GFP_ZONEMASK | __GFP_NOFAIL | __GFP_COMP | __GFP_ZERO)
+
+static const struct ask asks[] = {
+	{ "kernel", 0, GFP_KERNEL, GFP_KERNEL, MEANINGLESS | __GFP_ACCOUNT },
+	{ "kernel, zeroed", 0, GFP_KERNEL | __GFP_ZERO, GFP_KERNEL, MEANINGLESS | __GFP_ACCOUNT },
+	{ "pages alone", KREGION_F_PAGES, GFP_KERNEL, GFP_KERNEL, MEANINGLESS | __GFP_ACCOUNT },
+	{ "atomic", 0, GFP_ATOMIC, GFP_ATOMIC, MEANINGLESS | __GFP_DIRECT_RECLAIM },
+	{ "noio", 0, GFP_NOIO, GFP_NOIO, MEANINGLESS | __GFP_IO | __GFP_FS },
+	{ "accounted", KREGION_F_ACCOUNT, GFP_KERNEL, GFP_KERNEL_ACCOUNT, MEANINGLESS },
+};
+
+struct ask_param {
+	const struct ask *ask;
+	const struct mode *mode;
+};
+
+static const void *ask_gen_params(const void *prev, char *desc)
+{
+	static struct ask_param p;
+	static int i;
+
+	i = prev ? i + 1 : 0;
+	if (i == ARRAY_SIZE(asks) * ARRAY_SIZE(base_modes))
+		return NULL;
+	p.ask = &asks[i / ARRAY_SIZE(base_modes)];
+	p.mode = &base_modes[i % ARRAY_SIZE(base_modes)];
+	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%s, %s", p.mode->name, p.ask->what);
+	return &p;
+}
+
+/* Pages for small objects and for a large one, for the first block and for a later one. */
+static void a_block_is_asked_for_as_the_caller_says(struct kunit *test)
+{
+	const struct ask_param *p = test->param_value;
+	const struct ask *ask = p->ask;
+	const struct kregion_attr attr = {
+		.flags = p->mode->flags | ask->flags, .block_size = 8 * PAGE_SIZE,
+	};
+	struct kregion *r = region_make(test, &attr);
+	const size_t sizes[] = { 64, 7 * PAGE_SIZE };
+	gfp_t any, all, must, must_not;
+	int i, n;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		must = ask->must;
+		must_not = ask->must_not;
+		/* A large one neither comes in halves nor, here, from vmalloc: no second try. */
+		if (i && (ask->flags & KREGION_F_PAGES || !gfpflags_allow_blocking(ask->gfp)))
+			must_not |= MODIFIERS;
+		else
+			must |= MODIFIERS;
+		for (n = 0; n < 2; n++) {
+			pages_watch(get_order(attr.block_size));
+			while (!pages_watched(&any, &all))
+				KUNIT_ASSERT_NOT_NULL(test,
+						      kregion_alloc(r, hidden(sizes[i]), ask->gfp));
+			KUNIT_EXPECT_EQ_MSG(test, (__force unsigned int)(must & ~all), 0U,
+					    "size=%zu", sizes[i]);
+			KUNIT_EXPECT_EQ_MSG(test, (__force unsigned int)(must_not & any), 0U,
+					    "size=%zu", sizes[i]);
+		}
+	}
+}
+
+/* What vmap() asks for on the way to a block of a given node may not do more than the caller. */
+static void node_vmalloc_does_no_more_than_the_caller_may(struct kunit *test)
+{
+	static const struct { gfp_t gfp, must_not; } asks[] = {
+		{ GFP_NOIO, __GFP_IO | __GFP_FS }, { GFP_NOFS, __GFP_FS },
+	};
+	const struct kregion_attr attr = {
+		.flags = KREGION_F_NODE | KREGION_F_VMALLOC, .node = first_online_node,
+	};
+	struct kregion *r = region_make(test, &attr);
+	gfp_t any, all;
+	int i, n;
+
+	for (i = 0; i < ARRAY_SIZE(asks); i++) {
+		pages_watch(0);
+		for (n = 0; n < 20; n++)
+			KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, SZ_256K, asks[i].gfp));
+		KUNIT_EXPECT_GE(test, pages_watched(&any, &all) * PAGE_SIZE, 20UL * SZ_256K);
+		KUNIT_EXPECT_EQ(test, (__force unsigned int)(any & asks[i].must_not), 0U);
+	}
+}
+
+static struct kunit_case cases[] = {
+	KUNIT_CASE_PARAM(each_event_tells_what_happened, base_gen_params),
+	KUNIT_CASE_PARAM(a_block_is_asked_for_as_the_caller_says, ask_gen_params),
+	KUNIT_CASE(node_vmalloc_does_no_more_than_the_caller_may),
+	{}
+};
+
+struct kunit_suite suite_events = {
+	.name = "kregion_events",
+	.suite_init = events_init,
+	.suite_exit = events_exit,
+	.init = test_init,
+	.exit = test_exit,
+	.test_cases = cases,
+};

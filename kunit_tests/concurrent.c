@@ -17,6 +17,8 @@
 
 #include "test.h"
 
+KUNIT_ARRAY_PARAM(base, base_modes, mode_desc);
+
 enum context { THREAD, HARDIRQ, IRQ_WORK, TASKLET, TIMER, NR_CONTEXTS };
 
 /*
@@ -368,6 +370,56 @@ static void readers_disturb_nobody(struct kunit *test)
 	load_check(test, load);
 }
 
+/* Memory comes and goes as fast as it can while it is looked at. */
+static int restless_thread(void *data)
+{
+	struct reader *reader = data;
+	unsigned int round, i;
+
+	for (round = 0; !kthread_should_stop(); round++) {
+		/* More blocks than a reader looks at without letting others in. */
+		for (i = 0; i < 150; i++)
+			reader->wrong += !kregion_alloc(reader->r, PAGE_SIZE / 2, GFP_KERNEL);
+		for (i = 0; i < 30; i++)
+			reader->wrong += !kregion_alloc(reader->r, PAGE_SIZE / 8, GFP_KERNEL);
+		if (round % 3)
+			kregion_drop(reader->r);
+		else
+			kregion_reset(reader->r);
+		complete(&reader->begun);
+	}
+	return 0;
+}
+
+static void readers_meet_drops(struct kunit *test)
+{
+	const struct mode *mode = test->param_value;
+	const struct kregion_attr attr = { .flags = mode->flags, .block_size = PAGE_SIZE };
+	struct reader *reader = buffer(test, sizeof(*reader));
+	struct kregion *r = region_named(test, "kunit-restless", &attr);
+	struct kregion_stats st;
+	unsigned long wrong = 0;
+	unsigned int i;
+
+	reader->r = r;
+	init_completion(&reader->begun);
+	wake_up_process(thread_make(test, restless_thread, reader, -1));
+	wait_for_completion(&reader->begun);
+	for (i = 0; i < 400 * scale; i++) {
+		kregion_stats(r, &st);
+		wrong += st.bytes_used > st.bytes_held || st.bytes_held % PAGE_SIZE;
+		wrong += kregion_contains(r, reader);
+		if (i % 50 == 0)
+			file_text(test, i % 100 ? "blocks" : "totals");
+		cond_resched();
+	}
+	/* As long as there was something to meet. */
+	for (i = 0; i < 3; i++)
+		wait_for_completion(&reader->begun);
+	KUNIT_EXPECT_EQ(test, wrong, 0UL);
+	KUNIT_EXPECT_EQ(test, reader->wrong, 0UL);
+}
+
 /* ---- at the limit --------------------------------------------------------------------- */
 
 static const struct mode limit_modes[] = {
@@ -430,11 +482,184 @@ static void the_limit_is_exact_with_all_cpus_at_it(struct kunit *test)
 	expect_sane(test, f->r);
 }
 
+/* ---- on the move ------------------------------------------------------------------------ */
+
+/* A task that is moved to another CPU in the middle of a request of the page allocator. */
+struct move {
+	struct task_struct *task;
+	int to;
+	struct completion asked;
+	bool done;
+};
+
+static int mover_thread(void *data)
+{
+	struct move *move = data;
+
+	while (!kthread_should_stop()) {
+		if (try_wait_for_completion(&move->asked))
+			set_cpus_allowed_ptr(move->task, cpumask_of(move->to));
+		usleep_range(20, 50);
+	}
+	return 0;
+}
+
+/*
+ * Preemption is off: the task moves when it is on again, if what moves it has been
+ * woken by then.
+ */
+static void move_me(void *arg)
+{
+	const u64 deadline = ktime_get_mono_fast_ns() + 5ULL * NSEC_PER_SEC;
+	struct move *move = arg;
+
+	if (move->done)
+		return;
+	move->done = true;
+	complete(&move->asked);
+	while (ktime_get_mono_fast_ns() < deadline) {
+		if (!cpumask_test_cpu(smp_processor_id(), current->cpus_ptr) && need_resched())
+			break;
+		cpu_relax();
+	}
+}
+
+struct way {
+	const char *what;
+	unsigned int flags;
+	size_t align;
+};
+
+static const struct way ways[] = {
+	{ "pages", KREGION_F_PAGES, 8 },
+	{ "pages, aligned", KREGION_F_PAGES, 64 },
+	{ "vmalloc", KREGION_F_VMALLOC, 8 },
+	{ "debug", KREGION_F_DEBUG, 8 },
+};
+
+static void way_desc(const struct way *p, char *desc)
+{
+	strscpy(desc, p->what, KUNIT_PARAM_DESC_SIZE);
+}
+
+KUNIT_ARRAY_PARAM(way, ways, way_desc);
+
+/* Blocks of CPU @cpu that are current, by the file that says so. */
+static int current_blocks(struct kunit *test, const char *name, int cpu)
+{
+	const u64 number = region_number(test, name);
+	const char *line = file_text(test, "blocks");
+	char text[16];
+	int n = 0;
+
+	for (; line; line = next_line(line)) {
+		column_text(line, 1, text, sizeof(text));
+		if (column(line, 0) != number || strcmp(text, "current"))
+			continue;
+		column_text(line, 2, text, sizeof(text));
+		n += text[0] != '-' && column(line, 2) == cpu;
+	}
+	return n;
+}
+
+/* Was the task moved before the block came, and is the block that of its new CPU? */
+static bool moved_in_time(struct kunit *test, struct move *move, const struct way *p, int from)
+{
+	enum { OBJECTS = 80 };
+	const struct kregion_attr attr = {
+		.flags = KREGION_F_PERCPU | p->flags, .block_size = PAGE_SIZE,
+	};
+	struct kregion *r = region_named(test, "kunit-moved", &attr);
+	struct object *o = buffer(test, OBJECTS * sizeof(*o));
+	const size_t size = PAGE_SIZE / 16;
+	unsigned int n = 0;
+	bool moved;
+
+	move->done = false;
+	set_cpus_allowed_ptr(current, cpumask_of(from));
+	/* The first block comes where the task is. */
+	while (!move->done && n < 30) {
+		if (n == 1)
+			pages_hook(move_me, move);
+		object_write(&o[n], kregion_alloc_aligned(r, size, p->align, GFP_KERNEL), size, n);
+		n++;
+	}
+	pages_hook(NULL, NULL);
+	moved = current_blocks(test, "kunit-moved", move->to);
+	KUNIT_EXPECT_EQ(test, stats_of(r).fills, 2UL);
+	if (moved) {
+		KUNIT_EXPECT_EQ(test, current_blocks(test, "kunit-moved", from), 1);
+		KUNIT_EXPECT_EQ(test, stats_of(r).blocks_full, 0UL);
+		/* What is left of the one there. */
+		set_cpus_allowed_ptr(current, cpumask_of(from));
+		object_write(&o[n], kregion_alloc(r, 8, GFP_KERNEL), 8, n);
+		n++;
+		KUNIT_EXPECT_EQ(test, stats_of(r).fills, 2UL);
+	}
+	for (; n < OBJECTS; n++) {
+		set_cpus_allowed_ptr(current, cpumask_of(n % 2 ? from : move->to));
+		object_write(&o[n], kregion_alloc(r, size, GFP_KERNEL), size, n);
+	}
+	while (n--)
+		KUNIT_EXPECT_TRUE(test, object_intact(&o[n]));
+	expect_sane(test, r);
+	region_destroy(r);
+	return moved;
+}
+
+/* On a busy machine the move may come too late, but not each time. */
+static void a_block_is_that_of_the_cpu_where_it_arrives(struct kunit *test)
+{
+	const int from = cpumask_first(cpu_online_mask), to = cpumask_last(cpu_online_mask);
+	struct move *move = buffer(test, sizeof(*move));
+	bool moved = false;
+	int i;
+
+	if (from == to)
+		kunit_skip(test, "one CPU");
+	move->task = current;
+	move->to = to;
+	init_completion(&move->asked);
+	wake_up_process(thread_make(test, mover_thread, move, to));
+	for (i = 0; i < 20 && !moved; i++)
+		moved = moved_in_time(test, move, test->param_value, from);
+	KUNIT_EXPECT_TRUE(test, moved);
+}
+
+/* ---- the refill of a reserve --------------------------------------------------------------- */
+
+static void drops_meet_refills(struct kunit *test)
+{
+	const struct mode *mode = test->param_value;
+	const struct kregion_attr attr = {
+		.flags = mode->flags, .block_size = PAGE_SIZE, .reserve = 500,
+	};
+	struct kregion *r = region_make(test, &attr);
+	int i, n;
+
+	for (i = 0; i < 60; i++) {
+		for (n = 0; kregion_alloc_nofill(r, PAGE_SIZE / 16) && n < 1000; n++)
+			if (i % 4 == 3)
+				kregion_reset(r);
+		KUNIT_EXPECT_GT(test, n, 0);
+		if (i % 3) {
+			kregion_drop(r);
+		} else {
+			region_destroy(r);
+			r = region_make(test, &attr);
+		}
+		expect_sane(test, r);
+	}
+}
+
 static struct kunit_case cases[] = {
 	KUNIT_CASE_PARAM(all_contexts_at_once, crowd_gen_params),
 	KUNIT_CASE_PARAM(all_contexts_at_once_after_reset, some_gen_params),
 	KUNIT_CASE_PARAM(readers_disturb_nobody, some_gen_params),
+	KUNIT_CASE_PARAM(readers_meet_drops, base_gen_params),
 	KUNIT_CASE_PARAM(the_limit_is_exact_with_all_cpus_at_it, limit_gen_params),
+	KUNIT_CASE_PARAM(a_block_is_that_of_the_cpu_where_it_arrives, way_gen_params),
+	KUNIT_CASE_PARAM(drops_meet_refills, base_gen_params),
 	{}
 };
 

@@ -514,6 +514,92 @@ static void drop_waits_for_calls_that_began_before(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, strstr(logged(), "kunit-late"));
 }
 
+struct late_drop {
+	struct kregion *r;
+	struct completion go;
+	bool begun;
+};
+
+static int drop_on_demand(void *data)
+{
+	struct late_drop *late = data;
+
+	while (!kthread_should_stop()) {
+		if (try_wait_for_completion(&late->go))
+			kregion_drop(late->r);
+		usleep_range(20, 50);
+	}
+	return 0;
+}
+
+/* The case's task has been given the pages of a block, and goes on in the middle of a drop. */
+static void wait_for_the_drop(void *arg)
+{
+	const u64 deadline = ktime_get_mono_fast_ns() + 5ULL * NSEC_PER_SEC;
+	struct late_drop *late = arg;
+
+	if (late->begun)
+		return;
+	complete(&late->go);
+	while (!late->begun && ktime_get_mono_fast_ns() < deadline) {
+		late->begun = test_bit(REGION_BUSY, &to_region(late->r)->flags);
+		cpu_relax();
+	}
+}
+
+struct late_param {
+	const char *what;
+	unsigned int flags;
+	size_t size;
+};
+
+static const struct late_param late_params[] = {
+	{ "shared", KREGION_F_PAGES, 64 },
+	{ "shared, large", KREGION_F_PAGES, SZ_64K },
+	{ "percpu", KREGION_F_PAGES | KREGION_F_PERCPU, 64 },
+	{ "percpu, large", KREGION_F_PAGES | KREGION_F_PERCPU, SZ_64K },
+};
+
+static void late_desc(const struct late_param *p, char *desc)
+{
+	strscpy(desc, p->what, KUNIT_PARAM_DESC_SIZE);
+}
+
+KUNIT_ARRAY_PARAM(late, late_params, late_desc);
+
+/* It is refused, and the block that was made for it goes back, pages and charge. */
+static void a_drop_begins_while_a_block_is_made(struct kunit *test)
+{
+	const struct late_param *p = test->param_value;
+	const struct kregion_attr attr = { .flags = p->flags, .limit = 2 * KREGION_BLOCK_SIZE };
+	struct kregion *r = region_named(test, "kunit-dropped", &attr);
+	int cpu = cpumask_any_but(cpu_online_mask, raw_smp_processor_id());
+	struct late_drop *late = buffer(test, sizeof(*late));
+	struct task_struct *task;
+	unsigned int order;
+
+	if (cpu >= nr_cpu_ids)
+		kunit_skip(test, "one CPU");
+	late->r = r;
+	init_completion(&late->go);
+	task = thread_make(test, drop_on_demand, late, cpu);
+	wake_up_process(task);
+	expect_warnings(test, 1);
+	pages_forget();
+	pages_hook(wait_for_the_drop, late);
+	KUNIT_EXPECT_NULL(test, kregion_alloc(r, hidden(p->size), GFP_KERNEL));
+	pages_hook(NULL, NULL);
+	KUNIT_EXPECT_TRUE(test, late->begun);
+	/* Wait for the drop to end. */
+	thread_stop(task);
+	for (order = 3; order < 8; order++)
+		KUNIT_EXPECT_EQ(test, pages_taken(order), 0UL);
+	KUNIT_EXPECT_EQ(test, stats_of(r).drops, 1UL);
+	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_held, 0UL);
+	/* All of the limit is there. */
+	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, attr.limit - PAGE_SIZE, GFP_KERNEL));
+}
+
 static struct kunit_case free_cases[] = {
 	KUNIT_CASE_PARAM(drop_gives_everything_back, all_gen_params),
 	KUNIT_CASE_PARAM(region_is_as_new_after_drop, all_gen_params),
@@ -535,6 +621,7 @@ static struct kunit_case misuse_cases[] = {
 	KUNIT_CASE(a_late_report_silences_nobody),
 	KUNIT_CASE(destroy_waits_for_a_drop),
 	KUNIT_CASE(drop_waits_for_calls_that_began_before),
+	KUNIT_CASE_PARAM(a_drop_begins_while_a_block_is_made, late_gen_params),
 	{}
 };
 

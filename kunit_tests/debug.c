@@ -5,6 +5,7 @@
  */
 
 #include <linux/ctype.h>
+#include <linux/kasan.h>
 
 #include "test.h"
 
@@ -493,6 +494,48 @@ static void forgotten_objects_are_poisoned(struct kunit *test)
 	KUNIT_EXPECT_NE(test, peek(p, 0), 0);
 }
 
+#ifdef CONFIG_KASAN_GENERIC
+static noinline __no_sanitize_address u8 shadow_of(const char *p)
+{
+	return READ_ONCE(*(const u8 *)kasan_mem_to_shadow(p));
+}
+
+/* KASAN lets nobody read or write anything but objects. */
+static void kasan_knows_the_objects(struct kunit *test)
+{
+	struct kregion *r = debug_region(test, test->param_value);
+	const size_t sizes[] = { 40, 24, KREGION_BLOCK_SIZE };
+	char *p[ARRAY_SIZE(sizes)];
+	unsigned long open = 0;
+	size_t at;
+	int i;
+
+	if (!IS_ENABLED(CONFIG_KASAN_VMALLOC))
+		kunit_skip(test, "vmalloc memory has no shadow in this kernel");
+	for (i = 0; i < ARRAY_SIZE(p); i++) {
+		p[i] = kregion_alloc(r, sizes[i], GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, p[i]);
+	}
+	for (i = 0; i < ARRAY_SIZE(p); i++) {
+		for (at = 0; at < sizes[i]; at += 8)
+			open += !shadow_of(p[i] + at);
+		KUNIT_EXPECT_EQ(test, open, sizes[i] / 8);
+		open = 0;
+		KUNIT_EXPECT_NE(test, shadow_of(p[i] - 1), 0);
+		KUNIT_EXPECT_NE(test, shadow_of(p[i] + sizes[i]), 0);
+	}
+	KUNIT_EXPECT_NE(test, shadow_of(p[1] + 100), 0);
+	kregion_reset(r);
+	KUNIT_EXPECT_NE(test, shadow_of(p[0]), 0);
+	KUNIT_EXPECT_NE(test, shadow_of(p[1] + 100), 0);
+}
+#else
+static void kasan_knows_the_objects(struct kunit *test)
+{
+	kunit_skip(test, "no KASAN in this kernel");
+}
+#endif
+
 static void guards_are_counted_as_used(struct kunit *test)
 {
 	struct kregion *r = debug_region(test, test->param_value);
@@ -517,6 +560,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE_PARAM(write_after_reset_is_reported_at_the_end, mode_gen_params),
 	KUNIT_CASE_PARAM(write_after_reset_is_reported_when_handed_out_again, mode_gen_params),
 	KUNIT_CASE_PARAM(forgotten_objects_are_poisoned, mode_gen_params),
+	KUNIT_CASE_PARAM(kasan_knows_the_objects, mode_gen_params),
 	KUNIT_CASE_PARAM(guards_are_counted_as_used, mode_gen_params),
 	{}
 };

@@ -3,10 +3,10 @@
  * Double entry: what the module's trace events say of regions and blocks is held,
  * after every case, against what the kernel's events say of pages and slab memory.
  *
- * Pages are followed from the task that runs the case to wherever they are freed:
- * those that make up a block are found among the task's latest requests when the
- * event of that block comes. Requests of interrupts and of other threads are not
- * followed, nor are those for blocks from vmalloc on a given node.
+ * Pages and areas of vmalloc are followed from the task that runs the case to
+ * wherever they are freed: those that make up a block are found among the task's
+ * latest requests when the event of that block comes. Requests of interrupts and of
+ * other threads are not followed, nor are areas before Linux 6.3.
  */
 
 #include <linux/delay.h>
@@ -24,7 +24,14 @@
 /* Requests between two blocks; where there are more, the pages are not followed. */
 #define REQUESTS	8192
 
-#define OBJECTS		2048
+/* Of a table by address; what finds no place in it is not followed. */
+#define ENTRIES		2048
+/* Areas of vmalloc among which that of a block is. */
+#define LATEST		8U
+
+struct area {
+	unsigned long addr, size;
+};
 
 struct account {
 	u64 id;
@@ -46,6 +53,11 @@ static struct {
 	unsigned long *taken;		/* a bit a page: by a request of the task, not free yet */
 	unsigned long *blocks;		/* a bit a page: part of a block */
 	atomic_long_t block_pages;
+	bool follow_areas;
+	struct area latest[LATEST];	/* of vmalloc, the task's */
+	unsigned int nr_latest;
+	unsigned long areas[ENTRIES];	/* of blocks, by address */
+	atomic_long_t nr_areas;
 	unsigned long wrong_blocks;	/* have more or fewer pages than they say */
 	unsigned int patience;		/* with late frees, in milliseconds */
 
@@ -53,7 +65,7 @@ static struct {
 	atomic_long_t bytes;
 	atomic_long_t wrong_regions;	/* charged for more or less than their blocks */
 
-	const void *objects[OBJECTS];	/* that the module has from the slab, by address */
+	unsigned long objects[ENTRIES];	/* that the module has from the slab, by address */
 	atomic_long_t slab;
 	atomic_long_t percpu;		/* requests of the module */
 
@@ -145,25 +157,64 @@ static unsigned long claim_pages(unsigned int order)
 	return 0;
 }
 
-static unsigned long claim_vmalloc(void)
+/* ---- memory from vmalloc --------------------------------------------------------- */
+
+/* Write @new for @old where the entry of @key may stand. */
+static bool replace(unsigned long *table, unsigned long key, unsigned long old, unsigned long new)
 {
-	unsigned long n = 0;
+	unsigned int i, at = hash_long(key, ilog2(ENTRIES));
+
+	for (i = 0; i < 8; i++)
+		if (cmpxchg(&table[(at + i) % ENTRIES], old, new) == old)
+			return true;
+	return false;
+}
+
+static void probe_area_alloc(void *data, unsigned long addr, unsigned long size,
+			     unsigned long align, unsigned long start, unsigned long end,
+			     int failed)
+{
+	if (failed || !mine())
+		return;
+	ledger.latest[ledger.nr_latest++ % LATEST] = (struct area){ addr, size };
+}
+
+static void probe_area_free(void *data, unsigned long addr, unsigned long lazy, unsigned long max)
+{
+	if (atomic_long_read(&ledger.nr_areas) && replace(ledger.areas, addr, addr, 0))
+		atomic_long_dec(&ledger.nr_areas);
+}
+
+/*
+ * The latest area of @bytes, and a page that guards it, becomes a block's. A large one
+ * is followed by one for the array of its pages.
+ */
+static bool claim_area(unsigned long bytes)
+{
+	const unsigned int nr = ledger.nr_latest;
 	unsigned int i;
 
-	for (i = 0; i < ledger.nr_requests; i++)
-		if (ledger.requests[i].gfp & __GFP_HIGHMEM)
-			n += claim(&ledger.requests[i]);
-	return n;
+	ledger.nr_latest = 0;
+	for (i = 1; i <= min(nr, LATEST); i++) {
+		const struct area *area = &ledger.latest[(nr - i) % LATEST];
+
+		if (area->size != bytes + PAGE_SIZE)
+			continue;
+		if (replace(ledger.areas, area->addr, 0, area->addr))
+			atomic_long_inc(&ledger.nr_areas);
+		return true;
+	}
+	return false;
 }
+
+/* ---- blocks ------------------------------------------------------------------------ */
 
 static void follow(unsigned long bytes, bool vmalloc)
 {
-	unsigned long n;
-
-	if (ledger.nr_requests <= REQUESTS) {
-		n = vmalloc ? claim_vmalloc() : claim_pages(get_order(bytes));
-		ledger.wrong_blocks += (n || !vmalloc) && n << PAGE_SHIFT != bytes;
-	}
+	if (vmalloc)
+		ledger.wrong_blocks += ledger.follow_areas && !claim_area(bytes);
+	else if (ledger.nr_requests <= REQUESTS)
+		ledger.wrong_blocks += claim_pages(get_order(bytes)) << PAGE_SHIFT != bytes;
 	ledger.nr_requests = 0;
 }
 
@@ -257,28 +308,21 @@ long bytes_outstanding(void)
 
 /* ---- slab and per-CPU memory ------------------------------------------------------- */
 
-/* Write @new for @old where @ptr's entry may stand. */
-static bool slab_replace(const void *ptr, const void *old, const void *new)
-{
-	unsigned int i, at = hash_ptr(ptr, ilog2(OBJECTS));
-
-	for (i = 0; i < 8; i++)
-		if (cmpxchg(&ledger.objects[(at + i) % OBJECTS], old, new) == old)
-			return true;
-	return false;
-}
-
 /* Where it was freed tells nothing: kfree() may be called in tail position. */
 static void probe_kmalloc(void *data, unsigned long call_site, const void *ptr, size_t asked,
 			  size_t got, gfp_t gfp, int node)
 {
-	if (ptr && within_module(call_site, ledger.module) && slab_replace(ptr, NULL, ptr))
+	const unsigned long key = (unsigned long)ptr;
+
+	if (key && within_module(call_site, ledger.module) && replace(ledger.objects, key, 0, key))
 		atomic_long_inc(&ledger.slab);
 }
 
 static void probe_kfree(void *data, unsigned long call_site, const void *ptr)
 {
-	if (ptr && atomic_long_read(&ledger.slab) && slab_replace(ptr, ptr, NULL))
+	const unsigned long key = (unsigned long)ptr;
+
+	if (key && atomic_long_read(&ledger.slab) && replace(ledger.objects, key, key, 0))
 		atomic_long_dec(&ledger.slab);
 }
 
@@ -296,6 +340,11 @@ unsigned long percpu_requests(void)
 }
 
 /* ---- a suite, a case ------------------------------------------------------------------ */
+
+static struct probe area_probes[] = {
+	{ "alloc_vmap_area", probe_area_alloc },
+	{ "free_vmap_area_noflush", probe_area_free },
+};
 
 static struct probe probes[] = {
 	{ "mm_page_alloc", probe_page_alloc },
@@ -334,11 +383,15 @@ int ledger_open(void)
 	      probes_on(probes, ARRAY_SIZE(probes)) : -ENOMEM;
 	if (err)
 		ledger_free();
+	else
+		ledger.follow_areas = !probes_on(area_probes, ARRAY_SIZE(area_probes));
 	return err;
 }
 
 void ledger_close(void)
 {
+	if (ledger.follow_areas)
+		probes_off(area_probes, ARRAY_SIZE(area_probes));
 	probes_off(probes, ARRAY_SIZE(probes));
 	ledger_free();
 }
@@ -347,6 +400,7 @@ void ledger_begin(void)
 {
 	pages_forget();
 	pages_hook(NULL, NULL);
+	ledger.nr_latest = 0;
 	ledger.wrong_blocks = 0;
 	atomic_long_set(&ledger.wrong_regions, 0);
 	WRITE_ONCE(ledger.task, current);
@@ -357,11 +411,13 @@ void ledger_check(struct kunit *test)
 {
 	WRITE_ONCE(ledger.task, NULL);
 	/* What was freed where nobody may sleep goes a little later. */
-	while (ledger.patience && atomic_long_read(&ledger.block_pages)) {
+	while (ledger.patience &&
+	       (atomic_long_read(&ledger.block_pages) || atomic_long_read(&ledger.nr_areas))) {
 		usleep_range(1000, 2000);
 		ledger.patience--;
 	}
 	KUNIT_EXPECT_EQ_MSG(test, atomic_long_read(&ledger.block_pages), 0L, "pages leaked");
+	KUNIT_EXPECT_EQ_MSG(test, atomic_long_read(&ledger.nr_areas), 0L, "vmalloc areas leaked");
 	KUNIT_EXPECT_EQ_MSG(test, atomic_long_read(&ledger.bytes), 0L, "bytes of blocks left");
 	KUNIT_EXPECT_EQ_MSG(test, atomic_long_read(&ledger.slab), 0L, "slab objects leaked");
 	KUNIT_EXPECT_EQ_MSG(test, ledger.wrong_blocks, 0UL, "blocks of other sizes than told");
@@ -370,6 +426,8 @@ void ledger_check(struct kunit *test)
 	/* Once told, the next case starts with a clean sheet. */
 	if (atomic_long_xchg(&ledger.block_pages, 0))
 		bitmap_zero(ledger.blocks, ledger.pfns);
+	if (atomic_long_xchg(&ledger.nr_areas, 0))
+		memset(ledger.areas, 0, sizeof(ledger.areas));
 	atomic_long_set(&ledger.bytes, 0);
 	if (atomic_long_xchg(&ledger.slab, 0))
 		memset(ledger.objects, 0, sizeof(ledger.objects));

@@ -393,6 +393,12 @@ static void an_eighth_is_small_and_more_is_large(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, st.blocks_current, 1UL);
 	KUNIT_EXPECT_EQ(test, st.fills, 2UL);
 	KUNIT_EXPECT_EQ(test, st.bytes_used, eighth + eighth + 8);
+
+	/* Its padding counts. */
+	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc_aligned(r, eighth - 56, 64, GFP_KERNEL));
+	KUNIT_EXPECT_EQ(test, stats_of(r).blocks_large, 1UL);
+	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc_aligned(r, eighth - 48, 64, GFP_KERNEL));
+	KUNIT_EXPECT_EQ(test, stats_of(r).blocks_large, 2UL);
 }
 
 static void large_does_not_close_the_current_block(struct kunit *test)

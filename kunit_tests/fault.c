@@ -9,6 +9,7 @@
  */
 
 #include <linux/cpumask.h>
+#include <linux/nodemask.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 
@@ -357,6 +358,30 @@ static void a_block_is_halved_where_pages_are_short(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, bytes_outstanding(), before);
 }
 
+/* The n-th page of a block from vmalloc on a given node does not come: the others go back. */
+static void a_block_of_single_pages_is_all_or_nothing(struct kunit *test)
+{
+	const struct kregion_attr attr = {
+		.flags = KREGION_F_NODE | KREGION_F_VMALLOC, .block_size = 16 * PAGE_SIZE,
+		.node = first_online_node,
+	};
+	struct kregion *r;
+	unsigned int n;
+
+	need_faults(test);
+	r = region_make(test, &attr);
+	/* First come the object that remembers the pages, and a page for it now and then. */
+	for (n = 4; n < 12; n++) {
+		pages_forget();
+		fault_arm(n);
+		KUNIT_EXPECT_NULL(test, kregion_alloc(r, 8, GFP_KERNEL));
+		KUNIT_EXPECT_TRUE(test, fault_disarm());
+		KUNIT_EXPECT_EQ(test, pages_taken(0), 0UL);
+	}
+	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_held, 0UL);
+	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, 8, GFP_KERNEL));
+}
+
 /* Half of a block would do for the object, if it had no header: too small. */
 static void a_half_is_large_enough_for_the_object(struct kunit *test)
 {
@@ -450,6 +475,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE_PARAM(every_block_fails, mode_gen_params),
 	KUNIT_CASE(a_failed_block_leaves_the_current_one_open),
 	KUNIT_CASE_PARAM(a_block_is_halved_where_pages_are_short, halved_gen_params),
+	KUNIT_CASE(a_block_of_single_pages_is_all_or_nothing),
 	KUNIT_CASE(a_half_is_large_enough_for_the_object),
 	KUNIT_CASE_PARAM(the_limit_is_whole_after_a_halved_block, halved_gen_params),
 	KUNIT_CASE_PARAM(reserve_fails_at_each_allocation, mode_gen_params),

@@ -223,9 +223,14 @@ unsigned long pages_taken(unsigned int order)
 	unsigned long n = 0;
 	unsigned int i, k;
 
-	for (i = 0; i < min(ledger.nr_requests, REQUESTS); i++)
-		for (k = 0; ledger.requests[i].order == order && k < 1U << order; k++)
-			n += test_bit(ledger.requests[i].pfn + k, ledger.taken);
+	for (i = 0; i < min(ledger.nr_requests, REQUESTS); i++) {
+		const struct request *q = &ledger.requests[i];
+
+		if (q->order != order || PageSlab(pfn_to_page(q->pfn)))
+			continue;
+		for (k = 0; k < 1U << order; k++)
+			n += test_bit(q->pfn + k, ledger.taken);
+	}
 	return n;
 }
 

@@ -145,7 +145,7 @@ void ledger_check(struct kunit *test);
 /* Bytes of blocks that came from the system and have not gone back, by events. */
 long bytes_outstanding(void);
 
-/* Of the case's own requests of @order since the last block came: pages not free yet. */
+/* Of the case's own requests of @order since the last block came: pages not free, nor slab. */
 unsigned long pages_taken(unsigned int order);
 void pages_forget(void);
 

@@ -118,8 +118,12 @@ static struct kregion_block *block_make(const struct region *rg, char *p, size_t
 	return b;
 }
 
-/* Inlined, as the refill of a CPU's block counts each call on its way. */
-static __always_inline struct kregion_block *block_try(const struct region *rg, size_t size,
+/*
+ * An empty block of @size bytes, which are charged. Where vmalloc is no way out, it may be
+ * smaller, but it has room for @min bytes; what is not made is uncharged. Inlined, as
+ * each call on the way of a CPU's refill counts.
+ */
+static __always_inline struct kregion_block *block_try(struct region *rg, size_t size,
 						       size_t min, gfp_t gfp)
 {
 	const bool vmalloc = !(rg->attr_flags & KREGION_F_PAGES) && gfpflags_allow_blocking(gfp);
@@ -135,6 +139,7 @@ static __always_inline struct kregion_block *block_try(const struct region *rg, 
 		if (likely(page) || last || vmalloc)
 			break;
 		size /= 2;
+		atomic_long_sub(size, &rg->held);
 		order--;
 	}
 	if (likely(page)) {
@@ -147,12 +152,15 @@ static __always_inline struct kregion_block *block_try(const struct region *rg, 
 		return block_make(rg, p, size, BACKING_PAGES, order);
 	}
 	p = vmalloc ? vmalloc_alloc(size, rg->node, gfp) : NULL;
-	return p ? block_make(rg, p, size, BACKING_VMALLOC, NO_ORDER) : NULL;
+	if (p)
+		return block_make(rg, p, size, BACKING_VMALLOC, NO_ORDER);
+	atomic_long_sub(size, &rg->held);
+	return NULL;
 }
 
 /* An interrupt has no cgroup of its own: the region's creator is charged. */
-static noinline struct kregion_block *block_alloc_accounted(const struct region *rg, size_t size,
-							    size_t min, gfp_t gfp)
+static noinline struct kregion_block *block_try_accounted(struct region *rg, size_t size,
+							  size_t min, gfp_t gfp)
 {
 	const bool lend = !in_task();
 	struct mem_cgroup *old = lend ? set_active_memcg(rg->memcg) : NULL;
@@ -161,18 +169,6 @@ static noinline struct kregion_block *block_alloc_accounted(const struct region 
 	if (lend)
 		set_active_memcg(old);
 	return b;
-}
-
-/*
- * An empty block of @size bytes in all, for @rg. Where vmalloc is no way out,
- * it may be smaller, but it has room for @min bytes.
- */
-static struct kregion_block *block_alloc(const struct region *rg, size_t size, size_t min,
-					 gfp_t gfp)
-{
-	if (unlikely(rg->attr_flags & KREGION_F_ACCOUNT))
-		return block_alloc_accounted(rg, size, min, gfp);
-	return block_try(rg, size, min, gfp);
 }
 
 static void block_free(struct kregion_block *b)
@@ -305,14 +301,14 @@ struct kregion_block *block_get(struct region *rg, size_t size, size_t min, gfp_
 			return ERR_PTR(charged);
 		size = charged;
 	}
-	b = block_alloc(rg, size, min, gfp);
+	if (unlikely(rg->attr_flags & KREGION_F_ACCOUNT))
+		b = block_try_accounted(rg, size, min, gfp);
+	else
+		b = block_try(rg, size, min, gfp);
 	if (unlikely(!b)) {
-		atomic_long_sub(size, &rg->held);
 		block_got(rg);
 		return ERR_PTR(-ENOMEM);
 	}
-	if (unlikely(block_held(b) != size))
-		atomic_long_sub(size - block_held(b), &rg->held);
 	trace_kregion_block_alloc(rg->id, rg->name, block_held(b), b->backing);
 	return b;
 }

@@ -22,7 +22,7 @@ programs:
 install: all
 	install -d $(MODDIR) $(DEVDIR)/linux
 	install -m 644 kmod/kregion.ko kmod/kregion_trace.ko $(MODDIR)
-	install -m 644 kmod/include/linux/kregion.h kmod/include/uapi/linux/kregion_trace.h $(DEVDIR)/linux
+	install -m 644 kmod/include/linux/kregion.h kmod/include/linux/kregion_inline.h kmod/include/uapi/linux/kregion_trace.h $(DEVDIR)/linux
 	install -m 644 Module.symvers $(DEVDIR)
 	$(MAKE) -C userspace_demo install DESTDIR=$(DESTDIR) PREFIX=/usr
 	$(if $(DESTDIR),,depmod $(RELEASE))

@@ -1,97 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The list of all regions, and /sys/kernel/debug/kregion/.
- *
- * A reader pins the region it is at and takes its lock for a few blocks at a time,
- * so neither allocations nor the making of other regions wait for it to the end;
- * destroying the very region that is being looked at does. Between two regions it keeps
- * its place in the list, so that it goes on at once however many regions there are.
+ * /sys/kernel/debug/kregion/.
  */
 
 #include <linux/debugfs.h>
 #include <linux/seq_file.h>
-#include <linux/wait_bit.h>
 
 #include "internal.h"
 
-static DEFINE_SPINLOCK(registry_lock);
-static LIST_HEAD(registry);		/* by id, ascending */
-static u64 last_id;
 static struct dentry *debugfs_dir;
-
-void registry_add(struct region *rg)
-{
-	spin_lock(&registry_lock);
-	rg->id = ++last_id;
-	list_add_tail(&rg->registry, &registry);
-	spin_unlock(&registry_lock);
-}
-
-/* The place of a reader, from the opening of a file to its closing. */
-struct reader {
-	struct list_head list;		/* G: in readers */
-	struct list_head *at;		/* G: in registry, of the region behind which to go on */
-};
-
-static LIST_HEAD(readers);
-
-static void reader_add(struct reader *reader)
-{
-	reader->at = &registry;
-	spin_lock(&registry_lock);
-	list_add(&reader->list, &readers);
-	spin_unlock(&registry_lock);
-}
-
-static void reader_del(struct reader *reader)
-{
-	spin_lock(&registry_lock);
-	list_del(&reader->list);
-	spin_unlock(&registry_lock);
-}
-
-/* @rg is found no more, and nobody is looking at it. */
-void registry_del(struct region *rg)
-{
-	struct reader *reader;
-
-	spin_lock(&registry_lock);
-	list_for_each_entry(reader, &readers, list)
-		if (reader->at == &rg->registry)
-			reader->at = rg->registry.prev;
-	list_del(&rg->registry);
-	spin_unlock(&registry_lock);
-	wait_var_event(&rg->pins, !atomic_read(&rg->pins));
-}
-
-/*
- * The first region with an id over @id, pinned; that of the last call or the one after
- * it, so no more than one region is passed.
- */
-static struct region *reader_next(struct reader *reader, u64 id)
-{
-	struct region *found = NULL, *rg;
-
-	spin_lock(&registry_lock);
-	rg = list_entry(reader->at, struct region, registry);
-	list_for_each_entry_continue(rg, &registry, registry) {
-		if (rg->id > id) {
-			found = rg;
-			atomic_inc(&rg->pins);
-			break;
-		}
-		reader->at = &rg->registry;
-	}
-	spin_unlock(&registry_lock);
-	return found;
-}
-
-static void region_unpin(struct region *rg)
-{
-	/* The region may be gone after the decrement; its address is only a key. */
-	if (rg && atomic_dec_and_test(&rg->pins))
-		wake_up_var(&rg->pins);
-}
 
 /* ---- iteration: a heading, then a region a step --------------------------- */
 
@@ -101,13 +18,11 @@ static void region_unpin(struct region *rg)
  */
 static void *regions_start(struct seq_file *m, loff_t *pos)
 {
-	struct reader *reader = m->private;
+	struct registry_reader *reader = m->private;
 
 	if (*pos)
-		return reader_next(reader, *pos - 1);
-	spin_lock(&registry_lock);
-	reader->at = &registry;
-	spin_unlock(&registry_lock);
+		return registry_next(reader, *pos - 1);
+	registry_rewind(reader);
 	return SEQ_START_TOKEN;
 }
 
@@ -116,7 +31,7 @@ static void *regions_next(struct seq_file *m, void *v, loff_t *pos)
 	struct region *rg = v == SEQ_START_TOKEN ? NULL : v;
 
 	*pos = rg ? rg->id + 1 : 1;
-	v = reader_next(m->private, *pos - 1);
+	v = registry_next(m->private, *pos - 1);
 	region_unpin(rg);
 	return v;
 }
@@ -133,11 +48,8 @@ static const struct {
 	const char *name;
 	size_t at;
 } fields[] = {
-#define FIELD(f) { #f, offsetof(struct kregion_stats, f) }
-	FIELD(blocks_current), FIELD(blocks_full), FIELD(blocks_large), FIELD(blocks_spare),
-	FIELD(blocks_peak), FIELD(bytes_held), FIELD(bytes_used), FIELD(bytes_lost),
-	FIELD(fills), FIELD(failed_nomem), FIELD(failed_limit), FIELD(failed_size),
-	FIELD(failed_nofill), FIELD(drops), FIELD(resets),
+#define FIELD(f) { #f, offsetof(struct kregion_stats, f) },
+	__KREGION_STATS(FIELD)
 #undef FIELD
 };
 
@@ -173,21 +85,21 @@ static int totals_show(struct seq_file *m, void *v)
 {
 	struct kregion_stats st, sum = {};
 	struct region *rg, *next;
-	struct reader reader;
+	struct registry_reader reader;
 	unsigned long n = 0;
 	int i;
 
-	reader_add(&reader);
-	for (rg = reader_next(&reader, 0); rg; rg = next) {
+	registry_reader_add(&reader);
+	for (rg = registry_next(&reader, 0); rg; rg = next) {
 		kregion_stats(&rg->hot, &st);
 		for (i = 0; i < ARRAY_SIZE(fields); i++)
 			*field(&sum, i) += *field(&st, i);
 		n++;
-		next = reader_next(&reader, rg->id);
+		next = registry_next(&reader, rg->id);
 		region_unpin(rg);
 		cond_resched();
 	}
-	reader_del(&reader);
+	registry_reader_del(&reader);
 	seq_printf(m, "regions: %lu\n", n);
 	for (i = 0; i < ARRAY_SIZE(fields); i++)
 		seq_printf(m, "%s: %lu\n", fields[i].name, *field(&sum, i));
@@ -244,17 +156,17 @@ static int blocks_show(struct seq_file *m, void *v)
 
 static int reader_open(struct file *file, const struct seq_operations *ops)
 {
-	struct reader *reader = __seq_open_private(file, ops, sizeof(*reader));
+	struct registry_reader *reader = __seq_open_private(file, ops, sizeof(*reader));
 
 	if (!reader)
 		return -ENOMEM;
-	reader_add(reader);
+	registry_reader_add(reader);
 	return 0;
 }
 
 static int reader_release(struct inode *inode, struct file *file)
 {
-	reader_del(((struct seq_file *)file->private_data)->private);
+	registry_reader_del(((struct seq_file *)file->private_data)->private);
 	return seq_release_private(inode, file);
 }
 
@@ -277,7 +189,7 @@ DEFINE_READER_ATTRIBUTE(blocks, blocks_show);
 /* ---- module ---------------------------------------------------------------- */
 
 /* Like all users of debugfs, go on without it if it is not there. */
-void registry_init(void)
+void debugfs_init(void)
 {
 	debugfs_dir = debugfs_create_dir("kregion", NULL);
 	debugfs_create_file("regions", 0444, debugfs_dir, NULL, &regions_fops);
@@ -285,19 +197,7 @@ void registry_init(void)
 	debugfs_create_file("totals", 0444, debugfs_dir, NULL, &totals_fops);
 }
 
-/* No client is left that could make or use a region: report those forgotten. */
-void registry_exit(void)
+void debugfs_exit(void)
 {
-	struct kregion_stats st;
-	struct region *rg;
-
 	debugfs_remove_recursive(debugfs_dir);
-	while ((rg = list_first_entry_or_null(&registry, struct region, registry))) {
-		kregion_stats(&rg->hot, &st);
-		pr_warn("kregion: region %llu \"%s\" of %s was never destroyed: %lu blocks, %lu bytes held, %lu used; freeing it\n",
-			rg->id, rg->name, rg->owner,
-			st.blocks_current + st.blocks_full + st.blocks_large + st.blocks_spare,
-			st.bytes_held, st.bytes_used);
-		kregion_destroy(&rg->hot);
-	}
 }

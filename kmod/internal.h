@@ -41,7 +41,7 @@ enum block_backing {
  * where the next object goes and how much room is left.
  */
 struct kregion_block {
-	struct kregion_bump bump;	/* C: next free byte; first, see kregion_fast() */
+	struct kregion_bump bump;	/* C: next free byte; first, see __kregion_alloc() */
 	struct kregion_block *chain;	/* L: next in the bucket, or of the large ones */
 	struct kregion_block *queue;	/* A: next of the reserve */
 	char *start;			/* I: first byte that it hands out */
@@ -262,7 +262,10 @@ struct spare_scan {
 	unsigned long epoch, fills;	/* of the region when it began */
 };
 
-/* core.c: what the slow paths share */
+/* alloc.c: what the slow paths share */
+extern struct bucket no_bucket;
+void region_sync_plain(struct region *rg);
+void region_warn(struct region *rg, const char *what);
 void *bump_take(struct kregion_bump *bump, size_t bytes, size_t align, bool percpu);
 void *region_bump_current(struct region *rg, struct cell *cell, size_t bytes, size_t align);
 void *block_install(struct region *rg, struct cell *cell, struct kregion_block *b,
@@ -369,10 +372,25 @@ typedef bool (*block_fn)(struct region *rg, const struct kregion_block *b,
 			 const struct block_info *info, void *ctx);
 void region_walk(struct region *rg, void (*restart)(void *ctx), block_fn fn, void *ctx);
 
-/* debugfs.c: all regions, for those who read and for the end */
-void registry_init(void);
-void registry_exit(void);
+/* registry.c: all regions */
+
+/* The place of a reader in the list of regions, which it keeps while regions come and go. */
+struct registry_reader {
+	struct list_head list;		/* G: in the list of readers */
+	struct list_head *at;		/* G: of the region behind which to go on */
+};
+
 void registry_add(struct region *rg);
 void registry_del(struct region *rg);
+struct region *registry_first(void);
+void registry_reader_add(struct registry_reader *reader);
+void registry_reader_del(struct registry_reader *reader);
+void registry_rewind(struct registry_reader *reader);
+struct region *registry_next(struct registry_reader *reader, u64 id);
+void region_unpin(struct region *rg);
+
+/* debugfs.c: the files */
+void debugfs_init(void);
+void debugfs_exit(void);
 
 #endif /* _KREGION_INTERNAL_H */

@@ -141,7 +141,7 @@ void *kregion_nofill_overshot(struct kregion *r, size_t size, struct kregion_bum
 }
 EXPORT_SYMBOL_GPL(kregion_nofill_overshot);
 
-/* In NMI, where KREGION_NMI_SAFE is false: touch nothing but the count of failures. */
+/* In NMI, where __KREGION_NMI_SAFE is false: touch nothing but the count of failures. */
 void *kregion_nofill_refuse(struct kregion *r, size_t size)
 {
 	return size ? region_fail(to_region(r), size, FAIL_NOFILL) : ZERO_SIZE_PTR;

@@ -4,7 +4,7 @@
  * against NMIs.
  */
 
-#define KREGION_NMI_SAFE	0
+#define __KREGION_NMI_SAFE	0
 
 #include "test.h"
 

@@ -8,16 +8,17 @@
  * Not for objects with lives of their own: there is no free of one object,
  * and kfree() of region memory is a bug.
  *
- * Who may run together with whom, on one region:
+ * Calls that may run concurrently on one region:
  *
- *			alloc	nofill	reserve	stats	drop	destroy
- *				       contains	debugfs	reset
- *	alloc		yes	yes	yes	yes	NO	NO
- *	alloc_nofill	yes	yes	yes	yes	NO	NO
- *	reserve		yes	yes	yes	yes	NO	NO
- *	stats, contains	yes	yes	yes	yes	yes	NO
- *	debugfs		yes	yes	yes	yes	yes	yes
- *	drop, reset	NO	NO	NO	yes	NO	NO
+ *			alloc	nofill	reserve	stats,	debugfs	drop,	destroy
+ *						contains	reset
+ *	alloc		yes	yes	yes	yes	yes	NO	NO
+ *	alloc_nofill	yes	yes	yes	yes	yes	NO	NO
+ *	reserve		yes	yes	yes	yes	yes	NO	NO
+ *	stats, contains	yes	yes	yes	yes	yes	yes	NO
+ *	debugfs		yes	yes	yes	yes	yes	yes	yes
+ *	drop, reset	NO	NO	NO	yes	yes	NO	NO
+ *	destroy		NO	NO	NO	NO	yes	NO	NO
  *
  * With KREGION_F_SINGLE every NO and yes of the first three rows becomes "the
  * caller serializes". What may be called from where is said by each function.
@@ -40,6 +41,8 @@
 #include <linux/string.h>
 #include <linux/types.h>
 #include <asm/local.h>
+
+struct kregion;
 
 /* Every pointer handed out is a multiple of this. */
 #define KREGION_ALIGN		8UL
@@ -102,7 +105,7 @@ struct kregion_attr {
 };
 
 /**
- * struct kregion_stats - what a region holds and what befell it
+ * struct kregion_stats - memory and event counters of a region
  * @blocks_current: Blocks that small objects are now taken from.
  * @blocks_full: Blocks closed for want of room.
  * @blocks_large: Blocks that hold one large object each.
@@ -111,15 +114,15 @@ struct kregion_attr {
  * @bytes_held: All memory held.
  * @bytes_used: Memory handed out, rounding and alignment included.
  * @bytes_lost: Tails of closed blocks.
- * @fills: Blocks ever taken from the system.
- * @failed_nomem: Requests refused because the system had no memory.
+ * @fills: Blocks ever taken from the page allocator or vmalloc.
+ * @failed_nomem: Requests refused for want of memory.
  * @failed_limit: Requests refused because of &kregion_attr.limit.
  * @failed_size: Requests refused for their size or alignment.
  * @failed_nofill: kregion_alloc_nofill() calls that found no room.
  * @drops: Calls of kregion_drop().
  * @resets: Calls of kregion_reset().
  *
- * Exact while nobody allocates; otherwise a reading of a moving thing.
+ * Exact while the region is idle, otherwise an inconsistent snapshot.
  */
 struct kregion_stats {
 	unsigned long blocks_current;
@@ -139,39 +142,12 @@ struct kregion_stats {
 	unsigned long resets;
 };
 
-/*
- * Private from here to the functions: the words that the inlined fast path
- * touches, and nothing else. What they mean is told in the DOC block of core.c.
- */
-
-/*
- * private: the address of the next free byte. The word stands right behind the bytes
- * that it hands out, so its own address is their end.
- */
-struct kregion_bump {
-	union {
-		local_t local;
-		atomic_long_t shared;
-	};
-};
-
-/* private: where one CPU (or the whole region) is allocating now. */
-struct kregion_cell {
-	struct kregion_bump *cur;
-	struct kregion_bump none;	/* full: what cur is without a block */
-};
-
-/* private: the fast path's part of a region; one cache line. */
-struct kregion {
-	long mode;		/* > 0: per-CPU, and the next; < 0: single; 0: shared */
-	size_t percpu_max;	/* the largest object of the per-CPU path, 0 if it is not on ... */
-	size_t shared_max;	/* ... of the shared one ... */
-	size_t single_max;	/* ... and of the single one */
-	struct kregion_cell __percpu *cells;
-	struct kregion_bump *cur;	/* shared */
-	char *ptr;			/* single: next free byte ... */
-	char *end;			/* ... and the first one behind the block */
-};
+/* All fields of &struct kregion_stats, in the order of the struct and of debugfs. */
+#define __KREGION_STATS(X)							\
+	X(blocks_current) X(blocks_full) X(blocks_large) X(blocks_spare)	\
+	X(blocks_peak) X(bytes_held) X(bytes_used) X(bytes_lost) X(fills)	\
+	X(failed_nomem) X(failed_limit) X(failed_size) X(failed_nofill)		\
+	X(drops) X(resets)
 
 struct kregion *kregion_create_owned(const char *name, const struct kregion_attr *attr,
 				     struct module *owner);
@@ -202,116 +178,8 @@ char *kregion_asprintf(struct kregion *r, gfp_t gfp, const char *fmt, ...);
 __printf(3, 0)
 char *kregion_vasprintf(struct kregion *r, gfp_t gfp, const char *fmt, va_list ap);
 
-/* private: the slow paths behind the inlined fast path */
-void *kregion_alloc_slow(struct kregion *r, size_t size, gfp_t gfp);
-void *kregion_alloc_overshot(struct kregion *r, size_t size, gfp_t gfp,
-			     struct kregion_bump *bump);
-void *kregion_nofill_slow(struct kregion *r, size_t size);
-void *kregion_nofill_refuse(struct kregion *r, size_t size);
-void *kregion_nofill_overshot(struct kregion *r, size_t size, struct kregion_bump *bump);
-
-/* private: bits of a gfp that mean nothing to a region */
-#define KREGION_GFP_BAD	(GFP_ZONEMASK | __GFP_NOFAIL | __GFP_COMP | __GFP_RECLAIMABLE | __GFP_WRITE)
-
-/*
- * private: are cmpxchg and local_t atomic against NMIs? Not where they mask interrupts,
- * as local_t does on Book3S-64.
- */
-#ifndef KREGION_NMI_SAFE
-#define KREGION_NMI_SAFE	(IS_ENABLED(CONFIG_ARCH_HAVE_NMI_SAFE_CMPXCHG) && \
-				 !IS_ENABLED(CONFIG_PPC_BOOK3S_64))
-#endif
-
-/*
- * private: kernels that check contexts check each call, not only those that need a block.
- * Not might_alloc() alone: with CONFIG_PREEMPT_VOLUNTARY it is a call.
- */
-static __always_inline void kregion_might_alloc(gfp_t gfp)
-{
-	if (IS_ENABLED(CONFIG_DEBUG_ATOMIC_SLEEP) || IS_ENABLED(CONFIG_PROVE_LOCKING))
-		might_alloc(gfp);
-}
-
-/* private: is it known at compile time that no block size makes this large? */
-static __always_inline bool kregion_always_small(const size_t size)
-{
-	return __builtin_constant_p(size) && size > 0 && size <= PAGE_SIZE / 8;
-}
-
-/*
- * private: does what goes up to @next go over @limit, the end of a block? With 32 bits
- * an overshoot may wrap, but the distance is right all the same.
- */
-static __always_inline bool kregion_over(unsigned long next, const void *limit)
-{
-	const unsigned long end = (unsigned long)limit;
-
-	return IS_ENABLED(CONFIG_64BIT) ? next > end : (long)(next - end) > 0;
-}
-
-/*
- * private: the fast path, one for kregion_alloc() and kregion_alloc_nofill(). The
- * first compare settles the mode, a drop under way (0 and a full block) and, for a
- * size not known at compile time, zero and too large; the next ones tell the other modes.
- */
-static __always_inline void *kregion_fast(struct kregion *r, size_t size, gfp_t gfp, bool nofill)
-{
-	const bool small = kregion_always_small(size);
-	const size_t bytes = (size + KREGION_ALIGN - 1) & ~(KREGION_ALIGN - 1);
-	struct kregion_bump *bump;
-	unsigned long next;
-	bool percpu, shared;
-	long old;
-
-	if (__builtin_constant_p(size) && !size)
-		return ZERO_SIZE_PTR;
-	if (!nofill && __builtin_constant_p(gfp) && (gfp & KREGION_GFP_BAD))
-		goto slow;
-
-	/* data_race(), as READ_ONCE() would keep the load out of the compare. */
-	percpu = small ? (long)bytes <= data_race(r->mode) : size - 1 < data_race(r->percpu_max);
-	if (likely(percpu)) {
-		preempt_disable_notrace();
-		bump = __this_cpu_read(r->cells->cur);
-		next = local_add_return(bytes, &bump->local);
-		if (unlikely(kregion_over(next, bump))) {
-			/* Preemption stays off: the overshoot is taken back first. */
-			return nofill ? kregion_nofill_overshot(r, size, bump) :
-					kregion_alloc_overshot(r, size, gfp, bump);
-		}
-		preempt_enable_notrace();
-		return (void *)(next - bytes);
-	}
-
-	/* data_race(): as above. If a drop of a per-CPU region made it 0, cur is full. */
-	shared = small ? bytes > (unsigned long)data_race(r->mode) : size - 1 < r->shared_max;
-	if (shared) {
-		/* Pairs with the release that made the block current in slot_install(). */
-		bump = READ_ONCE(r->cur);
-		old = atomic_long_read(&bump->shared);
-		next = old + bytes;
-		if (unlikely(kregion_over(next, bump)))
-			goto slow;
-		/* Others at the same word are dealt with in alloc_shared(). */
-		if (unlikely(!atomic_long_try_cmpxchg_relaxed(&bump->shared, &old, next)))
-			goto slow;
-		/* Hidden, or the compiler keeps a copy of old beside what cmpxchg may change. */
-		OPTIMIZER_HIDE_VAR(next);
-		return (void *)(next - bytes);
-	}
-
-	if (small || size - 1 < r->single_max) {
-		char *p = r->ptr;
-
-		if (likely(!kregion_over((unsigned long)p + bytes, r->end))) {
-			r->ptr = p + bytes;
-			return p;
-		}
-	}
-
-slow:
-	return nofill ? kregion_nofill_slow(r, size) : kregion_alloc_slow(r, size, gfp);
-}
+/* The fast path: what follows is inlined into the caller. */
+#include <linux/kregion_inline.h>
 
 /**
  * kregion_alloc - allocate from a region
@@ -335,8 +203,8 @@ static __always_inline void *kregion_alloc(struct kregion *r, size_t size, gfp_t
 {
 	void *p;
 
-	kregion_might_alloc(gfp);
-	p = kregion_fast(r, size, gfp, false);
+	__kregion_might_alloc(gfp);
+	p = __kregion_alloc(r, size, gfp, false);
 	if ((gfp & __GFP_ZERO) && p && size)
 		memset(p, 0, size);
 	return p;
@@ -390,9 +258,9 @@ static __always_inline void *kregion_calloc(struct kregion *r, size_t n, size_t 
  */
 static __always_inline void *kregion_alloc_nofill(struct kregion *r, size_t size)
 {
-	if (!KREGION_NMI_SAFE && in_nmi())
+	if (!__KREGION_NMI_SAFE && in_nmi())
 		return kregion_nofill_refuse(r, size);
-	return kregion_fast(r, size, 0, true);
+	return __kregion_alloc(r, size, 0, true);
 }
 
 #endif /* _LINUX_KREGION_H */

@@ -17,7 +17,7 @@
 
 typedef uint8_t u8;
 typedef uint32_t u32;
-typedef uint64_t u64;
+typedef unsigned long long u64;
 typedef unsigned int gfp_t;
 struct list_head { struct list_head *next, *prev; };
 

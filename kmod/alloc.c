@@ -1,0 +1,639 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Allocation behind the fast path: the current block, the buckets of blocks, the
+ * refill, large and aligned objects. The design stands in the DOC block of core.c.
+ */
+
+#include <linux/bitops.h>
+#include <linux/err.h>
+#include <linux/log2.h>
+#include <linux/mm.h>
+#include <linux/sched/mm.h>
+
+#include "internal.h"
+
+#include <trace/events/kregion.h>
+
+/* ---- words and cells ---------------------------------------------------- */
+
+/* The exact bump of the slow paths: takes @bytes at @align, or nothing. */
+void *bump_take(struct kregion_bump *bump, size_t bytes, size_t align, bool percpu)
+{
+	long old = atomic_long_read(&bump->shared), left, new, seen;
+	size_t pad;
+
+	for (;;) {
+		left = (long)bump - old;
+		pad = -old & (align - 1);
+		if (left <= 0 || bytes + pad > left)
+			return NULL;
+		new = old + pad + bytes;
+		seen = percpu ? local_cmpxchg(&bump->local, old, new) :
+				atomic_long_cmpxchg(&bump->shared, old, new);
+		if (seen == old)
+			return (void *)(old + pad);
+		old = seen;
+	}
+}
+
+/* Does the inlined fast path keep the next byte of @rg in the region itself? */
+static bool region_plain(const struct region *rg)
+{
+	return (rg->attr_flags & KREGION_F_SINGLE) && !region_debug(rg);
+}
+
+/* Let the block's own word say what the single mode's pointers say. */
+void region_sync_plain(struct region *rg)
+{
+	struct kregion_bump *bump = rg->cell.hot.cur;
+
+	if (region_plain(rg) && bump != &rg->cell.hot.none)
+		atomic_long_set(&bump->shared, (long)rg->hot.ptr);
+}
+
+static void region_load_plain(struct region *rg)
+{
+	struct kregion_bump *bump = rg->cell.hot.cur;
+
+	if (!region_plain(rg) || bump == &rg->cell.hot.none)
+		return;
+	WRITE_ONCE(rg->hot.end, (char *)bump);
+	WRITE_ONCE(rg->hot.ptr, (char *)atomic_long_read(&bump->shared));
+}
+
+/*
+ * Take from what is current for @cell. Preemption is off; the lock may or may
+ * not be held.
+ */
+void *region_bump_current(struct region *rg, struct cell *cell, size_t bytes, size_t align)
+{
+	void *p;
+
+	region_sync_plain(rg);
+	p = bump_take(READ_ONCE(*cell_slot(rg, cell)), bytes, align,
+		      rg->attr_flags & KREGION_F_PERCPU);
+	region_load_plain(rg);
+	return p;
+}
+
+/*
+ * Make @b, which nobody else sees yet and of which all up to @end is taken, current for
+ * @cell, as @slot says. Preemption is off; called with the lock held or, by nofill, without.
+ * What was current is closed. (If somebody else's block became current between the
+ * caller's look and the store here, a block is closed that is almost empty; its
+ * rest is counted as lost.)
+ */
+static __always_inline void slot_install(struct region *rg, struct cell *cell,
+					 struct kregion_bump **slot, struct kregion_block *b,
+					 char *end)
+{
+	WRITE_ONCE(b->cpu, cell->cpu);
+	WRITE_ONCE(b->epoch, READ_ONCE(rg->epoch));
+	atomic_long_set(&b->bump.shared, (long)end);
+	smp_store_release(slot, &b->bump);			/* A */
+}
+
+void *block_install(struct region *rg, struct cell *cell, struct kregion_block *b,
+		    size_t bytes, size_t align)
+{
+	char *p = PTR_ALIGN(b->start, align);
+
+	region_sync_plain(rg);
+	slot_install(rg, cell, cell_slot(rg, cell), b, p + bytes);
+	region_load_plain(rg);
+	return p;
+}
+
+/* ---- lists -------------------------------------------------------------- */
+
+static struct bucket *region_bucket(struct region *rg, int cpu)
+{
+	return &rg->bucket[cpu < 0 ? 0 : cpu % KREGION_BUCKETS];
+}
+
+/* Put @b into a chain where the spare blocks begin. */
+static void bucket_insert(struct bucket *bucket, struct kregion_block *b, bool spare)
+{
+	WRITE_ONCE(b->chain, *bucket->spare);
+	smp_store_release(bucket->spare, b);			/* E */
+	if (!spare)
+		bucket->spare = &b->chain;
+}
+
+/* A block has come from the system. */
+static void region_count(struct region *rg)
+{
+	rg->fills++;
+	if (++rg->nr_blocks > rg->peak)
+		rg->peak = rg->nr_blocks;
+}
+
+/* The same, and let readers find it. */
+void region_link(struct region *rg, struct kregion_block *b, bool spare)
+{
+	lockdep_assert_held(&rg->lock);
+	bucket_insert(region_bucket(rg, b->cpu), b, spare);
+	if (spare) {
+		rg->nr_spare++;
+		rg->too_large = 0;
+	}
+	region_count(rg);
+}
+
+static void region_link_large(struct region *rg, struct kregion_block *b)
+{
+	lockdep_assert_held(&rg->lock);
+	b->chain = rg->large;
+	smp_store_release(&rg->large, b);			/* E */
+	region_count(rg);
+}
+
+/*
+ * A spare block of @bucket with room for @min, after those that @scan has seen. Between
+ * two holds of the lock, blocks are taken into use but none leaves its chain; so the
+ * scan goes on behind the block that it saw last, wherever that stands now, and skips
+ * those in use.
+ */
+static struct kregion_block *bucket_take(struct region *rg, struct bucket *bucket, size_t min,
+					 struct spare_scan *scan, unsigned int *budget)
+{
+	struct kregion_block **at = scan->last ? &scan->last->chain : bucket->spare, *b;
+
+	for (; (b = *at); at = &b->chain) {
+		if (!*budget) {
+			scan->more = true;
+			return NULL;
+		}
+		--*budget;
+		region_step();
+		scan->last = b;
+		if (unlikely(b->epoch == rg->epoch) || block_room(b) < min)
+			continue;
+		if (at == bucket->spare) {
+			bucket->spare = &b->chain;
+		} else {
+			WRITE_ONCE(*at, b->chain);
+			bucket_insert(bucket, b, false);
+		}
+		return b;
+	}
+	return NULL;
+}
+
+/*
+ * A spare block of at least @min bytes, empty; this CPU's own if there is one. NULL with
+ * @scan->more: not found so far.
+ */
+struct kregion_block *region_take_spare(struct region *rg, int cpu, size_t min,
+					struct spare_scan *scan)
+{
+	struct bucket *own = region_bucket(rg, cpu), *bucket;
+	unsigned int budget = HOLD_MOST / 2;
+	struct kregion_block *b;
+
+	lockdep_assert_held(&rg->lock);
+	if (!scan->more || scan->epoch != rg->epoch)
+		*scan = (struct spare_scan){ .epoch = rg->epoch, .fills = rg->fills };
+	scan->more = false;
+	if (!rg->nr_spare || (rg->too_large && min >= rg->too_large))
+		return NULL;
+	for (; scan->nr <= region_buckets(rg); scan->nr++, scan->last = NULL) {
+		bucket = scan->nr ? &rg->bucket[scan->nr - 1] : own;
+		if (scan->nr && bucket == own)
+			continue;
+		b = bucket_take(rg, bucket, min, scan, &budget);
+		if (b) {
+			rg->nr_spare--;
+			block_set_used(b, 0);
+			return b;
+		}
+		if (scan->more)
+			return NULL;
+	}
+	/* Not worth another look, unless a block came since the scan began. */
+	if (scan->fills == rg->fills)
+		rg->too_large = min;
+	return NULL;
+}
+
+/* The bucket of cells that have had no block since the region was made or dropped. */
+struct bucket no_bucket = { .spare = &no_bucket.blocks };
+
+/* Remember that @cell has something that a drop or reset must put back. */
+void region_activate(struct region *rg, struct cell *cell)
+{
+	lockdep_assert_held(&rg->lock);
+	if (cell->bucket != &no_bucket)
+		return;
+	cell->bucket = region_bucket(rg, cell->cpu);
+	cell->active = rg->active;
+	rg->active = cell;
+}
+
+/* ---- new blocks ----------------------------------------------------------- */
+
+/*
+ * Bytes of the block that this CPU asks the system for. The region's first block has
+ * the full size, so that one that is used on one CPU is none the worse; the first of
+ * each further CPU is a page, and they double from there. Any CPU's answer will do.
+ */
+static __always_inline size_t percpu_next_size(const struct region *rg, size_t min)
+{
+	const struct cell *cell = (struct cell *)raw_cpu_ptr(rg->hot.cells);
+	size_t size = 2 * READ_ONCE(cell->grown);
+
+	if (likely(size >= rg->block_size) || !READ_ONCE(rg->nr_blocks))
+		return rg->block_size;
+	size = max3(size, PAGE_SIZE, roundup_pow_of_two(min + sizeof(struct kregion_block)));
+	return min(size, rg->block_size);
+}
+
+static size_t region_next_size(const struct region *rg, size_t min)
+{
+	return rg->attr_flags & KREGION_F_PERCPU ? percpu_next_size(rg, min) : rg->block_size;
+}
+
+/* ---- refusals ----------------------------------------------------------- */
+
+static DEFINE_PER_CPU(unsigned int, failing);
+
+void *region_fail(struct region *rg, size_t size, enum region_failure why)
+{
+	atomic_long_inc(&rg->failed[why]);
+	/* A probe of this event may allocate and fail too: no event within the event. */
+	preempt_disable_notrace();
+	if (__this_cpu_inc_return(failing) == 1)
+		trace_kregion_alloc_fail(rg->id, rg->name, size, why);
+	__this_cpu_dec(failing);
+	preempt_enable_notrace();
+	return NULL;
+}
+
+/* Once a drop, reset or destroy. */
+noinline __cold void region_warn(struct region *rg, const char *what)
+{
+	if (!test_and_set_bit(REGION_MISUSED, &rg->flags))
+		WARN(1, "kregion: %s: %s\n", rg->name, what);
+}
+
+bool region_refuse(struct region *rg)
+{
+	region_warn(rg, "allocation while a drop or reset is under way");
+	return true;
+}
+
+/* noinline: since 7.2, each copy of a WARN_ONCE() warns once. */
+static noinline __cold void region_warn_gfp(struct region *rg, gfp_t bad)
+{
+	WARN_ONCE(1, "kregion: %s: gfp bits %#x mean nothing here\n", rg->name,
+		  (__force unsigned int)bad);
+}
+
+gfp_t region_gfp(struct region *rg, gfp_t gfp)
+{
+	if (unlikely(gfp & __KREGION_GFP_BAD))
+		region_warn_gfp(rg, gfp & __KREGION_GFP_BAD);
+	return gfp & ~(__KREGION_GFP_BAD | __GFP_ZERO);
+}
+
+/* ---- allocation --------------------------------------------------------- */
+
+/*
+ * Somebody else was quicker at the word of a shared region, or its block is full. A
+ * word that is asked for by two CPUs at once changes hands with each object; when the
+ * loser stays away for a while, the winner makes many in the time of one. How many
+ * rounds is measured, see Documentation/design.rst.
+ */
+#define SHARED_PATIENCE		32
+
+static void *alloc_shared(struct region *rg, size_t bytes)
+{
+	struct kregion_bump *bump;
+	unsigned long next;
+	unsigned int i;
+	long old;
+
+	for (;;) {
+		bump = READ_ONCE(rg->hot.cur);
+		next = atomic_long_read(&bump->shared) + bytes;
+		if (__kregion_over(next, bump))
+			return NULL;
+		for (i = 0; i < SHARED_PATIENCE; i++)
+			cpu_relax();
+		old = atomic_long_read(&bump->shared);
+		next = old + bytes;
+		if (!__kregion_over(next, bump) &&
+		    atomic_long_try_cmpxchg_relaxed(&bump->shared, &old, next))
+			return (void *)(next - bytes);
+	}
+}
+
+/* A request on its way through the slow path. */
+struct request {
+	size_t size;			/* as the caller asked */
+	size_t bytes;			/* of a block that it takes */
+	size_t align;
+	gfp_t gfp;
+	struct kregion_block *fresh;	/* from block_get(), not linked yet */
+	int err;			/* why there is none; 0: not asked */
+};
+
+static void *request_fail(struct region *rg, const struct request *q)
+{
+	return region_fail(rg, q->size, q->err == -ENOSPC ? FAIL_LIMIT : FAIL_NOMEM);
+}
+
+static void request_get(struct region *rg, struct request *q, size_t held, size_t min,
+			unsigned int seen)
+{
+	struct kregion_block *b = block_get(rg, held, min, q->gfp, seen);
+
+	if (!IS_ERR(b))
+		q->fresh = b;
+	else if (b != ERR_PTR(-EAGAIN))
+		q->err = PTR_ERR(b);
+}
+
+/* The block that came for @q is not needed: the region is being dropped. */
+static void request_put(struct region *rg, struct request *q)
+{
+	if (!q->fresh)
+		return;
+	q->fresh->chain = NULL;
+	blocks_put_atomic(rg, q->fresh);
+	block_got(rg);
+}
+
+static void *alloc_small(struct region *rg, struct request *q)
+{
+	const size_t min = q->bytes + q->align - KREGION_ALIGN;
+	struct spare_scan scan = {};
+	struct kregion_block *b;
+	unsigned long irq;
+	unsigned int seen;
+	struct cell *cell;
+	void *p;
+
+	for (;;) {
+		region_lock(rg, irq);
+		if (unlikely(test_bit(REGION_BUSY, &rg->flags))) {
+			region_unlock(rg, irq);
+			region_refuse_busy(rg);
+			request_put(rg, q);
+			return NULL;
+		}
+		seen = rg->ended;
+		cell = region_cell(rg);
+		p = region_bump_current(rg, cell, q->bytes, q->align);
+		if (q->fresh) {
+			q->fresh->cpu = cell->cpu;
+			WRITE_ONCE(cell->grown, block_held(q->fresh));
+			region_activate(rg, cell);
+			region_link(rg, q->fresh, p);
+		}
+		if (!p) {
+			b = q->fresh ?: region_take_spare(rg, cell->cpu, min, &scan);
+			if (b) {
+				p = block_install(rg, cell, b, q->bytes, q->align);
+				region_activate(rg, cell);
+			}
+		}
+		region_unlock(rg, irq);
+		if (q->fresh)
+			block_got(rg);
+		if (p)
+			return p;
+		if (scan.more)
+			continue;
+		if (q->err)
+			return request_fail(rg, q);
+		request_get(rg, q, region_next_size(rg, min), min, seen);
+	}
+}
+
+static void *alloc_large(struct region *rg, struct request *q)
+{
+	const size_t held = PAGE_ALIGN(q->bytes + sizeof(struct kregion_block));
+	struct kregion_block *b;
+	unsigned long irq;
+
+	do {
+		request_get(rg, q, held, held - sizeof(*b), READ_ONCE(rg->ended));
+		if (q->err)
+			return request_fail(rg, q);
+	} while (!q->fresh);
+	b = q->fresh;
+	block_set_used(b, q->bytes);
+
+	region_lock(rg, irq);
+	if (unlikely(test_bit(REGION_BUSY, &rg->flags))) {
+		region_unlock(rg, irq);
+		region_refuse_busy(rg);
+		request_put(rg, q);
+		return NULL;
+	}
+	b->epoch = rg->epoch;
+	region_link_large(rg, b);
+	region_unlock(rg, irq);
+	block_got(rg);
+	return b->start;
+}
+
+static void *alloc_any(struct region *rg, size_t size, size_t align, gfp_t gfp)
+{
+	struct request q = { .size = size, .align = max_t(size_t, align, KREGION_ALIGN) };
+	void *p;
+
+	if (!size)
+		return ZERO_SIZE_PTR;
+	if (size > KREGION_MAX_ALLOC)
+		return region_fail(rg, size, FAIL_SIZE);
+	q.gfp = region_gfp(rg, gfp);
+	if (region_refuse_busy(rg))
+		return NULL;
+
+	q.bytes = region_bytes(rg, size, q.align);
+	if (q.align == KREGION_ALIGN && size <= rg->hot.shared_max) {
+		p = alloc_shared(rg, q.bytes);
+		if (p)
+			return p;
+	}
+	if (!region_enter(rg))
+		return NULL;
+	if (size + q.align - KREGION_ALIGN > region_small_max(rg))
+		p = alloc_large(rg, &q);
+	else
+		p = alloc_small(rg, &q);
+	if (p && region_debug(rg))
+		p = debug_object(rg, p, size, q.align);
+	region_leave(rg);
+	return p;
+}
+
+/* The fast path found no room, or found that it is not the one to decide. */
+void *kregion_alloc_slow(struct kregion *r, size_t size, gfp_t gfp)
+{
+	return alloc_any(to_region(r), size, KREGION_ALIGN, gfp);
+}
+EXPORT_SYMBOL_GPL(kregion_alloc_slow);
+
+/*
+ * What most refills of a per-CPU region are: @bump's block, used up, is current still,
+ * and @fresh or a spare block of this CPU's bucket takes its place and gives @p. False,
+ * and @fresh not touched, if anything is otherwise.
+ */
+static __always_inline bool percpu_refill(struct region *rg, size_t size,
+					  struct kregion_block *fresh, struct kregion_bump *bump,
+					  void **p)
+{
+	struct cell *cell = (struct cell *)raw_cpu_ptr(rg->hot.cells);
+	struct kregion_block *b = fresh ?: *cell->bucket->spare;
+	char *end;
+
+	lockdep_assert_held(&rg->lock);
+	if (unlikely(!b))
+		return false;
+	end = b->start + ALIGN(size, KREGION_ALIGN);
+	if (unlikely(end > (char *)b))
+		return false;
+	/* data_race(): an NMI may promote a block after this look, see slot_install(). */
+	if (unlikely(data_race(cell->hot.cur) != bump))
+		return false;
+	/* data_race(): not READ_ONCE(), so that it is one instruction to test a bit. */
+	if (unlikely(data_race(rg->flags) & BIT(REGION_BUSY)))
+		return false;
+	if (fresh) {
+		WRITE_ONCE(cell->grown, block_held(b));
+		region_activate(rg, cell);
+		bucket_insert(cell->bucket, b, false);
+		region_count(rg);
+	} else {
+		cell->bucket->spare = &b->chain;
+		rg->nr_spare--;
+	}
+	slot_install(rg, cell, &cell->hot.cur, b, end);
+	*p = b->start;
+	return true;
+}
+
+/* percpu_refill() does not do: go on with what block_get() gave, a block or an error. */
+static noinline void *alloc_with(struct region *rg, size_t size, gfp_t gfp,
+				 struct kregion_block *fresh)
+{
+	struct request q = {
+		.size = size, .bytes = ALIGN(size, KREGION_ALIGN), .align = KREGION_ALIGN,
+		.gfp = gfp,
+	};
+
+	if (!IS_ERR(fresh))
+		q.fresh = fresh;
+	else if (fresh == ERR_PTR(-ENOMEM))
+		q.err = -ENOMEM;
+	return alloc_small(rg, &q);
+}
+
+/*
+ * The same where no block is spare: the page allocator is asked before the lock is
+ * taken. Preemption is off, and on again on return.
+ */
+static noinline void *percpu_refill_fresh(struct region *rg, size_t size, gfp_t gfp,
+					  struct kregion_bump *bump)
+{
+	const size_t bytes = ALIGN(size, KREGION_ALIGN);
+	const size_t held = percpu_next_size(rg, bytes);
+	struct kregion_block *fresh;
+	unsigned long irq;
+	bool done;
+	void *p;
+
+	preempt_enable_notrace();
+	if (unlikely(gfp & (__KREGION_GFP_BAD | __GFP_ZERO)))
+		gfp = region_gfp(rg, gfp);
+	if (unlikely(!region_enter(rg)))
+		return NULL;
+	/* Any value of @seen will do: what the limit refuses is looked at in alloc_with(). */
+	fresh = block_get(rg, held, bytes, gfp, 0);
+	/* Never NULL; so told, the compiler leaves percpu_refill() no test of it. */
+	done = false;
+	if (!IS_ERR_OR_NULL(fresh)) {
+		region_lock(rg, irq);
+		done = percpu_refill(rg, size, fresh, bump, &p);
+		region_unlock(rg, irq);
+	}
+	if (likely(done))
+		block_got(rg);
+	else
+		p = alloc_with(rg, size, gfp, fresh);
+	region_leave(rg);
+	return p;
+}
+
+/*
+ * The per-CPU fast path went over the end of @bump's block: take that back, while
+ * preemption is still off, and only then go on. The object is small, and the region
+ * is not KREGION_F_DEBUG.
+ */
+void *kregion_alloc_overshot(struct kregion *r, size_t size, gfp_t gfp, struct kregion_bump *bump)
+{
+	struct region *rg = to_region(r);
+	unsigned long irq;
+	void *p;
+
+	local_sub(ALIGN(size, KREGION_ALIGN), &bump->local);
+	/* data_race(): only a hint, looked at again under the lock. */
+	if (!data_race(rg->nr_spare))
+		return percpu_refill_fresh(rg, size, gfp, bump);
+
+	region_lock(rg, irq);
+	/* Hidden, or what was made of them is kept in registers, too. */
+	OPTIMIZER_HIDE_VAR(size);
+	OPTIMIZER_HIDE_VAR(rg);
+	if (likely(percpu_refill(rg, size, NULL, bump, &p))) {
+		region_unlock(rg, irq);
+		preempt_enable_notrace();
+		return p;
+	}
+	region_unlock(rg, irq);
+	preempt_enable_notrace();
+	return kregion_alloc_slow(&rg->hot, size, gfp);
+}
+EXPORT_SYMBOL_GPL(kregion_alloc_overshot);
+
+/**
+ * kregion_alloc_aligned - allocate with an alignment
+ * @r: The region.
+ * @size: Bytes, as for kregion_alloc(); an object that is over an eighth of the
+ *	block size with its alignment counted gets a block of its own.
+ * @align: A power of two up to PAGE_SIZE; under 8 stands for 8.
+ * @gfp: As for kregion_alloc().
+ *
+ * Context: As @gfp says; not NMI.
+ * Return: As kregion_alloc(); NULL, counted as failed_size, for an alignment
+ * that cannot be.
+ */
+void *kregion_alloc_aligned(struct kregion *r, size_t size, size_t align, gfp_t gfp)
+{
+	struct region *rg = to_region(r);
+	struct cell *cell;
+	void *p = NULL;
+
+	if (!is_power_of_2(align) || align > PAGE_SIZE)
+		return region_fail(rg, size, FAIL_SIZE);
+	if (align <= KREGION_ALIGN)
+		return kregion_alloc(r, size, gfp);
+
+	__kregion_might_alloc(gfp);
+	if (size && !region_debug(rg) && !region_refuse_busy(rg) &&
+	    size <= region_small_max(rg) && size + align - KREGION_ALIGN <= region_small_max(rg)) {
+		preempt_disable();
+		cell = region_cell(rg);
+		p = region_bump_current(rg, cell, ALIGN(size, KREGION_ALIGN), align);
+		preempt_enable();
+	}
+	if (!p)
+		p = alloc_any(rg, size, align, gfp);
+	if ((gfp & __GFP_ZERO) && p && size)
+		memset(p, 0, size);
+	return p;
+}
+EXPORT_SYMBOL_GPL(kregion_alloc_aligned);

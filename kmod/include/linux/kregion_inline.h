@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The fast path of kregion_alloc() and kregion_alloc_nofill(). Do not include this
+ * directly; nothing in it is for callers. The design stands in the DOC block of
+ * kmod/core.c.
+ */
+#ifndef _LINUX_KREGION_INLINE_H
+#define _LINUX_KREGION_INLINE_H
+
+#ifndef _LINUX_KREGION_H
+#error "Include <linux/kregion.h> instead."
+#endif
+
+/*
+ * The address of the next free byte. The word stands right behind the bytes that it
+ * hands out, so its own address is their end.
+ */
+struct kregion_bump {
+	union {
+		local_t local;
+		atomic_long_t shared;
+	};
+};
+
+/* The current block of one CPU, or of the whole region. */
+struct kregion_cell {
+	struct kregion_bump *cur;
+	struct kregion_bump none;	/* full: what cur points to without a block */
+};
+
+/* The fast path's part of a region; one cache line. */
+struct kregion {
+	long mode;		/* largest constant size served per CPU; 0: shared, or off; LONG_MIN: single */
+	size_t percpu_max;	/* largest size served per CPU, 0: none, ... */
+	size_t shared_max;	/* ... from the shared block ... */
+	size_t single_max;	/* ... and without atomics */
+	struct kregion_cell __percpu *cells;
+	struct kregion_bump *cur;	/* shared */
+	char *ptr;			/* single: next free byte ... */
+	char *end;			/* ... and the first one behind the block */
+};
+
+/* The slow paths. */
+void *kregion_alloc_slow(struct kregion *r, size_t size, gfp_t gfp);
+void *kregion_alloc_overshot(struct kregion *r, size_t size, gfp_t gfp,
+			     struct kregion_bump *bump);
+void *kregion_nofill_slow(struct kregion *r, size_t size);
+void *kregion_nofill_refuse(struct kregion *r, size_t size);
+void *kregion_nofill_overshot(struct kregion *r, size_t size, struct kregion_bump *bump);
+
+/* Bits of a gfp that mean nothing to a region. */
+#define __KREGION_GFP_BAD \
+	(GFP_ZONEMASK | __GFP_NOFAIL | __GFP_COMP | __GFP_RECLAIMABLE | __GFP_WRITE)
+
+/*
+ * Are cmpxchg and local_t atomic against NMIs? Not where they mask interrupts, as
+ * local_t does on Book3S-64.
+ */
+#ifndef __KREGION_NMI_SAFE
+#define __KREGION_NMI_SAFE	(IS_ENABLED(CONFIG_ARCH_HAVE_NMI_SAFE_CMPXCHG) && \
+				 !IS_ENABLED(CONFIG_PPC_BOOK3S_64))
+#endif
+
+/*
+ * Kernels that check contexts check each call, not only those that need a block. Not
+ * might_alloc() alone: with CONFIG_PREEMPT_VOLUNTARY it is a call.
+ */
+static __always_inline void __kregion_might_alloc(gfp_t gfp)
+{
+	if (IS_ENABLED(CONFIG_DEBUG_ATOMIC_SLEEP) || IS_ENABLED(CONFIG_PROVE_LOCKING))
+		might_alloc(gfp);
+}
+
+/* A constant size that no block size makes large. */
+static __always_inline bool __kregion_always_small(const size_t size)
+{
+	return __builtin_constant_p(size) && size > 0 && size <= PAGE_SIZE / 8;
+}
+
+/*
+ * Does what goes up to @next go over @limit, the end of a block? With 32 bits an
+ * overshoot may wrap, but the distance is right all the same.
+ */
+static __always_inline bool __kregion_over(unsigned long next, const void *limit)
+{
+	const unsigned long end = (unsigned long)limit;
+
+	return IS_ENABLED(CONFIG_64BIT) ? next > end : (long)(next - end) > 0;
+}
+
+/* Per-CPU: add first; the slow path undoes an overshoot, with preemption still off. */
+static __always_inline void *__kregion_alloc_percpu(struct kregion *r, size_t size, size_t bytes,
+						    gfp_t gfp, bool nofill)
+{
+	struct kregion_bump *bump;
+	unsigned long next;
+
+	preempt_disable_notrace();
+	bump = __this_cpu_read(r->cells->cur);
+	next = local_add_return(bytes, &bump->local);
+	if (unlikely(__kregion_over(next, bump))) {
+		return nofill ? kregion_nofill_overshot(r, size, bump) :
+				kregion_alloc_overshot(r, size, gfp, bump);
+	}
+	preempt_enable_notrace();
+	return (void *)(next - bytes);
+}
+
+/* Shared: exchange if there is room. False: none, or another CPU changed the word. */
+static __always_inline bool __kregion_alloc_shared(struct kregion *r, size_t bytes, void **p)
+{
+	/* Pairs with the release that made the block current in slot_install(). */
+	struct kregion_bump *bump = READ_ONCE(r->cur);
+	long old = atomic_long_read(&bump->shared);
+	unsigned long next = old + bytes;
+
+	if (unlikely(__kregion_over(next, bump)))
+		return false;
+	if (unlikely(!atomic_long_try_cmpxchg_relaxed(&bump->shared, &old, next)))
+		return false;
+	/* Hidden, or the compiler keeps a copy of old beside what cmpxchg may change. */
+	OPTIMIZER_HIDE_VAR(next);
+	*p = (void *)(next - bytes);
+	return true;
+}
+
+/* Single: the caller serializes. False: no room. */
+static __always_inline bool __kregion_alloc_single(struct kregion *r, size_t bytes, void **p)
+{
+	char *ptr = r->ptr;
+
+	if (unlikely(__kregion_over((unsigned long)ptr + bytes, r->end)))
+		return false;
+	r->ptr = ptr + bytes;
+	*p = ptr;
+	return true;
+}
+
+/*
+ * The first compare settles the mode, a drop under way (0 and a full block) and, for a
+ * size not known at compile time, zero and too large; the next ones tell the other modes.
+ * data_race(), as READ_ONCE() would keep the loads out of the compares. If a drop of a
+ * per-CPU region makes mode 0 in between, cur is full.
+ */
+static __always_inline void *__kregion_alloc(struct kregion *r, size_t size, gfp_t gfp, bool nofill)
+{
+	const bool small = __kregion_always_small(size);
+	const size_t bytes = (size + KREGION_ALIGN - 1) & ~(KREGION_ALIGN - 1);
+	void *p;
+
+	if (__builtin_constant_p(size) && !size)
+		return ZERO_SIZE_PTR;
+	if (!nofill && __builtin_constant_p(gfp) && (gfp & __KREGION_GFP_BAD))
+		return kregion_alloc_slow(r, size, gfp);
+
+	if (likely(small ? (long)bytes <= data_race(r->mode) : size - 1 < data_race(r->percpu_max)))
+		return __kregion_alloc_percpu(r, size, bytes, gfp, nofill);
+
+	if (small ? bytes > (unsigned long)data_race(r->mode) : size - 1 < r->shared_max) {
+		if (__kregion_alloc_shared(r, bytes, &p))
+			return p;
+	} else if (small || size - 1 < r->single_max) {
+		if (__kregion_alloc_single(r, bytes, &p))
+			return p;
+	}
+	return nofill ? kregion_nofill_slow(r, size) : kregion_alloc_slow(r, size, gfp);
+}
+
+#endif /* _LINUX_KREGION_INLINE_H */

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The list of all regions.
+ *
+ * A reader pins the region it is at and takes its lock for a few blocks at a time, so
+ * neither allocations nor the creation of other regions wait for it; only the
+ * destruction of that very region does. Between two regions it keeps its place in the
+ * list, so that a step costs the same however many regions there are.
+ */
+
+#include <linux/wait_bit.h>
+
+#include "internal.h"
+
+static DEFINE_SPINLOCK(registry_lock);
+static LIST_HEAD(registry);		/* G: by id, ascending */
+static LIST_HEAD(readers);		/* G */
+static u64 last_id;			/* G */
+
+void registry_add(struct region *rg)
+{
+	spin_lock(&registry_lock);
+	rg->id = ++last_id;
+	list_add_tail(&rg->registry, &registry);
+	spin_unlock(&registry_lock);
+}
+
+/* Unlist @rg and wait until no reader looks at it. */
+void registry_del(struct region *rg)
+{
+	struct registry_reader *reader;
+
+	spin_lock(&registry_lock);
+	list_for_each_entry(reader, &readers, list)
+		if (reader->at == &rg->registry)
+			reader->at = rg->registry.prev;
+	list_del(&rg->registry);
+	spin_unlock(&registry_lock);
+	wait_var_event(&rg->pins, !atomic_read(&rg->pins));
+}
+
+/* Any region, or NULL; the module is unloading and nothing else uses the list. */
+struct region *registry_first(void)
+{
+	return list_first_entry_or_null(&registry, struct region, registry);
+}
+
+void registry_reader_add(struct registry_reader *reader)
+{
+	reader->at = &registry;
+	spin_lock(&registry_lock);
+	list_add(&reader->list, &readers);
+	spin_unlock(&registry_lock);
+}
+
+void registry_reader_del(struct registry_reader *reader)
+{
+	spin_lock(&registry_lock);
+	list_del(&reader->list);
+	spin_unlock(&registry_lock);
+}
+
+void registry_rewind(struct registry_reader *reader)
+{
+	spin_lock(&registry_lock);
+	reader->at = &registry;
+	spin_unlock(&registry_lock);
+}
+
+/*
+ * The first region with an id over @id, pinned, or NULL: the one of the last call or its
+ * successor, so that no more than one region is passed.
+ */
+struct region *registry_next(struct registry_reader *reader, u64 id)
+{
+	struct region *found = NULL, *rg;
+
+	spin_lock(&registry_lock);
+	rg = list_entry(reader->at, struct region, registry);
+	list_for_each_entry_continue(rg, &registry, registry) {
+		if (rg->id > id) {
+			found = rg;
+			atomic_inc(&rg->pins);
+			break;
+		}
+		reader->at = &rg->registry;
+	}
+	spin_unlock(&registry_lock);
+	return found;
+}
+
+void region_unpin(struct region *rg)
+{
+	/* The region may be gone after the decrement; its address is only a key. */
+	if (rg && atomic_dec_and_test(&rg->pins))
+		wake_up_var(&rg->pins);
+}

@@ -117,7 +117,7 @@ stock() {
 	build_for "$name" || { result "build for $1" 1; return; }
 	make -s -C "$BUILT/userspace_demo" || { result "build of the programs" 1; return; }
 	stage "running the suites on $1, after loading and unloading a hundred times"
-	LIMIT=600 in_vm "$name" "preempt=full" "$BUILT/kunit_tests/vm/stock-guest.sh" "$BUILT"
+	LIMIT=1200 in_vm "$name" "preempt=full" "$BUILT/kunit_tests/vm/stock-guest.sh" "$BUILT"
 	suites "$name"
 	stage "tracing on $1"
 	SERIAL=1 in_vm "$name-trace" "preempt=full" "$BUILT/kunit_tests/vm/trace-guest.sh" "$BUILT"
@@ -267,7 +267,7 @@ merge() {
 part() {
 	case $1 in
 	kunit) MEM=768M kunit ;;
-	kunit-full) KUNIT_ARGS=kmemleak=on kunit full ;;
+	kunit-full) LIMIT=1200 KUNIT_ARGS=kmemleak=on kunit full ;;
 	stock-*) stock "${1#stock-}" ;;
 	*) "$1" ;;
 	esac

@@ -17,19 +17,19 @@
 /* ---- words and cells ---------------------------------------------------- */
 
 /* The exact bump of the slow paths: takes @bytes at @align, or nothing. */
-void *bump_take(struct kregion_bump *bump, size_t bytes, size_t align, bool percpu)
+void *kregion_cursor_take(struct __kregion_cursor *cursor, size_t bytes, size_t align, bool percpu)
 {
-	long old = atomic_long_read(&bump->shared), left, new, seen;
+	long old = atomic_long_read(&cursor->shared), left, new, seen;
 	size_t pad;
 
 	for (;;) {
-		left = (long)bump - old;
+		left = (long)cursor - old;
 		pad = -old & (align - 1);
 		if (left <= 0 || bytes + pad > left)
 			return NULL;
 		new = old + pad + bytes;
-		seen = percpu ? local_cmpxchg(&bump->local, old, new) :
-				atomic_long_cmpxchg(&bump->shared, old, new);
+		seen = percpu ? local_cmpxchg(&cursor->local, old, new) :
+				atomic_long_cmpxchg(&cursor->shared, old, new);
 		if (seen == old)
 			return (void *)(old + pad);
 		old = seen;
@@ -37,42 +37,43 @@ void *bump_take(struct kregion_bump *bump, size_t bytes, size_t align, bool perc
 }
 
 /* Does the inlined fast path keep the next byte of @rg in the region itself? */
-static bool region_plain(const struct region *rg)
+static bool single_fast(const struct kregion_priv *rg)
 {
 	return (rg->attr_flags & KREGION_F_SINGLE) && !region_debug(rg);
 }
 
 /* Let the block's own word say what the single mode's pointers say. */
-void region_sync_plain(struct region *rg)
+void kregion_sync_single(struct kregion_priv *rg)
 {
-	struct kregion_bump *bump = rg->cell.hot.cur;
+	struct __kregion_cursor *cursor = rg->cell.fast.cur;
 
-	if (region_plain(rg) && bump != &rg->cell.hot.none)
-		atomic_long_set(&bump->shared, (long)rg->hot.ptr);
+	if (single_fast(rg) && cursor != &rg->cell.fast.sentinel)
+		atomic_long_set(&cursor->shared, (long)rg->fast.ptr);
 }
 
-static void region_load_plain(struct region *rg)
+static void load_single(struct kregion_priv *rg)
 {
-	struct kregion_bump *bump = rg->cell.hot.cur;
+	struct __kregion_cursor *cursor = rg->cell.fast.cur;
 
-	if (!region_plain(rg) || bump == &rg->cell.hot.none)
+	if (!single_fast(rg) || cursor == &rg->cell.fast.sentinel)
 		return;
-	WRITE_ONCE(rg->hot.end, (char *)bump);
-	WRITE_ONCE(rg->hot.ptr, (char *)atomic_long_read(&bump->shared));
+	WRITE_ONCE(rg->fast.end, (char *)cursor);
+	WRITE_ONCE(rg->fast.ptr, (char *)atomic_long_read(&cursor->shared));
 }
 
 /*
  * Take from what is current for @cell. Preemption is off; the lock may or may
  * not be held.
  */
-void *region_bump_current(struct region *rg, struct cell *cell, size_t bytes, size_t align)
+void *kregion_take_current(struct kregion_priv *rg, struct kregion_cpu *cell, size_t bytes,
+			   size_t align)
 {
 	void *p;
 
-	region_sync_plain(rg);
-	p = bump_take(READ_ONCE(*cell_slot(rg, cell)), bytes, align,
-		      rg->attr_flags & KREGION_F_PERCPU);
-	region_load_plain(rg);
+	kregion_sync_single(rg);
+	p = kregion_cursor_take(READ_ONCE(*current_of(rg, cell)), bytes, align,
+				rg->attr_flags & KREGION_F_PERCPU);
+	load_single(rg);
 	return p;
 }
 
@@ -83,36 +84,36 @@ void *region_bump_current(struct region *rg, struct cell *cell, size_t bytes, si
  * caller's look and the store here, a block is closed that is almost empty; its
  * rest is counted as lost.)
  */
-static __always_inline void slot_install(struct region *rg, struct cell *cell,
-					 struct kregion_bump **slot, struct kregion_block *b,
+static __always_inline void current_install(struct kregion_priv *rg, struct kregion_cpu *cell,
+					    struct __kregion_cursor **slot, struct kregion_block *b,
 					 char *end)
 {
 	WRITE_ONCE(b->cpu, cell->cpu);
 	WRITE_ONCE(b->epoch, READ_ONCE(rg->epoch));
-	atomic_long_set(&b->bump.shared, (long)end);
-	smp_store_release(slot, &b->bump);			/* A */
+	atomic_long_set(&b->cursor.shared, (long)end);
+	smp_store_release(slot, &b->cursor);			/* A */
 }
 
-void *block_install(struct region *rg, struct cell *cell, struct kregion_block *b,
-		    size_t bytes, size_t align)
+void *kregion_block_install(struct kregion_priv *rg, struct kregion_cpu *cell,
+			    struct kregion_block *b, size_t bytes, size_t align)
 {
 	char *p = PTR_ALIGN(b->start, align);
 
-	region_sync_plain(rg);
-	slot_install(rg, cell, cell_slot(rg, cell), b, p + bytes);
-	region_load_plain(rg);
+	kregion_sync_single(rg);
+	current_install(rg, cell, current_of(rg, cell), b, p + bytes);
+	load_single(rg);
 	return p;
 }
 
 /* ---- lists -------------------------------------------------------------- */
 
-static struct bucket *region_bucket(struct region *rg, int cpu)
+static struct kregion_bucket *region_bucket(struct kregion_priv *rg, int cpu)
 {
 	return &rg->bucket[cpu < 0 ? 0 : cpu % KREGION_BUCKETS];
 }
 
 /* Put @b into a chain where the spare blocks begin. */
-static void bucket_insert(struct bucket *bucket, struct kregion_block *b, bool spare)
+static void bucket_insert(struct kregion_bucket *bucket, struct kregion_block *b, bool spare)
 {
 	WRITE_ONCE(b->chain, *bucket->spare);
 	smp_store_release(bucket->spare, b);			/* E */
@@ -121,7 +122,7 @@ static void bucket_insert(struct bucket *bucket, struct kregion_block *b, bool s
 }
 
 /* A block has come from the system. */
-static void region_count(struct region *rg)
+static void region_count(struct kregion_priv *rg)
 {
 	rg->fills++;
 	if (++rg->nr_blocks > rg->peak)
@@ -129,7 +130,7 @@ static void region_count(struct region *rg)
 }
 
 /* The same, and let readers find it. */
-void region_link(struct region *rg, struct kregion_block *b, bool spare)
+void kregion_link(struct kregion_priv *rg, struct kregion_block *b, bool spare)
 {
 	lockdep_assert_held(&rg->lock);
 	bucket_insert(region_bucket(rg, b->cpu), b, spare);
@@ -140,7 +141,7 @@ void region_link(struct region *rg, struct kregion_block *b, bool spare)
 	region_count(rg);
 }
 
-static void region_link_large(struct region *rg, struct kregion_block *b)
+static void region_link_large(struct kregion_priv *rg, struct kregion_block *b)
 {
 	lockdep_assert_held(&rg->lock);
 	b->chain = rg->large;
@@ -154,8 +155,9 @@ static void region_link_large(struct region *rg, struct kregion_block *b)
  * scan goes on behind the block that it saw last, wherever that stands now, and skips
  * those in use.
  */
-static struct kregion_block *bucket_take(struct region *rg, struct bucket *bucket, size_t min,
-					 struct spare_scan *scan, unsigned int *budget)
+static struct kregion_block *bucket_take(struct kregion_priv *rg, struct kregion_bucket *bucket,
+					 size_t min, struct spare_scan *scan,
+					 unsigned int *budget)
 {
 	struct kregion_block **at = scan->last ? &scan->last->chain : bucket->spare, *b;
 
@@ -184,10 +186,10 @@ static struct kregion_block *bucket_take(struct region *rg, struct bucket *bucke
  * A spare block of at least @min bytes, empty; this CPU's own if there is one. NULL with
  * @scan->more: not found so far.
  */
-struct kregion_block *region_take_spare(struct region *rg, int cpu, size_t min,
-					struct spare_scan *scan)
+struct kregion_block *kregion_take_spare(struct kregion_priv *rg, int cpu, size_t min,
+					 struct spare_scan *scan)
 {
-	struct bucket *own = region_bucket(rg, cpu), *bucket;
+	struct kregion_bucket *own = region_bucket(rg, cpu), *bucket;
 	unsigned int budget = HOLD_MOST / 2;
 	struct kregion_block *b;
 
@@ -217,13 +219,13 @@ struct kregion_block *region_take_spare(struct region *rg, int cpu, size_t min,
 }
 
 /* The bucket of cells that have had no block since the region was made or dropped. */
-struct bucket no_bucket = { .spare = &no_bucket.blocks };
+struct kregion_bucket kregion_no_bucket = { .spare = &kregion_no_bucket.blocks };
 
 /* Remember that @cell has something that a drop or reset must put back. */
-void region_activate(struct region *rg, struct cell *cell)
+void kregion_activate(struct kregion_priv *rg, struct kregion_cpu *cell)
 {
 	lockdep_assert_held(&rg->lock);
-	if (cell->bucket != &no_bucket)
+	if (cell->bucket != &kregion_no_bucket)
 		return;
 	cell->bucket = region_bucket(rg, cell->cpu);
 	cell->active = rg->active;
@@ -237,9 +239,9 @@ void region_activate(struct region *rg, struct cell *cell)
  * the full size, so that one that is used on one CPU is none the worse; the first of
  * each further CPU is a page, and they double from there. Any CPU's answer will do.
  */
-static __always_inline size_t percpu_next_size(const struct region *rg, size_t min)
+static __always_inline size_t percpu_next_size(const struct kregion_priv *rg, size_t min)
 {
-	const struct cell *cell = (struct cell *)raw_cpu_ptr(rg->hot.cells);
+	const struct kregion_cpu *cell = (struct kregion_cpu *)raw_cpu_ptr(rg->fast.cells);
 	size_t size = 2 * READ_ONCE(cell->grown);
 
 	if (likely(size >= rg->block_size) || !READ_ONCE(rg->nr_blocks))
@@ -248,7 +250,7 @@ static __always_inline size_t percpu_next_size(const struct region *rg, size_t m
 	return min(size, rg->block_size);
 }
 
-static size_t region_next_size(const struct region *rg, size_t min)
+static size_t region_next_size(const struct kregion_priv *rg, size_t min)
 {
 	return rg->attr_flags & KREGION_F_PERCPU ? percpu_next_size(rg, min) : rg->block_size;
 }
@@ -257,7 +259,7 @@ static size_t region_next_size(const struct region *rg, size_t min)
 
 static DEFINE_PER_CPU(unsigned int, failing);
 
-void *region_fail(struct region *rg, size_t size, enum region_failure why)
+void *kregion_fail(struct kregion_priv *rg, size_t size, enum region_failure why)
 {
 	atomic_long_inc(&rg->failed[why]);
 	/* A probe of this event may allocate and fail too: no event within the event. */
@@ -270,26 +272,26 @@ void *region_fail(struct region *rg, size_t size, enum region_failure why)
 }
 
 /* Once a drop, reset or destroy. */
-noinline __cold void region_warn(struct region *rg, const char *what)
+noinline __cold void kregion_warn(struct kregion_priv *rg, const char *what)
 {
 	if (!test_and_set_bit(REGION_MISUSED, &rg->flags))
 		WARN(1, "kregion: %s: %s\n", rg->name, what);
 }
 
-bool region_refuse(struct region *rg)
+bool kregion_refuse(struct kregion_priv *rg)
 {
-	region_warn(rg, "allocation while a drop or reset is under way");
+	kregion_warn(rg, "allocation while a drop or reset is under way");
 	return true;
 }
 
 /* noinline: since 7.2, each copy of a WARN_ONCE() warns once. */
-static noinline __cold void region_warn_gfp(struct region *rg, gfp_t bad)
+static noinline __cold void region_warn_gfp(struct kregion_priv *rg, gfp_t bad)
 {
 	WARN_ONCE(1, "kregion: %s: gfp bits %#x mean nothing here\n", rg->name,
 		  (__force unsigned int)bad);
 }
 
-gfp_t region_gfp(struct region *rg, gfp_t gfp)
+gfp_t kregion_gfp(struct kregion_priv *rg, gfp_t gfp)
 {
 	if (unlikely(gfp & __KREGION_GFP_BAD))
 		region_warn_gfp(rg, gfp & __KREGION_GFP_BAD);
@@ -304,26 +306,26 @@ gfp_t region_gfp(struct region *rg, gfp_t gfp)
  * loser stays away for a while, the winner makes many in the time of one. How many
  * rounds is measured, see Documentation/design.rst.
  */
-#define SHARED_PATIENCE		32
+#define SHARED_BACKOFF		32
 
-static void *alloc_shared(struct region *rg, size_t bytes)
+static void *alloc_shared(struct kregion_priv *rg, size_t bytes)
 {
-	struct kregion_bump *bump;
+	struct __kregion_cursor *cursor;
 	unsigned long next;
 	unsigned int i;
 	long old;
 
 	for (;;) {
-		bump = READ_ONCE(rg->hot.cur);
-		next = atomic_long_read(&bump->shared) + bytes;
-		if (__kregion_over(next, bump))
+		cursor = READ_ONCE(rg->fast.cur);
+		next = atomic_long_read(&cursor->shared) + bytes;
+		if (__kregion_over(next, cursor))
 			return NULL;
-		for (i = 0; i < SHARED_PATIENCE; i++)
+		for (i = 0; i < SHARED_BACKOFF; i++)
 			cpu_relax();
-		old = atomic_long_read(&bump->shared);
+		old = atomic_long_read(&cursor->shared);
 		next = old + bytes;
-		if (!__kregion_over(next, bump) &&
-		    atomic_long_try_cmpxchg_relaxed(&bump->shared, &old, next))
+		if (!__kregion_over(next, cursor) &&
+		    atomic_long_try_cmpxchg_relaxed(&cursor->shared, &old, next))
 			return (void *)(next - bytes);
 	}
 }
@@ -334,19 +336,19 @@ struct request {
 	size_t bytes;			/* of a block that it takes */
 	size_t align;
 	gfp_t gfp;
-	struct kregion_block *fresh;	/* from block_get(), not linked yet */
+	struct kregion_block *fresh;	/* from kregion_block_get(), not linked yet */
 	int err;			/* why there is none; 0: not asked */
 };
 
-static void *request_fail(struct region *rg, const struct request *q)
+static void *request_fail(struct kregion_priv *rg, const struct request *q)
 {
-	return region_fail(rg, q->size, q->err == -ENOSPC ? FAIL_LIMIT : FAIL_NOMEM);
+	return kregion_fail(rg, q->size, q->err == -ENOSPC ? FAIL_LIMIT : FAIL_NOMEM);
 }
 
-static void request_get(struct region *rg, struct request *q, size_t held, size_t min,
+static void request_get(struct kregion_priv *rg, struct request *q, size_t held, size_t min,
 			unsigned int seen)
 {
-	struct kregion_block *b = block_get(rg, held, min, q->gfp, seen);
+	struct kregion_block *b = kregion_block_get(rg, held, min, q->gfp, seen);
 
 	if (!IS_ERR(b))
 		q->fresh = b;
@@ -355,23 +357,23 @@ static void request_get(struct region *rg, struct request *q, size_t held, size_
 }
 
 /* The block that came for @q is not needed: the region is being dropped. */
-static void request_put(struct region *rg, struct request *q)
+static void request_put(struct kregion_priv *rg, struct request *q)
 {
 	if (!q->fresh)
 		return;
 	q->fresh->chain = NULL;
-	blocks_put_atomic(rg, q->fresh);
-	block_got(rg);
+	kregion_blocks_put_atomic(rg, q->fresh);
+	kregion_block_done(rg);
 }
 
-static void *alloc_small(struct region *rg, struct request *q)
+static void *alloc_small(struct kregion_priv *rg, struct request *q)
 {
 	const size_t min = q->bytes + q->align - KREGION_ALIGN;
 	struct spare_scan scan = {};
 	struct kregion_block *b;
 	unsigned long irq;
 	unsigned int seen;
-	struct cell *cell;
+	struct kregion_cpu *cell;
 	void *p;
 
 	for (;;) {
@@ -384,23 +386,23 @@ static void *alloc_small(struct region *rg, struct request *q)
 		}
 		seen = rg->ended;
 		cell = region_cell(rg);
-		p = region_bump_current(rg, cell, q->bytes, q->align);
+		p = kregion_take_current(rg, cell, q->bytes, q->align);
 		if (q->fresh) {
 			q->fresh->cpu = cell->cpu;
 			WRITE_ONCE(cell->grown, block_held(q->fresh));
-			region_activate(rg, cell);
-			region_link(rg, q->fresh, p);
+			kregion_activate(rg, cell);
+			kregion_link(rg, q->fresh, p);
 		}
 		if (!p) {
-			b = q->fresh ?: region_take_spare(rg, cell->cpu, min, &scan);
+			b = q->fresh ?: kregion_take_spare(rg, cell->cpu, min, &scan);
 			if (b) {
-				p = block_install(rg, cell, b, q->bytes, q->align);
-				region_activate(rg, cell);
+				p = kregion_block_install(rg, cell, b, q->bytes, q->align);
+				kregion_activate(rg, cell);
 			}
 		}
 		region_unlock(rg, irq);
 		if (q->fresh)
-			block_got(rg);
+			kregion_block_done(rg);
 		if (p)
 			return p;
 		if (scan.more)
@@ -411,7 +413,7 @@ static void *alloc_small(struct region *rg, struct request *q)
 	}
 }
 
-static void *alloc_large(struct region *rg, struct request *q)
+static void *alloc_large(struct kregion_priv *rg, struct request *q)
 {
 	const size_t held = PAGE_ALIGN(q->bytes + sizeof(struct kregion_block));
 	struct kregion_block *b;
@@ -435,11 +437,11 @@ static void *alloc_large(struct region *rg, struct request *q)
 	b->epoch = rg->epoch;
 	region_link_large(rg, b);
 	region_unlock(rg, irq);
-	block_got(rg);
+	kregion_block_done(rg);
 	return b->start;
 }
 
-static void *alloc_any(struct region *rg, size_t size, size_t align, gfp_t gfp)
+static void *alloc_any(struct kregion_priv *rg, size_t size, size_t align, gfp_t gfp)
 {
 	struct request q = { .size = size, .align = max_t(size_t, align, KREGION_ALIGN) };
 	void *p;
@@ -447,13 +449,13 @@ static void *alloc_any(struct region *rg, size_t size, size_t align, gfp_t gfp)
 	if (!size)
 		return ZERO_SIZE_PTR;
 	if (size > KREGION_MAX_ALLOC)
-		return region_fail(rg, size, FAIL_SIZE);
-	q.gfp = region_gfp(rg, gfp);
+		return kregion_fail(rg, size, FAIL_SIZE);
+	q.gfp = kregion_gfp(rg, gfp);
 	if (region_refuse_busy(rg))
 		return NULL;
 
 	q.bytes = region_bytes(rg, size, q.align);
-	if (q.align == KREGION_ALIGN && size <= rg->hot.shared_max) {
+	if (q.align == KREGION_ALIGN && size <= rg->fast.shared_max) {
 		p = alloc_shared(rg, q.bytes);
 		if (p)
 			return p;
@@ -465,7 +467,7 @@ static void *alloc_any(struct region *rg, size_t size, size_t align, gfp_t gfp)
 	else
 		p = alloc_small(rg, &q);
 	if (p && region_debug(rg))
-		p = debug_object(rg, p, size, q.align);
+		p = kregion_debug_object(rg, p, size, q.align);
 	region_leave(rg);
 	return p;
 }
@@ -473,20 +475,20 @@ static void *alloc_any(struct region *rg, size_t size, size_t align, gfp_t gfp)
 /* The fast path found no room, or found that it is not the one to decide. */
 void *kregion_alloc_slow(struct kregion *r, size_t size, gfp_t gfp)
 {
-	return alloc_any(to_region(r), size, KREGION_ALIGN, gfp);
+	return alloc_any(to_priv(r), size, KREGION_ALIGN, gfp);
 }
 EXPORT_SYMBOL_GPL(kregion_alloc_slow);
 
 /*
- * What most refills of a per-CPU region are: @bump's block, used up, is current still,
+ * What most refills of a per-CPU region are: @cursor's block, used up, is current still,
  * and @fresh or a spare block of this CPU's bucket takes its place and gives @p. False,
  * and @fresh not touched, if anything is otherwise.
  */
-static __always_inline bool percpu_refill(struct region *rg, size_t size,
-					  struct kregion_block *fresh, struct kregion_bump *bump,
-					  void **p)
+static __always_inline bool percpu_refill(struct kregion_priv *rg, size_t size,
+					  struct kregion_block *fresh,
+					  struct __kregion_cursor *cursor, void **p)
 {
-	struct cell *cell = (struct cell *)raw_cpu_ptr(rg->hot.cells);
+	struct kregion_cpu *cell = (struct kregion_cpu *)raw_cpu_ptr(rg->fast.cells);
 	struct kregion_block *b = fresh ?: *cell->bucket->spare;
 	char *end;
 
@@ -496,28 +498,28 @@ static __always_inline bool percpu_refill(struct region *rg, size_t size,
 	end = b->start + ALIGN(size, KREGION_ALIGN);
 	if (unlikely(end > (char *)b))
 		return false;
-	/* data_race(): an NMI may promote a block after this look, see slot_install(). */
-	if (unlikely(data_race(cell->hot.cur) != bump))
+	/* data_race(): an NMI may promote a block after this look, see current_install(). */
+	if (unlikely(data_race(cell->fast.cur) != cursor))
 		return false;
 	/* data_race(): not READ_ONCE(), so that it is one instruction to test a bit. */
 	if (unlikely(data_race(rg->flags) & BIT(REGION_BUSY)))
 		return false;
 	if (fresh) {
 		WRITE_ONCE(cell->grown, block_held(b));
-		region_activate(rg, cell);
+		kregion_activate(rg, cell);
 		bucket_insert(cell->bucket, b, false);
 		region_count(rg);
 	} else {
 		cell->bucket->spare = &b->chain;
 		rg->nr_spare--;
 	}
-	slot_install(rg, cell, &cell->hot.cur, b, end);
+	current_install(rg, cell, &cell->fast.cur, b, end);
 	*p = b->start;
 	return true;
 }
 
-/* percpu_refill() does not do: go on with what block_get() gave, a block or an error. */
-static noinline void *alloc_with(struct region *rg, size_t size, gfp_t gfp,
+/* percpu_refill() does not do: go on with what kregion_block_get() gave, a block or an error. */
+static noinline void *alloc_with(struct kregion_priv *rg, size_t size, gfp_t gfp,
 				 struct kregion_block *fresh)
 {
 	struct request q = {
@@ -536,8 +538,8 @@ static noinline void *alloc_with(struct region *rg, size_t size, gfp_t gfp,
  * The same where no block is spare: the page allocator is asked before the lock is
  * taken. Preemption is off, and on again on return.
  */
-static noinline void *percpu_refill_fresh(struct region *rg, size_t size, gfp_t gfp,
-					  struct kregion_bump *bump)
+static noinline void *percpu_refill_fresh(struct kregion_priv *rg, size_t size, gfp_t gfp,
+					  struct __kregion_cursor *cursor)
 {
 	const size_t bytes = ALIGN(size, KREGION_ALIGN);
 	const size_t held = percpu_next_size(rg, bytes);
@@ -548,20 +550,20 @@ static noinline void *percpu_refill_fresh(struct region *rg, size_t size, gfp_t 
 
 	preempt_enable_notrace();
 	if (unlikely(gfp & (__KREGION_GFP_BAD | __GFP_ZERO)))
-		gfp = region_gfp(rg, gfp);
+		gfp = kregion_gfp(rg, gfp);
 	if (unlikely(!region_enter(rg)))
 		return NULL;
 	/* Any value of @seen will do: what the limit refuses is looked at in alloc_with(). */
-	fresh = block_get(rg, held, bytes, gfp, 0);
+	fresh = kregion_block_get(rg, held, bytes, gfp, 0);
 	/* Never NULL; so told, the compiler leaves percpu_refill() no test of it. */
 	done = false;
 	if (!IS_ERR_OR_NULL(fresh)) {
 		region_lock(rg, irq);
-		done = percpu_refill(rg, size, fresh, bump, &p);
+		done = percpu_refill(rg, size, fresh, cursor, &p);
 		region_unlock(rg, irq);
 	}
 	if (likely(done))
-		block_got(rg);
+		kregion_block_done(rg);
 	else
 		p = alloc_with(rg, size, gfp, fresh);
 	region_leave(rg);
@@ -569,35 +571,35 @@ static noinline void *percpu_refill_fresh(struct region *rg, size_t size, gfp_t 
 }
 
 /*
- * The per-CPU fast path went over the end of @bump's block: take that back, while
+ * The per-CPU fast path went over the end of @cursor's block: take that back, while
  * preemption is still off, and only then go on. The object is small, and the region
  * is not KREGION_F_DEBUG.
  */
-void *kregion_alloc_overshot(struct kregion *r, size_t size, gfp_t gfp, struct kregion_bump *bump)
+void *kregion_alloc_undo(struct kregion *r, size_t size, gfp_t gfp, struct __kregion_cursor *cursor)
 {
-	struct region *rg = to_region(r);
+	struct kregion_priv *rg = to_priv(r);
 	unsigned long irq;
 	void *p;
 
-	local_sub(ALIGN(size, KREGION_ALIGN), &bump->local);
+	local_sub(ALIGN(size, KREGION_ALIGN), &cursor->local);
 	/* data_race(): only a hint, looked at again under the lock. */
 	if (!data_race(rg->nr_spare))
-		return percpu_refill_fresh(rg, size, gfp, bump);
+		return percpu_refill_fresh(rg, size, gfp, cursor);
 
 	region_lock(rg, irq);
 	/* Hidden, or what was made of them is kept in registers, too. */
 	OPTIMIZER_HIDE_VAR(size);
 	OPTIMIZER_HIDE_VAR(rg);
-	if (likely(percpu_refill(rg, size, NULL, bump, &p))) {
+	if (likely(percpu_refill(rg, size, NULL, cursor, &p))) {
 		region_unlock(rg, irq);
 		preempt_enable_notrace();
 		return p;
 	}
 	region_unlock(rg, irq);
 	preempt_enable_notrace();
-	return kregion_alloc_slow(&rg->hot, size, gfp);
+	return kregion_alloc_slow(&rg->fast, size, gfp);
 }
-EXPORT_SYMBOL_GPL(kregion_alloc_overshot);
+EXPORT_SYMBOL_GPL(kregion_alloc_undo);
 
 /**
  * kregion_alloc_aligned - allocate with an alignment
@@ -613,12 +615,12 @@ EXPORT_SYMBOL_GPL(kregion_alloc_overshot);
  */
 void *kregion_alloc_aligned(struct kregion *r, size_t size, size_t align, gfp_t gfp)
 {
-	struct region *rg = to_region(r);
-	struct cell *cell;
+	struct kregion_priv *rg = to_priv(r);
+	struct kregion_cpu *cell;
 	void *p = NULL;
 
 	if (!is_power_of_2(align) || align > PAGE_SIZE)
-		return region_fail(rg, size, FAIL_SIZE);
+		return kregion_fail(rg, size, FAIL_SIZE);
 	if (align <= KREGION_ALIGN)
 		return kregion_alloc(r, size, gfp);
 
@@ -627,7 +629,7 @@ void *kregion_alloc_aligned(struct kregion *r, size_t size, size_t align, gfp_t 
 	    size <= region_small_max(rg) && size + align - KREGION_ALIGN <= region_small_max(rg)) {
 		preempt_disable();
 		cell = region_cell(rg);
-		p = region_bump_current(rg, cell, ALIGN(size, KREGION_ALIGN), align);
+		p = kregion_take_current(rg, cell, ALIGN(size, KREGION_ALIGN), align);
 		preempt_enable();
 	}
 	if (!p)

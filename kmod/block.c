@@ -15,7 +15,7 @@
 #include <trace/events/kregion.h>
 
 /* A CPU's own blocks are of its own node; the task's memory policy places others. */
-static struct page *pages_alloc(const struct region *rg, unsigned int order, gfp_t gfp)
+static struct page *pages_alloc(const struct kregion_priv *rg, unsigned int order, gfp_t gfp)
 {
 	int node = rg->node;
 
@@ -102,7 +102,7 @@ static void *vmalloc_alloc(size_t size, int node, gfp_t gfp)
 	return p;
 }
 
-static struct kregion_block *block_make(const struct region *rg, char *p, size_t size,
+static struct kregion_block *block_make(const struct kregion_priv *rg, char *p, size_t size,
 					enum block_backing backing, unsigned int order)
 {
 	struct kregion_block *b = (struct kregion_block *)(p + size) - 1;
@@ -114,7 +114,7 @@ static struct kregion_block *block_make(const struct region *rg, char *p, size_t
 	b->order = order;
 	block_set_used(b, 0);
 	if (region_debug(rg))
-		debug_fresh(b);
+		kregion_debug_fresh(b);
 	return b;
 }
 
@@ -123,7 +123,7 @@ static struct kregion_block *block_make(const struct region *rg, char *p, size_t
  * smaller, but it has room for @min bytes; what is not made is uncharged. Inlined, as
  * each call on the way of a CPU's refill counts.
  */
-static __always_inline struct kregion_block *block_try(struct region *rg, size_t size,
+static __always_inline struct kregion_block *block_try(struct kregion_priv *rg, size_t size,
 						       size_t min, gfp_t gfp)
 {
 	const bool vmalloc = !(rg->attr_flags & KREGION_F_PAGES) && gfpflags_allow_blocking(gfp);
@@ -159,7 +159,7 @@ static __always_inline struct kregion_block *block_try(struct region *rg, size_t
 }
 
 /* An interrupt has no cgroup of its own: the region's creator is charged. */
-static noinline struct kregion_block *block_try_accounted(struct region *rg, size_t size,
+static noinline struct kregion_block *block_try_accounted(struct kregion_priv *rg, size_t size,
 							  size_t min, gfp_t gfp)
 {
 	const bool lend = !in_task();
@@ -174,54 +174,54 @@ static noinline struct kregion_block *block_try_accounted(struct region *rg, siz
 static void block_free(struct kregion_block *b)
 {
 	if (IS_ENABLED(CONFIG_KASAN_GENERIC))
-		debug_release(b);
+		kregion_debug_release(b);
 	if (b->backing == BACKING_VMALLOC)
 		vfree(b->start);
 	else
 		pages_free(b);
 }
 
-int block_node(const struct kregion_block *b)
+int kregion_block_node(const struct kregion_block *b)
 {
 	return page_to_nid(b->backing == BACKING_VMALLOC ? vmalloc_to_page(b) : virt_to_page(b));
 }
 
 /* ---- frees from callers that may not sleep ------------------------------- */
 
-static LLIST_HEAD(late_blocks);
+static LLIST_HEAD(deferred_blocks);
 
 /* The first bytes of a dead block hold its place in the list. */
-struct late_block {
+struct deferred_block {
 	struct llist_node node;
 	struct kregion_block *block;
 };
 
-static void late_free(struct work_struct *work)
+static void deferred_free(struct work_struct *work)
 {
-	struct late_block *late, *next;
+	struct deferred_block *late, *next;
 
-	llist_for_each_entry_safe(late, next, llist_del_all(&late_blocks), node) {
+	llist_for_each_entry_safe(late, next, llist_del_all(&deferred_blocks), node) {
 		block_free(late->block);
 		cond_resched();
 	}
 }
 
-static DECLARE_WORK(late_work, late_free);
+static DECLARE_WORK(deferred_work, deferred_free);
 
 /* As block_free(), from any context but NMI: vfree() sleeps, pages do not. */
 static void block_free_atomic(struct kregion_block *b)
 {
-	struct late_block *late;
+	struct deferred_block *late;
 
 	if (b->backing == BACKING_PAGES) {
 		block_free(b);
 		return;
 	}
-	debug_release(b);
-	late = (struct late_block *)b->start;
+	kregion_debug_release(b);
+	late = (struct deferred_block *)b->start;
 	late->block = b;
-	if (llist_add(&late->node, &late_blocks))
-		queue_work(kregion_wq, &late_work);
+	if (llist_add(&late->node, &deferred_blocks))
+		queue_work(kregion_wq, &deferred_work);
 }
 
 /* ---- the way in: charged, made, traced ---------------------------------------- */
@@ -229,7 +229,7 @@ static void block_free_atomic(struct kregion_block *b)
 /*
  * Charge @size bytes of a limited region, or, halved as often as it takes, what the
  * limit leaves room for, but at least @least. The charge also counts as a block being
- * made, up to block_got().
+ * made, up to kregion_block_done().
  *
  * A request fails for the limit only if no block was being made when the caller
  * looked for room last (@seen, of region->ended): such a block may have room for it, or
@@ -237,8 +237,8 @@ static void block_free_atomic(struct kregion_block *b)
  *
  * Return: bytes charged; -EAGAIN if the caller is to look again; -ENOSPC.
  */
-static noinline ssize_t charge_limited(struct region *rg, size_t size, size_t least, gfp_t gfp,
-				       unsigned int seen)
+static noinline ssize_t charge_limited(struct kregion_priv *rg, size_t size, size_t least,
+				       gfp_t gfp, unsigned int seen)
 {
 	ssize_t charged = -ENOSPC;
 	bool wait = false;
@@ -266,8 +266,8 @@ static noinline ssize_t charge_limited(struct region *rg, size_t size, size_t le
 	return -EAGAIN;
 }
 
-/* See block_got(). */
-void block_got_limited(struct region *rg)
+/* See kregion_block_done(). */
+void kregion_block_done_limited(struct kregion_priv *rg)
 {
 	unsigned long irq;
 
@@ -282,13 +282,13 @@ void block_got_limited(struct region *rg)
 /*
  * A new block of @size bytes in all, or of less where memory or the limit is short,
  * but with room for @min. It is charged, its event is sent, and nothing else knows it.
- * The caller links it and then calls block_got().
+ * The caller links it and then calls kregion_block_done().
  *
  * Return: The block; ERR_PTR(-ENOMEM), ERR_PTR(-ENOSPC), or ERR_PTR(-EAGAIN) if a block
  * of another caller came meanwhile: look again, with region->ended of then as @seen.
  */
-struct kregion_block *block_get(struct region *rg, size_t size, size_t min, gfp_t gfp,
-				unsigned int seen)
+struct kregion_block *kregion_block_get(struct kregion_priv *rg, size_t size, size_t min, gfp_t gfp,
+					unsigned int seen)
 {
 	struct kregion_block *b;
 	ssize_t charged;
@@ -306,7 +306,7 @@ struct kregion_block *block_get(struct region *rg, size_t size, size_t min, gfp_
 	else
 		b = block_try(rg, size, min, gfp);
 	if (unlikely(!b)) {
-		block_got(rg);
+		kregion_block_done(rg);
 		return ERR_PTR(-ENOMEM);
 	}
 	trace_kregion_block_alloc(rg->id, rg->name, block_held(b), b->backing);
@@ -319,7 +319,7 @@ struct kregion_block *block_get(struct region *rg, size_t size, size_t min, gfp_
 #define PUT_BATCH	32
 
 /* Give back a chain of blocks; may sleep. Returns their number. */
-unsigned int blocks_put(struct region *rg, struct kregion_block *chain)
+unsigned int kregion_blocks_put(struct kregion_priv *rg, struct kregion_block *chain)
 {
 	struct kregion_block *b;
 	unsigned int nr = 0;
@@ -338,7 +338,7 @@ unsigned int blocks_put(struct region *rg, struct kregion_block *chain)
 }
 
 /* The same from any context but NMI. */
-void blocks_put_atomic(struct region *rg, struct kregion_block *chain)
+void kregion_blocks_put_atomic(struct kregion_priv *rg, struct kregion_block *chain)
 {
 	struct kregion_block *b;
 	size_t bytes = 0;
@@ -357,13 +357,13 @@ void blocks_put_atomic(struct region *rg, struct kregion_block *chain)
 /* Unbound, so that no CPU that is busy in the kernel delays a refill or a free. */
 struct workqueue_struct *kregion_wq;
 
-int block_init(void)
+int kregion_block_init(void)
 {
 	kregion_wq = alloc_workqueue("kregion", WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
 	return kregion_wq ? 0 : -ENOMEM;
 }
 
-void block_exit(void)
+void kregion_block_exit(void)
 {
 	destroy_workqueue(kregion_wq);
 }

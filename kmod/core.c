@@ -17,7 +17,7 @@
  * end) is that of traceRegionAlloc in the Go runtime.
  *
  * A block ends with its header, &struct kregion_block, and the header begins
- * with one word, &struct kregion_bump: the address of the next free byte. As the
+ * with one word, &struct __kregion_cursor: the address of the next free byte. As the
  * word stands where the bytes end, its own address is the limit: there is room
  * for n bytes exactly if value + n <= address of the word. One pointer tells all
  * three: the block, the place and the room. An interrupt that puts another block
@@ -43,7 +43,7 @@
  *	everybody else sees a block without room. Thus the word is exact again
  *	each time the last of them has left, and it can never run away, however
  *	many requests fail. A CPU without a block has a word of its own that
- *	points at itself, a block of no bytes (&kregion_cell.none), so no pointer
+ *	points at itself, a block of no bytes (&__kregion_cpu.sentinel), so no pointer
  *	needs a test.
  *
  * shared
@@ -143,17 +143,17 @@
  * Memory ordering
  * ===============
  *
- *	A  slot_install(): smp_store_release() of the current pointer after the
+ *	A  current_install(): smp_store_release() of the current pointer after the
  *	   block's header was written; pairs with the address dependency of the
  *	   READ_ONCE() of &kregion.cur in __kregion_alloc(). Per-CPU, both sides are
  *	   the same CPU and program order is enough.
  *	B  reserve_append(): smp_store_release() of the link or head after the
  *	   block's header was written; pairs with smp_load_acquire() in
  *	   reserve_take().
- *	C  region_quiet_end(): clear_bit_unlock(); pairs with test_and_set_bit() in
- *	   region_quiet_begin(). Allocators are ordered by the caller, who keeps
+ *	C  region_unquiesce(): clear_bit_unlock(); pairs with test_and_set_bit() in
+ *	   region_quiesce(). Allocators are ordered by the caller, who keeps
  *	   the region quiet.
- *	D  xchg of &cell.spare in reserve.c and region_forget(), all sides: full
+ *	D  xchg of &cell.standby in reserve.c and region_invalidate(), all sides: full
  *	   barriers.
  *	E  bucket_insert(), region_link_large(): smp_store_release() of a pointer of a chain
  *	   after the block's header was written; pairs with the address dependency of
@@ -162,10 +162,10 @@
  *	   smp_load_acquire() where it is read without the lock.
  *	G  reserve_promise(): smp_mb() between the store of &reserve.bytes and the look at
  *	   what is ready; pairs with the fully ordered compare-and-exchange of
- *	   bump_take() before reserve_kick() reads &reserve.bytes. Either that call asks
+ *	   kregion_cursor_take() before refill_request() reads &reserve.bytes. Either that call asks
  *	   for a refill, or this one sees what it took.
  *	H  region_enter(): a full barrier between the count in &region.users and the look
- *	   at REGION_BUSY; pairs with the one in region_quiet_begin(), between setting
+ *	   at REGION_BUSY; pairs with the one in region_quiesce(), between setting
  *	   the bit and looking at the count. Either the call is refused or it is seen.
  *
  * All the rest is under the lock or relaxed.
@@ -215,44 +215,44 @@
 /* ---- drop and reset ----------------------------------------------------- */
 
 /* A cell without a block: what its pointer leads to is full. */
-static void cell_init(struct cell *cell, int cpu)
+static void cell_init(struct kregion_cpu *cell, int cpu)
 {
-	atomic_long_set(&cell->hot.none.shared, (long)&cell->hot.none);
-	cell->hot.cur = &cell->hot.none;
-	cell->bucket = &no_bucket;
+	atomic_long_set(&cell->fast.sentinel.shared, (long)&cell->fast.sentinel);
+	cell->fast.cur = &cell->fast.sentinel;
+	cell->bucket = &kregion_no_bucket;
 	cell->cpu = cpu;
 }
 
 /* Point the fast path at nothing; it comes to the slow path from now on. */
-static void region_fast_off(struct region *rg)
+static void region_fast_off(struct kregion_priv *rg)
 {
 	if (rg->attr_flags & KREGION_F_PERCPU) {
-		WRITE_ONCE(rg->hot.mode, 0);
-		WRITE_ONCE(rg->hot.percpu_max, 0);
+		WRITE_ONCE(rg->fast.mode, 0);
+		WRITE_ONCE(rg->fast.percpu_max, 0);
 	}
-	region_sync_plain(rg);
-	WRITE_ONCE(rg->hot.ptr, NULL);
-	WRITE_ONCE(rg->hot.end, NULL);
-	WRITE_ONCE(rg->hot.cur, &rg->cell.hot.none);
-	rg->cell.hot.cur = &rg->cell.hot.none;
+	kregion_sync_single(rg);
+	WRITE_ONCE(rg->fast.ptr, NULL);
+	WRITE_ONCE(rg->fast.end, NULL);
+	WRITE_ONCE(rg->fast.cur, &rg->cell.fast.sentinel);
+	rg->cell.fast.cur = &rg->cell.fast.sentinel;
 }
 
-static void region_fast_on(struct region *rg)
+static void region_fast_on(struct kregion_priv *rg)
 {
 	if (region_debug(rg))
 		return;
 	if (rg->attr_flags & KREGION_F_PERCPU) {
-		WRITE_ONCE(rg->hot.percpu_max, region_small_max(rg));
-		WRITE_ONCE(rg->hot.mode, region_small_max(rg));
+		WRITE_ONCE(rg->fast.percpu_max, region_small_max(rg));
+		WRITE_ONCE(rg->fast.mode, region_small_max(rg));
 	} else if (rg->attr_flags & KREGION_F_SINGLE) {
-		WRITE_ONCE(rg->hot.single_max, region_small_max(rg));
-		WRITE_ONCE(rg->hot.mode, LONG_MIN);
+		WRITE_ONCE(rg->fast.single_max, region_small_max(rg));
+		WRITE_ONCE(rg->fast.mode, LONG_MIN);
 	} else {
-		WRITE_ONCE(rg->hot.shared_max, region_small_max(rg));
+		WRITE_ONCE(rg->fast.shared_max, region_small_max(rg));
 	}
 }
 
-static void region_quiet_end(struct region *rg)
+static void region_unquiesce(struct kregion_priv *rg)
 {
 	region_fast_on(rg);
 	clear_bit_unlock(REGION_BUSY, &rg->flags);	/* C */
@@ -266,12 +266,12 @@ static void region_quiet_end(struct region *rg)
  * reported and waited for, by a reset, which may not sleep, for a while only. False if
  * it must not go on; @force waits for another drop or reset to end, too.
  */
-static bool region_quiet_begin(struct region *rg, const char *what, bool sleep, bool force)
+static bool region_quiesce(struct kregion_priv *rg, const char *what, bool sleep, bool force)
 {
 	unsigned int i;
 
 	while (test_and_set_bit(REGION_BUSY, &rg->flags)) {
-		region_warn(rg, what);
+		kregion_warn(rg, what);
 		if (!force)
 			return false;
 		schedule_timeout_uninterruptible(1);
@@ -281,13 +281,13 @@ static bool region_quiet_begin(struct region *rg, const char *what, bool sleep, 
 	region_fast_off(rg);
 	smp_mb();							/* H */
 	for (i = 0; atomic_read(&rg->users); i++) {
-		region_warn(rg, "drop or reset while an allocation is under way");
+		kregion_warn(rg, "drop or reset while an allocation is under way");
 		if (sleep) {
 			schedule_timeout_uninterruptible(1);
 		} else if (i < QUIET_SPINS) {
 			cpu_relax();
 		} else {
-			region_quiet_end(rg);
+			region_unquiesce(rg);
 			return false;
 		}
 	}
@@ -296,7 +296,7 @@ static bool region_quiet_begin(struct region *rg, const char *what, bool sleep, 
 }
 
 /* Spare all blocks but the large ones, which the caller gets: none is in use any more. */
-static struct kregion_block *region_new_epoch(struct region *rg)
+static struct kregion_block *region_new_epoch(struct kregion_priv *rg)
 {
 	const unsigned int nr_buckets = region_buckets(rg);
 	struct kregion_block *large;
@@ -305,7 +305,7 @@ static struct kregion_block *region_new_epoch(struct region *rg)
 
 	region_lock(rg, irq);
 	WRITE_ONCE(rg->epoch, rg->epoch + 1);
-	reserve_empty(rg);
+	kregion_reserve_empty(rg);
 	for (i = 0; i < nr_buckets; i++)
 		rg->bucket[i].spare = &rg->bucket[i].blocks;
 	rg->too_large = 0;
@@ -318,7 +318,7 @@ static struct kregion_block *region_new_epoch(struct region *rg)
 }
 
 /* The books when @nr blocks, large ones if so said, have left. */
-static void region_uncount(struct region *rg, unsigned int nr, bool spare)
+static void region_uncount(struct kregion_priv *rg, unsigned int nr, bool spare)
 {
 	unsigned long irq;
 
@@ -334,19 +334,19 @@ static void region_uncount(struct region *rg, unsigned int nr, bool spare)
  * again. REGION_BUSY keeps all others, the refill worker included, from what is not
  * done under the lock.
  */
-static struct kregion_block *region_forget(struct region *rg, bool as_new)
+static struct kregion_block *region_invalidate(struct kregion_priv *rg, bool as_new)
 {
 	struct kregion_block *large = region_new_epoch(rg), *b;
-	struct cell *cell, *next;
+	struct kregion_cpu *cell, *next;
 	unsigned int nr = 0;
 
 	for (cell = rg->active; cell; cell = next) {
 		next = cell->active;
-		WRITE_ONCE(cell->hot.cur, &cell->hot.none);
-		xchg(&cell->spare, NULL);				/* D */
+		WRITE_ONCE(cell->fast.cur, &cell->fast.sentinel);
+		xchg(&cell->standby, NULL);				/* D */
 		if (as_new) {
 			cell->grown = 0;
-			cell->bucket = &no_bucket;
+			cell->bucket = &kregion_no_bucket;
 		}
 	}
 	if (as_new)
@@ -358,7 +358,7 @@ static struct kregion_block *region_forget(struct region *rg, bool as_new)
 }
 
 /* Give back the large blocks and all spare ones. */
-static void region_release(struct region *rg, struct kregion_block *large)
+static void region_release(struct kregion_priv *rg, struct kregion_block *large)
 {
 	const unsigned int nr_buckets = region_buckets(rg);
 	struct kregion_block *spare[KREGION_BUCKETS];
@@ -374,9 +374,9 @@ static void region_release(struct region *rg, struct kregion_block *large)
 	}
 	region_unlock(rg, irq);
 
-	blocks_put(rg, large);
+	kregion_blocks_put(rg, large);
 	for (i = 0; i < nr_buckets; i++)
-		nr += blocks_put(rg, spare[i]);
+		nr += kregion_blocks_put(rg, spare[i]);
 	region_uncount(rg, nr, false);
 }
 
@@ -395,23 +395,23 @@ static void region_release(struct region *rg, struct kregion_block *large)
  */
 void kregion_drop(struct kregion *r)
 {
-	struct region *rg = to_region(r);
+	struct kregion_priv *rg = to_priv(r);
 	struct kregion_block *large;
 
 	if (IS_ERR_OR_NULL(r))
 		return;
 	might_sleep();
-	if (!region_quiet_begin(rg, "drop while a drop or reset is under way", true, false))
+	if (!region_quiesce(rg, "drop while a drop or reset is under way", true, false))
 		return;
-	reserve_stop(rg);
+	kregion_reserve_stop(rg);
 	trace_kregion_drop(rg->id, rg->name, atomic_long_read(&rg->held));
 	if (region_debug(rg))
-		debug_check(rg);
-	large = region_forget(rg, true);
-	reserve_restore(rg);
+		kregion_debug_check(rg);
+	large = region_invalidate(rg, true);
+	kregion_reserve_restore(rg);
 	region_release(rg, large);
 	rg->drops++;
-	region_quiet_end(rg);
+	region_unquiesce(rg);
 }
 EXPORT_SYMBOL_GPL(kregion_drop);
 
@@ -430,20 +430,20 @@ EXPORT_SYMBOL_GPL(kregion_drop);
  */
 void kregion_reset(struct kregion *r)
 {
-	struct region *rg = to_region(r);
+	struct kregion_priv *rg = to_priv(r);
 
 	if (IS_ERR_OR_NULL(r))
 		return;
-	if (!region_quiet_begin(rg, "reset while a drop or reset is under way", false, false))
+	if (!region_quiesce(rg, "reset while a drop or reset is under way", false, false))
 		return;
 	trace_kregion_reset(rg->id, rg->name, atomic_long_read(&rg->held));
 	if (region_debug(rg))
-		debug_check(rg);
-	blocks_put_atomic(rg, region_forget(rg, false));
-	reserve_restore(rg);
+		kregion_debug_check(rg);
+	kregion_blocks_put_atomic(rg, region_invalidate(rg, false));
+	kregion_reserve_restore(rg);
 	rg->resets++;
-	region_quiet_end(rg);
-	reserve_resume(rg);
+	region_unquiesce(rg);
+	kregion_reserve_resume(rg);
 }
 EXPORT_SYMBOL_GPL(kregion_reset);
 
@@ -452,24 +452,24 @@ EXPORT_SYMBOL_GPL(kregion_reset);
 /*
  * The percpu allocator walks all possible CPUs for each allocation, so cells are
  * kept for the next region: a drop leaves them as they were made. A kept set
- * costs sizeof(struct cell) a possible CPU; 64 KiB of them are kept at most, and
+ * costs sizeof(struct kregion_cpu) a possible CPU; 64 KiB of them are kept at most, and
  * never fewer than four sets.
  */
 #define CELLS_KEPT	64
 
 static DEFINE_SPINLOCK(cells_lock);
-static struct cell __percpu *cells_kept[CELLS_KEPT];
+static struct kregion_cpu __percpu *cells_kept[CELLS_KEPT];
 static unsigned int nr_cells_kept;
 
 static unsigned int cells_most(void)
 {
-	return clamp_t(unsigned int, SZ_64K / (sizeof(struct cell) * num_possible_cpus()),
+	return clamp_t(unsigned int, SZ_64K / (sizeof(struct kregion_cpu) * num_possible_cpus()),
 		       4, CELLS_KEPT);
 }
 
-static struct cell __percpu *cells_get(void)
+static struct kregion_cpu __percpu *cells_get(void)
 {
-	struct cell __percpu *cells = NULL;
+	struct kregion_cpu __percpu *cells = NULL;
 	int cpu;
 
 	spin_lock(&cells_lock);
@@ -479,7 +479,7 @@ static struct cell __percpu *cells_get(void)
 	if (cells)
 		return cells;
 
-	cells = alloc_percpu(struct cell);
+	cells = alloc_percpu(struct kregion_cpu);
 	if (!cells)
 		return NULL;
 	for_each_possible_cpu(cpu)
@@ -487,7 +487,7 @@ static struct cell __percpu *cells_get(void)
 	return cells;
 }
 
-static void cells_put(struct cell __percpu *cells)
+static void cells_put(struct kregion_cpu __percpu *cells)
 {
 	if (!cells)
 		return;
@@ -568,7 +568,7 @@ struct kregion *kregion_create_owned(const char *name, const struct kregion_attr
 {
 	struct kregion_attr a = {};
 	unsigned int nr_buckets, i;
-	struct region *rg;
+	struct kregion_priv *rg;
 	size_t size;
 	int err;
 
@@ -581,25 +581,26 @@ struct kregion *kregion_create_owned(const char *name, const struct kregion_attr
 		return ERR_PTR(-EINVAL);
 
 	/* Not struct_size(): the first bucket lies in what sizeof() pads. */
-	size = offsetof(struct region, bucket[a.flags & KREGION_F_PERCPU ? KREGION_BUCKETS : 1]);
+	size = offsetof(struct kregion_priv,
+			bucket[a.flags & KREGION_F_PERCPU ? KREGION_BUCKETS : 1]);
 	rg = kmalloc(max(size, sizeof(*rg)), GFP_KERNEL);
 	if (!rg)
 		return ERR_PTR(-ENOMEM);
 	/* Not kzalloc(): cleared a word at a time, this is a good part of a region's life. */
-	*rg = (struct region){ .attr_flags = a.flags };
+	*rg = (struct kregion_priv){ .attr_flags = a.flags };
 	nr_buckets = region_buckets(rg);
 	for (i = 0; i < nr_buckets; i++) {
 		rg->bucket[i].blocks = NULL;
 		rg->bucket[i].spare = &rg->bucket[i].blocks;
 	}
 	if (a.flags & KREGION_F_PERCPU) {
-		struct cell __percpu *cells = cells_get();
+		struct kregion_cpu __percpu *cells = cells_get();
 
 		if (!cells) {
 			kfree(rg);
 			return ERR_PTR(-ENOMEM);
 		}
-		rg->hot.cells = (__force struct kregion_cell __percpu *)cells;
+		rg->fast.cells = (__force struct __kregion_cpu __percpu *)cells;
 	}
 	raw_spin_lock_init(&rg->lock);
 	rg->epoch = 1;		/* no block is in use that has none */
@@ -614,16 +615,16 @@ struct kregion *kregion_create_owned(const char *name, const struct kregion_attr
 	region_fast_off(rg);
 	region_fast_on(rg);
 
-	registry_add(rg);
+	kregion_registry_add(rg);
 	trace_kregion_create(rg->id, rg->name, 0);
 	if (a.reserve) {
-		err = kregion_reserve(&rg->hot, a.reserve, GFP_KERNEL);
+		err = kregion_reserve(&rg->fast, a.reserve, GFP_KERNEL);
 		if (err) {
-			kregion_destroy(&rg->hot);
+			kregion_destroy(&rg->fast);
 			return ERR_PTR(err == -ENOSPC ? -EINVAL : err);
 		}
 	}
-	return &rg->hot;
+	return &rg->fast;
 }
 EXPORT_SYMBOL_GPL(kregion_create_owned);
 
@@ -641,23 +642,23 @@ EXPORT_SYMBOL_GPL(kregion_create_owned);
  */
 void kregion_destroy(struct kregion *r)
 {
-	struct region *rg = to_region(r);
+	struct kregion_priv *rg = to_priv(r);
 
 	if (IS_ERR_OR_NULL(r))
 		return;
 	might_sleep();
-	region_quiet_begin(rg, "destroy while a drop or reset is under way", true, true);
-	reserve_stop(rg);
-	registry_del(rg);
+	region_quiesce(rg, "destroy while a drop or reset is under way", true, true);
+	kregion_reserve_stop(rg);
+	kregion_registry_del(rg);
 	trace_kregion_destroy(rg->id, rg->name, atomic_long_read(&rg->held));
 	if (region_debug(rg))
-		debug_check(rg);
+		kregion_debug_check(rg);
 	if (rg->nr_blocks)
-		region_release(rg, region_forget(rg, true));
-	reserve_free(rg);
+		region_release(rg, region_invalidate(rg, true));
+	kregion_reserve_free(rg);
 	if (rg->memcg)
 		mem_cgroup_put(rg->memcg);
-	cells_put((struct cell __percpu *)rg->hot.cells);
+	cells_put((struct kregion_cpu __percpu *)rg->fast.cells);
 	kfree(rg);
 }
 EXPORT_SYMBOL_GPL(kregion_destroy);
@@ -668,14 +669,14 @@ static int __init kregion_init(void)
 {
 	int err;
 
-	BUILD_BUG_ON(offsetof(struct region, hot));
-	BUILD_BUG_ON(offsetof(struct kregion_block, bump));
-	BUILD_BUG_ON(offsetof(struct cell, hot));
+	BUILD_BUG_ON(offsetof(struct kregion_priv, fast));
+	BUILD_BUG_ON(offsetof(struct kregion_block, cursor));
+	BUILD_BUG_ON(offsetof(struct kregion_cpu, fast));
 	BUILD_BUG_ON(sizeof(struct kregion_block) % KREGION_ALIGN);
-	err = block_init();
+	err = kregion_block_init();
 	if (err)
 		return err;
-	debugfs_init();
+	kregion_debugfs_init();
 	return 0;
 }
 
@@ -683,24 +684,24 @@ static int __init kregion_init(void)
 static void __exit regions_report(void)
 {
 	struct kregion_stats st;
-	struct region *rg;
+	struct kregion_priv *rg;
 
-	while ((rg = registry_first())) {
-		kregion_stats(&rg->hot, &st);
+	while ((rg = kregion_registry_first())) {
+		kregion_stats(&rg->fast, &st);
 		pr_warn("kregion: region %llu \"%s\" of %s was never destroyed: %lu blocks, %lu bytes held, %lu used; freeing it\n",
 			rg->id, rg->name, rg->owner,
 			st.blocks_current + st.blocks_full + st.blocks_large + st.blocks_spare,
 			st.bytes_held, st.bytes_used);
-		kregion_destroy(&rg->hot);
+		kregion_destroy(&rg->fast);
 	}
 }
 
 static void __exit kregion_exit(void)
 {
-	debugfs_exit();
+	kregion_debugfs_exit();
 	regions_report();
 	cells_exit();
-	block_exit();
+	kregion_block_exit();
 }
 
 module_init(kregion_init);

@@ -57,7 +57,7 @@ static void shadow(const void *p, size_t bytes, u8 value)
  * Without the lock, for callers in any context: no block goes away as long as
  * allocations are allowed.
  */
-static size_t offset_in_block(struct region *rg, const char *p)
+static size_t offset_in_block(struct kregion_priv *rg, const char *p)
 {
 	const struct kregion_block *b;
 	unsigned int i;
@@ -70,7 +70,7 @@ static size_t offset_in_block(struct region *rg, const char *p)
 }
 
 /* @size is 0 if there is no object, or none that is known. */
-static noinline __cold void report(struct region *rg, const char *what, size_t object,
+static noinline __cold void report(struct kregion_priv *rg, const char *what, size_t object,
 				   size_t size, size_t at, u8 found)
 {
 	if (size)
@@ -95,7 +95,7 @@ static size_t tail_bytes(size_t size)
 }
 
 /* What an object takes in all. */
-size_t debug_bytes(size_t size, size_t align)
+size_t kregion_debug_bytes(size_t size, size_t align)
 {
 	return lead_bytes(align) + tail_bytes(size);
 }
@@ -115,22 +115,22 @@ static struct head head_of(const struct head *place, u32 size)
 }
 
 /* A block has come from the system. */
-void debug_fresh(struct kregion_block *b)
+void kregion_debug_fresh(struct kregion_block *b)
 {
 	memset(b->start, POISON_BYTE, block_room(b));
 	shadow(b->start, block_room(b), SHADOW_CLOSED);
 }
 
 /* A block goes back. */
-void debug_release(struct kregion_block *b)
+void kregion_debug_release(struct kregion_block *b)
 {
 	shadow(b->start, block_room(b), SHADOW_OPEN);
 }
 
-/* Make an object of @size in @chunk, which has debug_bytes(@size, @align). */
-void *debug_object(struct region *rg, char *chunk, size_t size, size_t align)
+/* Make an object of @size in @chunk, which has kregion_debug_bytes(@size, @align). */
+void *kregion_debug_object(struct kregion_priv *rg, char *chunk, size_t size, size_t align)
 {
-	const size_t bytes = debug_bytes(size, align);
+	const size_t bytes = kregion_debug_bytes(size, align);
 	char *p = chunk + lead_bytes(align);
 	struct head *head = (struct head *)p - 1;
 	char *end = p + ALIGN(size, KREGION_ALIGN);
@@ -198,7 +198,7 @@ static bool is_word(const char *p, u64 word)
  * What stands at @p is neither poison nor an intact head: report that, and return where
  * to go on, which is the next intact head at the latest.
  */
-static const char *check_front(struct region *rg, const char *start, const char *p,
+static const char *check_front(struct kregion_priv *rg, const char *start, const char *p,
 			       const char *end)
 {
 	static const char what[] = "memory in front of an object was written";
@@ -231,7 +231,7 @@ static const char *check_front(struct region *rg, const char *start, const char 
 }
 
 /* Look at every object of @b; the region is quiet. */
-static void check_objects(struct region *rg, struct kregion_block *b, size_t used)
+static void check_objects(struct kregion_priv *rg, struct kregion_block *b, size_t used)
 {
 	const char *start = b->start, *end = start + used, *p = start, *bad;
 	size_t size;
@@ -255,7 +255,7 @@ static void check_objects(struct region *rg, struct kregion_block *b, size_t use
 	}
 }
 
-static void check_free(struct region *rg, struct kregion_block *b, size_t used)
+static void check_free(struct kregion_priv *rg, struct kregion_block *b, size_t used)
 {
 	const char *start = b->start, *bad;
 
@@ -264,18 +264,18 @@ static void check_free(struct region *rg, struct kregion_block *b, size_t used)
 		report(rg, "free memory was written", bad - start, 0, bad - start, *bad);
 }
 
-static void check_block(struct region *rg, struct kregion_block *b)
+static void check_block(struct kregion_priv *rg, struct kregion_block *b)
 {
 	const size_t used = b->epoch == rg->epoch ? block_used(b) : 0;
 
 	shadow(b->start, block_room(b), SHADOW_OPEN);
 	check_objects(rg, b, used);
 	check_free(rg, b, used);
-	debug_fresh(b);
+	kregion_debug_fresh(b);
 }
 
 /* The objects of @rg are about to be forgotten: check them and poison all. */
-void debug_check(struct region *rg)
+void kregion_debug_check(struct kregion_priv *rg)
 {
 	struct kregion_block *b;
 	unsigned int i;

@@ -18,28 +18,28 @@ static struct dentry *debugfs_dir;
  */
 static void *regions_start(struct seq_file *m, loff_t *pos)
 {
-	struct registry_reader *reader = m->private;
+	struct kregion_reader *reader = m->private;
 
 	if (*pos)
-		return registry_next(reader, *pos - 1);
-	registry_rewind(reader);
+		return kregion_registry_next(reader, *pos - 1);
+	kregion_registry_rewind(reader);
 	return SEQ_START_TOKEN;
 }
 
 static void *regions_next(struct seq_file *m, void *v, loff_t *pos)
 {
-	struct region *rg = v == SEQ_START_TOKEN ? NULL : v;
+	struct kregion_priv *rg = v == SEQ_START_TOKEN ? NULL : v;
 
 	*pos = rg ? rg->id + 1 : 1;
-	v = registry_next(m->private, *pos - 1);
-	region_unpin(rg);
+	v = kregion_registry_next(m->private, *pos - 1);
+	kregion_unpin(rg);
 	return v;
 }
 
 static void regions_stop(struct seq_file *m, void *v)
 {
 	if (v != SEQ_START_TOKEN)
-		region_unpin(v);
+		kregion_unpin(v);
 }
 
 /* ---- regions and totals --------------------------------------------------- */
@@ -63,7 +63,7 @@ static unsigned long *field(struct kregion_stats *st, int i)
 static int regions_show(struct seq_file *m, void *v)
 {
 	struct kregion_stats st;
-	struct region *rg = v;
+	struct kregion_priv *rg = v;
 	int i;
 
 	if (v == SEQ_START_TOKEN) {
@@ -73,7 +73,7 @@ static int regions_show(struct seq_file *m, void *v)
 		seq_putc(m, '\n');
 		return 0;
 	}
-	kregion_stats(&rg->hot, &st);
+	kregion_stats(&rg->fast, &st);
 	seq_printf(m, "%llu %s %s %s", rg->id, rg->name, rg->owner, region_mode(rg));
 	for (i = 0; i < ARRAY_SIZE(fields); i++)
 		seq_printf(m, " %lu", *field(&st, i));
@@ -84,22 +84,22 @@ static int regions_show(struct seq_file *m, void *v)
 static int totals_show(struct seq_file *m, void *v)
 {
 	struct kregion_stats st, sum = {};
-	struct region *rg, *next;
-	struct registry_reader reader;
+	struct kregion_priv *rg, *next;
+	struct kregion_reader reader;
 	unsigned long n = 0;
 	int i;
 
-	registry_reader_add(&reader);
-	for (rg = registry_next(&reader, 0); rg; rg = next) {
-		kregion_stats(&rg->hot, &st);
+	kregion_reader_add(&reader);
+	for (rg = kregion_registry_next(&reader, 0); rg; rg = next) {
+		kregion_stats(&rg->fast, &st);
 		for (i = 0; i < ARRAY_SIZE(fields); i++)
 			*field(&sum, i) += *field(&st, i);
 		n++;
-		next = registry_next(&reader, rg->id);
-		region_unpin(rg);
+		next = kregion_registry_next(&reader, rg->id);
+		kregion_unpin(rg);
 		cond_resched();
 	}
-	registry_reader_del(&reader);
+	kregion_reader_del(&reader);
 	seq_printf(m, "regions: %lu\n", n);
 	for (i = 0; i < ARRAY_SIZE(fields); i++)
 		seq_printf(m, "%s: %lu\n", fields[i].name, *field(&sum, i));
@@ -121,7 +121,7 @@ static void blocks_restart(void *v)
 	ctx->m->count = ctx->count;
 }
 
-static bool blocks_fn(struct region *rg, const struct kregion_block *b,
+static bool blocks_fn(struct kregion_priv *rg, const struct kregion_block *b,
 		      const struct block_info *info, void *v)
 {
 	static const char * const kind[] = {
@@ -137,7 +137,7 @@ static bool blocks_fn(struct region *rg, const struct kregion_block *b,
 	else
 		seq_printf(ctx->m, "%d", cpu);
 	seq_printf(ctx->m, " %s %d %zu %zu\n", b->backing == BACKING_VMALLOC ? "vmalloc" : "pages",
-		   block_node(b), info->held, info->used);
+		   kregion_block_node(b), info->held, info->used);
 	return !seq_has_overflowed(ctx->m);	/* seq_file comes again with a larger buffer */
 }
 
@@ -148,7 +148,7 @@ static int blocks_show(struct seq_file *m, void *v)
 	if (v == SEQ_START_TOKEN)
 		seq_puts(m, "# kregion blocks 1\nregion kind cpu backing node held used\n");
 	else
-		region_walk(v, blocks_restart, blocks_fn, &ctx);
+		kregion_walk(v, blocks_restart, blocks_fn, &ctx);
 	return 0;
 }
 
@@ -156,17 +156,17 @@ static int blocks_show(struct seq_file *m, void *v)
 
 static int reader_open(struct file *file, const struct seq_operations *ops)
 {
-	struct registry_reader *reader = __seq_open_private(file, ops, sizeof(*reader));
+	struct kregion_reader *reader = __seq_open_private(file, ops, sizeof(*reader));
 
 	if (!reader)
 		return -ENOMEM;
-	registry_reader_add(reader);
+	kregion_reader_add(reader);
 	return 0;
 }
 
 static int reader_release(struct inode *inode, struct file *file)
 {
-	registry_reader_del(((struct seq_file *)file->private_data)->private);
+	kregion_reader_del(((struct seq_file *)file->private_data)->private);
 	return seq_release_private(inode, file);
 }
 
@@ -189,7 +189,7 @@ DEFINE_READER_ATTRIBUTE(blocks, blocks_show);
 /* ---- module ---------------------------------------------------------------- */
 
 /* Like all users of debugfs, go on without it if it is not there. */
-void debugfs_init(void)
+void kregion_debugfs_init(void)
 {
 	debugfs_dir = debugfs_create_dir("kregion", NULL);
 	debugfs_create_file("regions", 0444, debugfs_dir, NULL, &regions_fops);
@@ -197,7 +197,7 @@ void debugfs_init(void)
 	debugfs_create_file("totals", 0444, debugfs_dir, NULL, &totals_fops);
 }
 
-void debugfs_exit(void)
+void kregion_debugfs_exit(void)
 {
 	debugfs_remove_recursive(debugfs_dir);
 }

@@ -41,31 +41,31 @@ enum block_backing {
  * where the next object goes and how much room is left.
  */
 struct kregion_block {
-	struct kregion_bump bump;	/* C: next free byte; first, see __kregion_alloc() */
+	struct __kregion_cursor cursor;	/* C: next free byte; first, see __kregion_alloc() */
 	struct kregion_block *chain;	/* L: next in the bucket, or of the large ones */
 	struct kregion_block *queue;	/* A: next of the reserve */
 	char *start;			/* I: first byte that it hands out */
 	unsigned long epoch;		/* A: of region->epoch when it was last taken into use */
-	size_t sure_end;			/* L: reserve->sure when it was appended to the reserve */
+	size_t sure_end;		/* L: reserve->sure when it was appended to the reserve */
 	int cpu;			/* A: that filled it, -1 for no one's */
 	u8 backing;			/* I: enum block_backing */
 	u8 order;			/* I: of pages; NO_ORDER if they are not a power of two */
 } ____cacheline_aligned;
 
 /* Where the slow path of one CPU, or of a whole region, stands. */
-struct cell {
-	struct kregion_cell hot;	/* C: first, see the fast path */
-	struct bucket *bucket;		/* L: where its blocks are; an empty one if not active */
-	struct kregion_block *spare;	/* A: xchg() only; next current block for nofill */
-	struct llist_node want;		/* A: on reserve->want while wanted is set */
-	struct cell *active;		/* L: next cell that has had a block since the last drop */
+struct kregion_cpu {
+	struct __kregion_cpu fast;	/* C: first, see the fast path */
+	struct kregion_bucket *bucket;	/* L: where its blocks are; an empty one if not active */
+	struct kregion_block *standby;	/* A: xchg() only; next current block for nofill */
+	struct llist_node refill_node;	/* A: in reserve->refill_list while refill_pending */
+	struct kregion_cpu *active;	/* L: next one that has had a block since the last drop */
 	size_t grown;			/* L, A to read: bytes of the last block made for it */
-	unsigned int wanted;		/* A: the refill worker owes this cell a spare */
+	unsigned int refill_pending;		/* A: the refill worker owes this cell a spare */
 	int cpu;			/* I: -1 for the one cell of a region that is not per-CPU */
 };
 
 /* A chain of blocks, those in use first; a reset makes all of them spare by one store. */
-struct bucket {
+struct kregion_bucket {
 	struct kregion_block *blocks;	/* L */
 	struct kregion_block **spare;	/* L: the pointer to the first spare one */
 };
@@ -83,8 +83,8 @@ enum region_failure {
 	NR_FAILURES
 };
 
-struct region {
-	struct kregion hot;		/* first, see to_region() */
+struct kregion_priv {
+	struct kregion fast;		/* first, see to_priv() */
 
 	/* cache line of its own: all that the slow path writes */
 	raw_spinlock_t lock ____cacheline_aligned_in_smp;
@@ -97,7 +97,7 @@ struct region {
 	unsigned long flags;		/* A: bits of enum region_bits */
 	unsigned long epoch;		/* L, A to read: one more with each drop and reset */
 	struct kregion_block *large;	/* L: chain of the large ones */
-	struct cell *active;		/* L: cells with something to put back */
+	struct kregion_cpu *active;		/* L: cells with something to put back */
 	atomic_long_t held;		/* A: bytes of blocks, those being made included */
 	unsigned long nr_blocks;	/* L, A to read */
 	unsigned long nr_spare;		/* L, A to read: in buckets, not in use */
@@ -106,9 +106,9 @@ struct region {
 	unsigned long drops;		/* Q */
 	unsigned long resets;		/* Q */
 
-	struct reserve *reserve;	/* A: made with the first promise, or NULL */
+	struct kregion_reserve *reserve;	/* A: made with the first promise, or NULL */
 
-	struct cell cell;		/* of a region that is not per-CPU */
+	struct kregion_cpu cell;		/* of a region that is not per-CPU */
 	atomic_long_t failed[NR_FAILURES];
 
 	/* what it is */
@@ -122,24 +122,24 @@ struct region {
 	char name[KREGION_NAME_MAX + 1]; /* I */
 	char owner[MODULE_NAME_LEN];	/* I */
 
-	struct bucket bucket[];		/* region_buckets(); all blocks but the large ones */
+	struct kregion_bucket bucket[];	/* region_buckets(); all blocks but the large ones */
 };
 
 /* What kregion_alloc_nofill() is served from when the current block has no room. */
-struct reserve {
+struct kregion_reserve {
 	struct kregion_block *head;	/* A: block that is served from; others follow in @queue */
 	struct kregion_block *last;	/* L: where new ones are appended */
 	size_t bytes;			/* L, A to read: what kregion_reserve() promised */
 	size_t sure;			/* L: sum of reserve_sure() of the blocks appended */
-	struct llist_head want;		/* A: cells that want a spare */
-	struct region *region;		/* I */
-	struct irq_work kick;
+	struct llist_head refill_list;		/* A: cells that want a spare */
+	struct kregion_priv *region;		/* I */
+	struct irq_work refill_irq_work;
 	struct delayed_work refill;
 };
 
-static inline struct region *to_region(struct kregion *r)
+static inline struct kregion_priv *to_priv(struct kregion *r)
 {
-	return container_of(r, struct region, hot);
+	return container_of(r, struct kregion_priv, fast);
 }
 
 /* Bytes that @b has for objects. */
@@ -157,52 +157,53 @@ static inline size_t block_held(const struct kregion_block *b)
 /* Nothing of @b is handed out, or its first @used bytes are. */
 static inline void block_set_used(struct kregion_block *b, size_t used)
 {
-	atomic_long_set(&b->bump.shared, (long)(b->start + used));
+	atomic_long_set(&b->cursor.shared, (long)(b->start + used));
 }
 
 /* Bytes of @b handed out; an overshoot not yet taken back counts as all. */
 static inline size_t block_used(const struct kregion_block *b)
 {
-	return min(block_room(b), atomic_long_read(&b->bump.shared) - (size_t)b->start);
+	return min(block_room(b), atomic_long_read(&b->cursor.shared) - (size_t)b->start);
 }
 
 /* An object over this is large. */
-static inline size_t region_small_max(const struct region *rg)
+static inline size_t region_small_max(const struct kregion_priv *rg)
 {
 	return rg->block_size / 8;
 }
 
-static inline unsigned int region_buckets(const struct region *rg)
+static inline unsigned int region_buckets(const struct kregion_priv *rg)
 {
 	return rg->attr_flags & KREGION_F_PERCPU ? KREGION_BUCKETS : 1;
 }
 
 /* The chains that hold all blocks: of the large ones, and one a bucket. */
-static inline struct kregion_block *region_chain(const struct region *rg, unsigned int i)
+static inline struct kregion_block *region_chain(const struct kregion_priv *rg, unsigned int i)
 {
 	return i ? READ_ONCE(rg->bucket[i - 1].blocks) : READ_ONCE(rg->large);
 }
 
-static inline const char *region_mode(const struct region *rg)
+static inline const char *region_mode(const struct kregion_priv *rg)
 {
 	return rg->attr_flags & KREGION_F_PERCPU ? "percpu" :
 	       rg->attr_flags & KREGION_F_SINGLE ? "single" : "shared";
 }
 
 /* The cell of this CPU (interrupts or preemption off), or the region's only one. */
-static inline struct cell *region_cell(struct region *rg)
+static inline struct kregion_cpu *region_cell(struct kregion_priv *rg)
 {
 	if (rg->attr_flags & KREGION_F_PERCPU)
-		return (struct cell *)raw_cpu_ptr(rg->hot.cells);
+		return (struct kregion_cpu *)raw_cpu_ptr(rg->fast.cells);
 	return &rg->cell;
 }
 
 /* Where the current block of @cell is written down. */
-static inline struct kregion_bump **cell_slot(struct region *rg, struct cell *cell)
+static inline struct __kregion_cursor **current_of(struct kregion_priv *rg,
+						   struct kregion_cpu *cell)
 {
 	if (rg->attr_flags & (KREGION_F_PERCPU | KREGION_F_SINGLE | KREGION_F_DEBUG))
-		return &cell->hot.cur;
-	return &rg->hot.cur;
+		return &cell->fast.cur;
+	return &rg->fast.cur;
 }
 
 /*
@@ -263,28 +264,29 @@ struct spare_scan {
 };
 
 /* alloc.c: what the slow paths share */
-extern struct bucket no_bucket;
-void region_sync_plain(struct region *rg);
-void region_warn(struct region *rg, const char *what);
-void *bump_take(struct kregion_bump *bump, size_t bytes, size_t align, bool percpu);
-void *region_bump_current(struct region *rg, struct cell *cell, size_t bytes, size_t align);
-void *block_install(struct region *rg, struct cell *cell, struct kregion_block *b,
-		    size_t bytes, size_t align);
-void region_link(struct region *rg, struct kregion_block *b, bool spare);
-struct kregion_block *region_take_spare(struct region *rg, int cpu, size_t min,
-					struct spare_scan *scan);
-void region_activate(struct region *rg, struct cell *cell);
-void *region_fail(struct region *rg, size_t size, enum region_failure why);
-gfp_t region_gfp(struct region *rg, gfp_t gfp);
+extern struct kregion_bucket kregion_no_bucket;
+void kregion_sync_single(struct kregion_priv *rg);
+void kregion_warn(struct kregion_priv *rg, const char *what);
+void *kregion_cursor_take(struct __kregion_cursor *cursor, size_t bytes, size_t align, bool percpu);
+void *kregion_take_current(struct kregion_priv *rg, struct kregion_cpu *cell, size_t bytes,
+			   size_t align);
+void *kregion_block_install(struct kregion_priv *rg, struct kregion_cpu *cell,
+			    struct kregion_block *b, size_t bytes, size_t align);
+void kregion_link(struct kregion_priv *rg, struct kregion_block *b, bool spare);
+struct kregion_block *kregion_take_spare(struct kregion_priv *rg, int cpu, size_t min,
+					 struct spare_scan *scan);
+void kregion_activate(struct kregion_priv *rg, struct kregion_cpu *cell);
+void *kregion_fail(struct kregion_priv *rg, size_t size, enum region_failure why);
+gfp_t kregion_gfp(struct kregion_priv *rg, gfp_t gfp);
 
-bool region_refuse(struct region *rg);
+bool kregion_refuse(struct kregion_priv *rg);
 
-static inline bool region_refuse_busy(struct region *rg)
+static inline bool region_refuse_busy(struct kregion_priv *rg)
 {
-	return unlikely(test_bit(REGION_BUSY, &rg->flags)) && region_refuse(rg);
+	return unlikely(test_bit(REGION_BUSY, &rg->flags)) && kregion_refuse(rg);
 }
 
-static inline void region_leave(struct region *rg)
+static inline void region_leave(struct kregion_priv *rg)
 {
 	smp_mb__before_atomic();	/* what the call did, before it is seen to be over */
 	atomic_dec(&rg->users);
@@ -294,7 +296,7 @@ static inline void region_leave(struct region *rg)
  * A call that uses the region outside its lock begins, in any context. False, with a
  * warning, if a drop or reset is under way; otherwise these wait for region_leave().
  */
-static inline bool region_enter(struct region *rg)
+static inline bool region_enter(struct kregion_priv *rg)
 {
 	atomic_inc(&rg->users);
 	smp_mb__after_atomic();						/* H */
@@ -305,52 +307,52 @@ static inline bool region_enter(struct region *rg)
 }
 
 /* block.c: the only way to memory and back */
-struct kregion_block *block_get(struct region *rg, size_t size, size_t min, gfp_t gfp,
-				unsigned int seen);
-void block_got_limited(struct region *rg);
-unsigned int blocks_put(struct region *rg, struct kregion_block *chain);
-void blocks_put_atomic(struct region *rg, struct kregion_block *chain);
-int block_node(const struct kregion_block *b);
-int block_init(void);
-void block_exit(void);
+struct kregion_block *kregion_block_get(struct kregion_priv *rg, size_t size, size_t min, gfp_t gfp,
+					unsigned int seen);
+void kregion_block_done_limited(struct kregion_priv *rg);
+unsigned int kregion_blocks_put(struct kregion_priv *rg, struct kregion_block *chain);
+void kregion_blocks_put_atomic(struct kregion_priv *rg, struct kregion_block *chain);
+int kregion_block_node(const struct kregion_block *b);
+int kregion_block_init(void);
+void kregion_block_exit(void);
 
 extern struct workqueue_struct *kregion_wq;	/* unbound, has a rescuer */
 
 /* A block that was charged is linked, or there is none: callers may wait for that. */
-static inline void block_got(struct region *rg)
+static inline void kregion_block_done(struct kregion_priv *rg)
 {
 	if (unlikely(rg->limit))
-		block_got_limited(rg);
+		kregion_block_done_limited(rg);
 }
 
 /* reserve.c: what nofill callers are served from */
-void reserve_free(struct region *rg);
-void reserve_stop(struct region *rg);
-void reserve_empty(struct region *rg);
-void reserve_restore(struct region *rg);
-void reserve_resume(struct region *rg);
+void kregion_reserve_free(struct kregion_priv *rg);
+void kregion_reserve_stop(struct kregion_priv *rg);
+void kregion_reserve_empty(struct kregion_priv *rg);
+void kregion_reserve_restore(struct kregion_priv *rg);
+void kregion_reserve_resume(struct kregion_priv *rg);
 
 /* debug.c: KREGION_F_DEBUG */
-size_t debug_bytes(size_t size, size_t align);
-void *debug_object(struct region *rg, char *chunk, size_t size, size_t align);
-void debug_fresh(struct kregion_block *b);
-void debug_release(struct kregion_block *b);
-void debug_check(struct region *rg);
+size_t kregion_debug_bytes(size_t size, size_t align);
+void *kregion_debug_object(struct kregion_priv *rg, char *chunk, size_t size, size_t align);
+void kregion_debug_fresh(struct kregion_block *b);
+void kregion_debug_release(struct kregion_block *b);
+void kregion_debug_check(struct kregion_priv *rg);
 
 #ifdef CONFIG_KASAN_GENERIC
 /* Exported to modules, but declared in mm/kasan/kasan.h only. */
 void kasan_poison(const void *addr, size_t size, u8 value, bool init);
 #endif
 
-static inline bool region_debug(const struct region *rg)
+static inline bool region_debug(const struct kregion_priv *rg)
 {
 	return rg->attr_flags & KREGION_F_DEBUG;
 }
 
 /* Bytes of a block that an object of @size takes. */
-static inline size_t region_bytes(const struct region *rg, size_t size, size_t align)
+static inline size_t region_bytes(const struct kregion_priv *rg, size_t size, size_t align)
 {
-	return region_debug(rg) ? debug_bytes(size, align) : ALIGN(size, KREGION_ALIGN);
+	return region_debug(rg) ? kregion_debug_bytes(size, align) : ALIGN(size, KREGION_ALIGN);
 }
 
 /* stats.c: reading a region without stopping it */
@@ -368,29 +370,29 @@ struct block_info {
 	size_t used;
 };
 
-typedef bool (*block_fn)(struct region *rg, const struct kregion_block *b,
+typedef bool (*block_fn)(struct kregion_priv *rg, const struct kregion_block *b,
 			 const struct block_info *info, void *ctx);
-void region_walk(struct region *rg, void (*restart)(void *ctx), block_fn fn, void *ctx);
+void kregion_walk(struct kregion_priv *rg, void (*restart)(void *ctx), block_fn fn, void *ctx);
 
 /* registry.c: all regions */
 
 /* The place of a reader in the list of regions, which it keeps while regions come and go. */
-struct registry_reader {
+struct kregion_reader {
 	struct list_head list;		/* G: in the list of readers */
 	struct list_head *at;		/* G: of the region behind which to go on */
 };
 
-void registry_add(struct region *rg);
-void registry_del(struct region *rg);
-struct region *registry_first(void);
-void registry_reader_add(struct registry_reader *reader);
-void registry_reader_del(struct registry_reader *reader);
-void registry_rewind(struct registry_reader *reader);
-struct region *registry_next(struct registry_reader *reader, u64 id);
-void region_unpin(struct region *rg);
+void kregion_registry_add(struct kregion_priv *rg);
+void kregion_registry_del(struct kregion_priv *rg);
+struct kregion_priv *kregion_registry_first(void);
+void kregion_reader_add(struct kregion_reader *reader);
+void kregion_reader_del(struct kregion_reader *reader);
+void kregion_registry_rewind(struct kregion_reader *reader);
+struct kregion_priv *kregion_registry_next(struct kregion_reader *reader, u64 id);
+void kregion_unpin(struct kregion_priv *rg);
 
 /* debugfs.c: the files */
-void debugfs_init(void);
-void debugfs_exit(void);
+void kregion_debugfs_init(void);
+void kregion_debugfs_exit(void);
 
 #endif /* _KREGION_INTERNAL_H */

@@ -17,7 +17,7 @@ static LIST_HEAD(registry);		/* G: by id, ascending */
 static LIST_HEAD(readers);		/* G */
 static u64 last_id;			/* G */
 
-void registry_add(struct region *rg)
+void kregion_registry_add(struct kregion_priv *rg)
 {
 	spin_lock(&registry_lock);
 	rg->id = ++last_id;
@@ -26,9 +26,9 @@ void registry_add(struct region *rg)
 }
 
 /* Unlist @rg and wait until no reader looks at it. */
-void registry_del(struct region *rg)
+void kregion_registry_del(struct kregion_priv *rg)
 {
-	struct registry_reader *reader;
+	struct kregion_reader *reader;
 
 	spin_lock(&registry_lock);
 	list_for_each_entry(reader, &readers, list)
@@ -40,12 +40,12 @@ void registry_del(struct region *rg)
 }
 
 /* Any region, or NULL; the module is unloading and nothing else uses the list. */
-struct region *registry_first(void)
+struct kregion_priv *kregion_registry_first(void)
 {
-	return list_first_entry_or_null(&registry, struct region, registry);
+	return list_first_entry_or_null(&registry, struct kregion_priv, registry);
 }
 
-void registry_reader_add(struct registry_reader *reader)
+void kregion_reader_add(struct kregion_reader *reader)
 {
 	reader->at = &registry;
 	spin_lock(&registry_lock);
@@ -53,14 +53,14 @@ void registry_reader_add(struct registry_reader *reader)
 	spin_unlock(&registry_lock);
 }
 
-void registry_reader_del(struct registry_reader *reader)
+void kregion_reader_del(struct kregion_reader *reader)
 {
 	spin_lock(&registry_lock);
 	list_del(&reader->list);
 	spin_unlock(&registry_lock);
 }
 
-void registry_rewind(struct registry_reader *reader)
+void kregion_registry_rewind(struct kregion_reader *reader)
 {
 	spin_lock(&registry_lock);
 	reader->at = &registry;
@@ -71,12 +71,12 @@ void registry_rewind(struct registry_reader *reader)
  * The first region with an id over @id, pinned, or NULL: the one of the last call or its
  * successor, so that no more than one region is passed.
  */
-struct region *registry_next(struct registry_reader *reader, u64 id)
+struct kregion_priv *kregion_registry_next(struct kregion_reader *reader, u64 id)
 {
-	struct region *found = NULL, *rg;
+	struct kregion_priv *found = NULL, *rg;
 
 	spin_lock(&registry_lock);
-	rg = list_entry(reader->at, struct region, registry);
+	rg = list_entry(reader->at, struct kregion_priv, registry);
 	list_for_each_entry_continue(rg, &registry, registry) {
 		if (rg->id > id) {
 			found = rg;
@@ -89,7 +89,7 @@ struct region *registry_next(struct registry_reader *reader, u64 id)
 	return found;
 }
 
-void region_unpin(struct region *rg)
+void kregion_unpin(struct kregion_priv *rg)
 {
 	/* The region may be gone after the decrement; its address is only a key. */
 	if (rg && atomic_dec_and_test(&rg->pins))

@@ -41,13 +41,13 @@
 /* Delay before a refill that found no memory is tried again, in jiffies. */
 #define RETRY_AFTER	(HZ / 10)
 
-static size_t object_bytes(const struct region *rg, size_t size)
+static size_t object_bytes(const struct kregion_priv *rg, size_t size)
 {
 	return region_bytes(rg, size, KREGION_ALIGN);
 }
 
 /* Most bytes that can be promised: what fits into half of the machine's memory. */
-static size_t reserve_max(const struct region *rg)
+static size_t reserve_max(const struct kregion_priv *rg)
 {
 	const size_t half = min_t(u64, (u64)totalram_pages() * (PAGE_SIZE / 2), SIZE_MAX);
 
@@ -56,9 +56,9 @@ static size_t reserve_max(const struct region *rg)
 
 /* ---- taking: no lock, any context ---------------------------------------- */
 
-static void *reserve_take(struct region *rg, size_t bytes)
+static void *reserve_take(struct kregion_priv *rg, size_t bytes)
 {
-	struct reserve *rv = smp_load_acquire(&rg->reserve);	/* F */
+	struct kregion_reserve *rv = smp_load_acquire(&rg->reserve);	/* F */
 	struct kregion_block *b, *next;
 	void *p;
 
@@ -68,7 +68,7 @@ static void *reserve_take(struct region *rg, size_t bytes)
 		b = smp_load_acquire(&rv->head);		/* B */
 		if (!b)
 			return NULL;
-		p = bump_take(&b->bump, bytes, KREGION_ALIGN, false);
+		p = kregion_cursor_take(&b->cursor, bytes, KREGION_ALIGN, false);
 		if (p)
 			return p;
 		next = smp_load_acquire(&b->queue);		/* B */
@@ -79,85 +79,85 @@ static void *reserve_take(struct region *rg, size_t bytes)
 }
 
 /* Ask for a refill; @cell wants its slot filled. */
-static void reserve_kick(struct region *rg, struct cell *cell)
+static void refill_request(struct kregion_priv *rg, struct kregion_cpu *cell)
 {
-	struct reserve *rv = smp_load_acquire(&rg->reserve);	/* F */
+	struct kregion_reserve *rv = smp_load_acquire(&rg->reserve);	/* F */
 
 	if (!rv || !READ_ONCE(rv->bytes))
 		return;
-	if (!READ_ONCE(cell->wanted) && !xchg(&cell->wanted, 1))
-		llist_add(&cell->want, &rv->want);
+	if (!READ_ONCE(cell->refill_pending) && !xchg(&cell->refill_pending, 1))
+		llist_add(&cell->refill_node, &rv->refill_list);
 	/*
 	 * Pending work sees all this when it runs. It is also pending while it waits to
 	 * be tried again.
 	 */
 	if (!delayed_work_pending(&rv->refill))
-		irq_work_queue(&rv->kick);
+		irq_work_queue(&rv->refill_irq_work);
 }
 
 /* The fast path of kregion_alloc_nofill() found no room. */
 void *kregion_nofill_slow(struct kregion *r, size_t size)
 {
-	struct region *rg = to_region(r);
+	struct kregion_priv *rg = to_priv(r);
 	struct kregion_block *b;
-	struct cell *cell;
+	struct kregion_cpu *cell;
 	size_t bytes;
 	void *p;
 
 	if (!size)
 		return ZERO_SIZE_PTR;
 	if (size > region_small_max(rg))
-		return region_fail(rg, size, FAIL_SIZE);
+		return kregion_fail(rg, size, FAIL_SIZE);
 	if (!region_enter(rg))
 		return NULL;
 	bytes = object_bytes(rg, size);
 
 	preempt_disable_notrace();
 	cell = region_cell(rg);
-	p = region_bump_current(rg, cell, bytes, KREGION_ALIGN);
+	p = kregion_take_current(rg, cell, bytes, KREGION_ALIGN);
 	if (!p) {
-		b = xchg(&cell->spare, NULL);			/* D */
-		p = b ? block_install(rg, cell, b, bytes, KREGION_ALIGN) :
+		b = xchg(&cell->standby, NULL);			/* D */
+		p = b ? kregion_block_install(rg, cell, b, bytes, KREGION_ALIGN) :
 			reserve_take(rg, bytes);
-		reserve_kick(rg, cell);
+		refill_request(rg, cell);
 	}
 	preempt_enable_notrace();
 
 	if (!p)
-		region_fail(rg, size, FAIL_NOFILL);
+		kregion_fail(rg, size, FAIL_NOFILL);
 	else if (region_debug(rg))
-		p = debug_object(rg, p, size, KREGION_ALIGN);
+		p = kregion_debug_object(rg, p, size, KREGION_ALIGN);
 	region_leave(rg);
 	return p;
 }
 EXPORT_SYMBOL_GPL(kregion_nofill_slow);
 
-/* See kregion_alloc_overshot(). */
-void *kregion_nofill_overshot(struct kregion *r, size_t size, struct kregion_bump *bump)
+/* See kregion_alloc_undo(). */
+void *kregion_nofill_undo(struct kregion *r, size_t size, struct __kregion_cursor *cursor)
 {
-	local_sub(ALIGN(size, KREGION_ALIGN), &bump->local);
+	local_sub(ALIGN(size, KREGION_ALIGN), &cursor->local);
 	preempt_enable_notrace();
 	return kregion_nofill_slow(r, size);
 }
-EXPORT_SYMBOL_GPL(kregion_nofill_overshot);
+EXPORT_SYMBOL_GPL(kregion_nofill_undo);
 
 /* In NMI, where __KREGION_NMI_SAFE is false: touch nothing but the count of failures. */
 void *kregion_nofill_refuse(struct kregion *r, size_t size)
 {
-	return size ? region_fail(to_region(r), size, FAIL_NOFILL) : ZERO_SIZE_PTR;
+	return size ? kregion_fail(to_priv(r), size, FAIL_NOFILL) : ZERO_SIZE_PTR;
 }
 EXPORT_SYMBOL_GPL(kregion_nofill_refuse);
 
 /* ---- filling: under the region's lock ------------------------------------ */
 
 /* What may be left unused at a block's end: a little less than the largest object. */
-static size_t reserve_tail(const struct region *rg)
+static size_t reserve_tail(const struct kregion_priv *rg)
 {
 	return object_bytes(rg, region_small_max(rg)) - KREGION_ALIGN;
 }
 
 /* Bytes that any sequence of calls gets out of a block that is not the last one. */
-static size_t reserve_sure(const struct region *rg, size_t room)
+static size_t reserve_sure(const struct kregion_priv *rg, size_t room)
 {
 	const size_t tail = reserve_tail(rg);
 
@@ -165,14 +165,14 @@ static size_t reserve_sure(const struct region *rg, size_t room)
 }
 
 /* The least room of a block that brings the reserve nearer to @need. */
-static size_t reserve_min(const struct region *rg, size_t need)
+static size_t reserve_min(const struct kregion_priv *rg, size_t need)
 {
 	return min(reserve_tail(rg) + KREGION_ALIGN, need);
 }
 
-static void reserve_append(struct region *rg, struct kregion_block *b)
+static void reserve_append(struct kregion_priv *rg, struct kregion_block *b)
 {
-	struct reserve *rv = rg->reserve;
+	struct kregion_reserve *rv = rg->reserve;
 
 	lockdep_assert_held(&rg->lock);
 	rv->sure += reserve_sure(rg, block_room(b));
@@ -188,7 +188,7 @@ static void reserve_append(struct region *rg, struct kregion_block *b)
 }
 
 /* The region is quiet, and its blocks are spare again. */
-void reserve_empty(struct region *rg)
+void kregion_reserve_empty(struct kregion_priv *rg)
 {
 	lockdep_assert_held(&rg->lock);
 	if (rg->reserve) {
@@ -198,9 +198,9 @@ void reserve_empty(struct region *rg)
 }
 
 /* Bytes that are ready if one more block is appended, not counting that one. */
-static size_t reserve_base(struct region *rg)
+static size_t reserve_base(struct kregion_priv *rg)
 {
-	const struct reserve *rv = rg->reserve;
+	const struct kregion_reserve *rv = rg->reserve;
 	const struct kregion_block *b = READ_ONCE(rv->head);
 
 	lockdep_assert_held(&rg->lock);
@@ -210,9 +210,9 @@ static size_t reserve_base(struct region *rg)
 }
 
 /* Bytes that any sequence of calls gets out of the reserve. */
-static size_t reserve_ready(struct region *rg)
+static size_t reserve_ready(struct kregion_priv *rg)
 {
-	const struct reserve *rv = rg->reserve;
+	const struct kregion_reserve *rv = rg->reserve;
 	const struct kregion_block *b = READ_ONCE(rv->head);
 	size_t left;
 
@@ -223,7 +223,7 @@ static size_t reserve_ready(struct region *rg)
 }
 
 /* What must be ready so that calls adding up to @bytes succeed. */
-static size_t reserve_need(const struct region *rg, size_t bytes)
+static size_t reserve_need(const struct kregion_priv *rg, size_t bytes)
 {
 	return DIV_ROUND_UP(bytes, KREGION_ALIGN) * object_bytes(rg, KREGION_ALIGN);
 }
@@ -232,7 +232,7 @@ static size_t reserve_need(const struct region *rg, size_t bytes)
  * Move spare blocks to the reserve until @need is ready. Returns the bytes that are
  * missing all the same. A reset has the reserve for itself; anybody else stops for it.
  */
-static size_t reserve_requeue(struct region *rg, size_t need, bool resetting)
+static size_t reserve_requeue(struct kregion_priv *rg, size_t need, bool resetting)
 {
 	struct spare_scan scan = {};
 	struct kregion_block *b;
@@ -246,7 +246,7 @@ static size_t reserve_requeue(struct region *rg, size_t need, bool resetting)
 			missing = reserve_ready(rg) < need ? need - reserve_base(rg) : 0;
 			if (!missing || (!resetting && test_bit(REGION_BUSY, &rg->flags)))
 				break;
-			b = region_take_spare(rg, -1, reserve_min(rg, need), &scan);
+			b = kregion_take_spare(rg, -1, reserve_min(rg, need), &scan);
 			if (!b)
 				break;
 			reserve_append(rg, b);
@@ -259,7 +259,8 @@ static size_t reserve_requeue(struct region *rg, size_t need, bool resetting)
 }
 
 /* Ask the page allocator for one more block, spare when it comes, of about @want bytes. */
-static struct kregion_block *reserve_grow(struct region *rg, size_t want, size_t min, gfp_t gfp)
+static struct kregion_block *reserve_grow(struct kregion_priv *rg, size_t want, size_t min,
+					  gfp_t gfp)
 {
 	const size_t header = sizeof(struct kregion_block);
 	size_t size = rg->block_size;
@@ -272,15 +273,15 @@ static struct kregion_block *reserve_grow(struct region *rg, size_t want, size_t
 		size = max(size, PAGE_SIZE);
 	}
 	do {
-		b = block_get(rg, size, min, gfp, READ_ONCE(rg->ended));
+		b = kregion_block_get(rg, size, min, gfp, READ_ONCE(rg->ended));
 	} while (b == ERR_PTR(-EAGAIN));
 	if (IS_ERR(b))
 		return b;
 	region_lock(rg, irq);
 	b->cpu = region_cell(rg)->cpu;
-	region_link(rg, b, true);
+	kregion_link(rg, b, true);
 	region_unlock(rg, irq);
-	block_got(rg);
+	kregion_block_done(rg);
 	return b;
 }
 
@@ -296,7 +297,7 @@ static void spare_restart(void *ctx)
 	s->have = s->base;
 }
 
-static bool spare_fn(struct region *rg, const struct kregion_block *b,
+static bool spare_fn(struct kregion_priv *rg, const struct kregion_block *b,
 		     const struct block_info *info, void *ctx)
 {
 	struct reserve_spare *s = ctx;
@@ -311,7 +312,7 @@ static bool spare_fn(struct region *rg, const struct kregion_block *b,
 }
 
 /* Have so many spare blocks that @need can be ready, and touch none of them until then. */
-static int reserve_prepare(struct region *rg, size_t need, gfp_t gfp)
+static int reserve_prepare(struct kregion_priv *rg, size_t need, gfp_t gfp)
 {
 	struct reserve_spare s = { .need = need };
 	struct kregion_block *b;
@@ -324,7 +325,7 @@ static int reserve_prepare(struct region *rg, size_t need, gfp_t gfp)
 	region_unlock(rg, irq);
 	if (ready)
 		return 0;
-	region_walk(rg, spare_restart, spare_fn, &s);
+	kregion_walk(rg, spare_restart, spare_fn, &s);
 	while (s.have < need) {
 		b = reserve_grow(rg, need - s.have, reserve_min(rg, need), gfp);
 		if (IS_ERR(b))
@@ -337,7 +338,7 @@ static int reserve_prepare(struct region *rg, size_t need, gfp_t gfp)
 }
 
 /* Have @bytes ready, or as many as there is memory for. */
-static int reserve_fill(struct region *rg, size_t bytes, gfp_t gfp)
+static int reserve_fill(struct kregion_priv *rg, size_t bytes, gfp_t gfp)
 {
 	const size_t need = reserve_need(rg, bytes);
 	struct kregion_block *b;
@@ -354,7 +355,7 @@ static int reserve_fill(struct region *rg, size_t bytes, gfp_t gfp)
 }
 
 /* A reset or drop has spared all blocks: have ready again what was promised. */
-void reserve_restore(struct region *rg)
+void kregion_reserve_restore(struct kregion_priv *rg)
 {
 	if (rg->reserve)
 		reserve_requeue(rg, reserve_need(rg, rg->reserve->bytes), true);
@@ -369,25 +370,25 @@ void reserve_restore(struct region *rg)
 #define REFILL_GFP	(GFP_NOIO | __GFP_NOWARN | __GFP_RETRY_MAYFAIL)
 
 /* Put a block where nofill calls of @cell find it first. */
-static int slot_fill(struct region *rg, struct cell *cell)
+static int standby_fill(struct kregion_priv *rg, struct kregion_cpu *cell)
 {
 	const size_t min = object_bytes(rg, region_small_max(rg));
 	struct spare_scan scan = {};
 	struct kregion_block *b;
 	unsigned long irq;
 
-	while (!READ_ONCE(cell->spare)) {
+	while (!READ_ONCE(cell->standby)) {
 		region_lock(rg, irq);
 		if (test_bit(REGION_BUSY, &rg->flags)) {
 			region_unlock(rg, irq);
 			return -EBUSY;
 		}
-		b = region_take_spare(rg, cell->cpu, min, &scan);
+		b = kregion_take_spare(rg, cell->cpu, min, &scan);
 		if (b) {
 			WRITE_ONCE(b->cpu, cell->cpu);
 			WRITE_ONCE(b->epoch, rg->epoch);
-			region_activate(rg, cell);
-			xchg(&cell->spare, b);				/* D */
+			kregion_activate(rg, cell);
+			xchg(&cell->standby, b);				/* D */
 		}
 		region_unlock(rg, irq);
 		if (b || scan.more)
@@ -400,22 +401,22 @@ static int slot_fill(struct region *rg, struct cell *cell)
 }
 
 /* Fill the slots of the cells that asked; those that get nothing go on asking. */
-static int slots_fill(struct reserve *rv)
+static int standbys_fill(struct kregion_reserve *rv)
 {
 	struct llist_node *node, *next;
 	int err = 0;
 
-	for (node = llist_del_all(&rv->want); node; node = next) {
-		struct cell *cell = container_of(node, struct cell, want);
+	for (node = llist_del_all(&rv->refill_list); node; node = next) {
+		struct kregion_cpu *cell = container_of(node, struct kregion_cpu, refill_node);
 
 		next = node->next;
 		if (!err) {
-			xchg(&cell->wanted, 0);
-			err = slot_fill(rv->region, cell);
-			if (!err || xchg(&cell->wanted, 1))
+			xchg(&cell->refill_pending, 0);
+			err = standby_fill(rv->region, cell);
+			if (!err || xchg(&cell->refill_pending, 1))
 				continue;
 		}
-		llist_add(node, &rv->want);
+		llist_add(node, &rv->refill_list);
 	}
 	return err;
 }
@@ -423,25 +424,28 @@ static int slots_fill(struct reserve *rv)
 /* A refill that fails is tried again until the promise stands. */
 static void refill_work(struct work_struct *work)
 {
-	struct reserve *rv = container_of(to_delayed_work(work), struct reserve, refill);
+	struct kregion_reserve *rv = container_of(to_delayed_work(work), struct kregion_reserve,
+						  refill);
 	struct mem_cgroup *old = set_active_memcg(rv->region->memcg);
 
-	if (reserve_fill(rv->region, READ_ONCE(rv->bytes), REFILL_GFP) || slots_fill(rv))
+	if (reserve_fill(rv->region, READ_ONCE(rv->bytes), REFILL_GFP) || standbys_fill(rv))
 		queue_delayed_work(kregion_wq, &rv->refill, RETRY_AFTER);
 	set_active_memcg(old);
 }
 
-static void refill_kick(struct irq_work *kick)
+static void refill_queue(struct irq_work *work)
 {
-	queue_delayed_work(kregion_wq, &container_of(kick, struct reserve, kick)->refill, 0);
+	struct kregion_reserve *rv = container_of(work, struct kregion_reserve, refill_irq_work);
+
+	queue_delayed_work(kregion_wq, &rv->refill, 0);
 }
 
 /* ---- life ------------------------------------------------------------------ */
 
 /* The reserve of @rg, made with the first promise. */
-static struct reserve *reserve_get(struct region *rg, gfp_t gfp)
+static struct kregion_reserve *reserve_get(struct kregion_priv *rg, gfp_t gfp)
 {
-	struct reserve *rv = smp_load_acquire(&rg->reserve), *other;	/* F */
+	struct kregion_reserve *rv = smp_load_acquire(&rg->reserve), *other;	/* F */
 
 	if (rv)
 		return rv;
@@ -450,9 +454,9 @@ static struct reserve *reserve_get(struct region *rg, gfp_t gfp)
 		return NULL;
 	rv->region = rg;
 	/* Hard, or PREEMPT_RT runs it in a thread that a FIFO task may keep waiting. */
-	rv->kick = IRQ_WORK_INIT_HARD(refill_kick);
+	rv->refill_irq_work = IRQ_WORK_INIT_HARD(refill_queue);
 	INIT_DELAYED_WORK(&rv->refill, refill_work);
-	init_llist_head(&rv->want);
+	init_llist_head(&rv->refill_list);
 	other = cmpxchg(&rg->reserve, NULL, rv);			/* F */
 	if (!other)
 		return rv;
@@ -460,10 +464,10 @@ static struct reserve *reserve_get(struct region *rg, gfp_t gfp)
 	return other;
 }
 
-static int reserve_promise(struct region *rg, size_t bytes, gfp_t gfp)
+static int reserve_promise(struct kregion_priv *rg, size_t bytes, gfp_t gfp)
 {
 	const size_t need = reserve_need(rg, bytes);
-	struct reserve *rv = reserve_get(rg, gfp);
+	struct kregion_reserve *rv = reserve_get(rg, gfp);
 	unsigned long irq;
 	bool ready;
 	int err;
@@ -477,8 +481,8 @@ static int reserve_promise(struct region *rg, size_t bytes, gfp_t gfp)
 	WRITE_ONCE(rv->bytes, max(rv->bytes, bytes));
 	/*
 	 * A nofill call that came before the promise was to be read asked for no refill.
-	 * Pairs with the fully ordered compare-and-exchange of bump_take() before
-	 * reserve_kick() reads the promise.
+	 * Pairs with the fully ordered compare-and-exchange of kregion_cursor_take() before
+	 * refill_request() reads the promise.
 	 */
 	smp_mb();							/* G */
 	ready = reserve_ready(rg) >= need;
@@ -509,10 +513,10 @@ static int reserve_promise(struct region *rg, size_t bytes, gfp_t gfp)
  */
 int kregion_reserve(struct kregion *r, size_t bytes, gfp_t gfp)
 {
-	struct region *rg = to_region(r);
+	struct kregion_priv *rg = to_priv(r);
 	int err;
 
-	gfp = region_gfp(rg, gfp);
+	gfp = kregion_gfp(rg, gfp);
 	might_alloc(gfp);
 	if (!bytes)
 		return 0;
@@ -527,25 +531,25 @@ int kregion_reserve(struct kregion *r, size_t bytes, gfp_t gfp)
 EXPORT_SYMBOL_GPL(kregion_reserve);
 
 /* No refill is running or will run; the region is quiet. */
-void reserve_stop(struct region *rg)
+void kregion_reserve_stop(struct kregion_priv *rg)
 {
-	struct reserve *rv = rg->reserve;
+	struct kregion_reserve *rv = rg->reserve;
 	struct llist_node *node, *next;
 
 	if (!rv)
 		return;
-	irq_work_sync(&rv->kick);
+	irq_work_sync(&rv->refill_irq_work);
 	cancel_delayed_work_sync(&rv->refill);
-	for (node = llist_del_all(&rv->want); node; node = next) {
+	for (node = llist_del_all(&rv->refill_list); node; node = next) {
 		next = node->next;
-		container_of(node, struct cell, want)->wanted = 0;
+		container_of(node, struct kregion_cpu, refill_node)->refill_pending = 0;
 	}
 }
 
 /* A reset is over: the worker goes on with what it left alone meanwhile. */
-void reserve_resume(struct region *rg)
+void kregion_reserve_resume(struct kregion_priv *rg)
 {
-	struct reserve *rv = rg->reserve;
+	struct kregion_reserve *rv = rg->reserve;
 	bool ready;
 	unsigned long irq;
 
@@ -554,12 +558,12 @@ void reserve_resume(struct region *rg)
 	region_lock(rg, irq);
 	ready = reserve_ready(rg) >= reserve_need(rg, rv->bytes);
 	region_unlock(rg, irq);
-	if (!ready || !llist_empty(&rv->want))
+	if (!ready || !llist_empty(&rv->refill_list))
 		queue_delayed_work(kregion_wq, &rv->refill, 0);
 }
 
-/* The region goes away; reserve_stop() has been called. */
-void reserve_free(struct region *rg)
+/* The region goes away; kregion_reserve_stop() has been called. */
+void kregion_reserve_free(struct kregion_priv *rg)
 {
 	kfree(rg->reserve);
 }

@@ -9,9 +9,9 @@
 #define WALK_RESTARTS	8
 
 /* What the single mode's own pointers say of the block that is current. */
-static size_t plain_used(const struct region *rg, const struct kregion_block *b)
+static size_t single_used(const struct kregion_priv *rg, const struct kregion_block *b)
 {
-	const char *end = READ_ONCE(rg->hot.end), *ptr = READ_ONCE(rg->hot.ptr);
+	const char *end = READ_ONCE(rg->fast.end), *ptr = READ_ONCE(rg->fast.ptr);
 
 	if (end != (const char *)b || ptr < b->start || ptr > end)
 		return block_used(b);
@@ -19,28 +19,28 @@ static size_t plain_used(const struct region *rg, const struct kregion_block *b)
 }
 
 /* Are small objects taken from @b, for a CPU or out of the reserve? */
-static bool block_current(struct region *rg, const struct kregion_block *b)
+static bool block_current(struct kregion_priv *rg, const struct kregion_block *b)
 {
-	struct reserve *rv = smp_load_acquire(&rg->reserve);	/* F */
+	struct kregion_reserve *rv = smp_load_acquire(&rg->reserve);	/* F */
 	const int cpu = READ_ONCE(b->cpu);
-	struct cell *cell = &rg->cell;
+	struct kregion_cpu *cell = &rg->cell;
 
 	if (rv && b == READ_ONCE(rv->head))
 		return true;
 	if (rg->attr_flags & KREGION_F_PERCPU) {
 		if (cpu < 0)
 			return false;
-		cell = (struct cell *)per_cpu_ptr(rg->hot.cells, cpu);
+		cell = (struct kregion_cpu *)per_cpu_ptr(rg->fast.cells, cpu);
 	}
-	return READ_ONCE(*cell_slot(rg, cell)) == &b->bump;
+	return READ_ONCE(*current_of(rg, cell)) == &b->cursor;
 }
 
-static void block_describe(struct region *rg, const struct kregion_block *b, bool large,
+static void block_describe(struct kregion_priv *rg, const struct kregion_block *b, bool large,
 			   struct block_info *info)
 {
 	info->start = b->start;
 	info->held = block_held(b);
-	info->used = READ_ONCE(b->epoch) == rg->epoch ? plain_used(rg, b) : 0;
+	info->used = READ_ONCE(b->epoch) == rg->epoch ? single_used(rg, b) : 0;
 	if (large)
 		info->kind = BLOCK_LARGE;
 	else if (!info->used)
@@ -54,7 +54,7 @@ static void block_describe(struct region *rg, const struct kregion_block *b, boo
  * the lock every so often and goes on behind the block where it was, unless blocks have
  * been freed: then it begins again with @restart.
  */
-void region_walk(struct region *rg, void (*restart)(void *ctx), block_fn fn, void *ctx)
+void kregion_walk(struct kregion_priv *rg, void (*restart)(void *ctx), block_fn fn, void *ctx)
 {
 	unsigned int i, unlinked, n = 0, restarts = 0;
 	struct block_info info;
@@ -99,7 +99,7 @@ static void stats_restart(void *ctx)
 	memset(ctx, 0, sizeof(struct kregion_stats));
 }
 
-static bool stats_fn(struct region *rg, const struct kregion_block *b,
+static bool stats_fn(struct kregion_priv *rg, const struct kregion_block *b,
 		     const struct block_info *info, void *ctx)
 {
 	struct kregion_stats *st = ctx;
@@ -137,9 +137,9 @@ static bool stats_fn(struct region *rg, const struct kregion_block *b,
  */
 void kregion_stats(struct kregion *r, struct kregion_stats *out)
 {
-	struct region *rg = to_region(r);
+	struct kregion_priv *rg = to_priv(r);
 
-	region_walk(rg, stats_restart, stats_fn, out);
+	kregion_walk(rg, stats_restart, stats_fn, out);
 	out->blocks_peak = READ_ONCE(rg->peak);
 	out->fills = READ_ONCE(rg->fills);
 	out->failed_nomem = atomic_long_read(&rg->failed[FAIL_NOMEM]);
@@ -162,7 +162,7 @@ static void contains_restart(void *ctx)
 {
 }
 
-static bool contains_fn(struct region *rg, const struct kregion_block *b,
+static bool contains_fn(struct kregion_priv *rg, const struct kregion_block *b,
 			const struct block_info *info, void *ctx)
 {
 	struct contains *c = ctx;
@@ -186,7 +186,7 @@ bool kregion_contains(struct kregion *r, const void *p)
 	struct contains c = { .p = p };
 
 	might_sleep();
-	region_walk(to_region(r), contains_restart, contains_fn, &c);
+	kregion_walk(to_priv(r), contains_restart, contains_fn, &c);
 	return c.found;
 }
 EXPORT_SYMBOL_GPL(kregion_contains);

@@ -109,7 +109,7 @@ static void holds_over_large_blocks(struct kunit *test)
 static void holds_over_ordinary_blocks(struct kunit *test)
 {
 	struct kregion *r = begin_holds(test, test->param_value);
-	struct region *rg = to_region(r);
+	struct kregion_priv *rg = to_priv(r);
 	unsigned long fills;
 
 	make_full(test, r);
@@ -148,7 +148,7 @@ static void a_spare_block_is_found_behind_smaller_ones(struct kunit *test)
 	const struct mode *mode = test->param_value;
 	const struct kregion_attr attr = { .flags = mode->flags, .block_size = PAGE_SIZE };
 	struct kregion *r = region_make(test, &attr);
-	struct region *rg = to_region(r);
+	struct kregion_priv *rg = to_priv(r);
 	unsigned long fills;
 	int i;
 

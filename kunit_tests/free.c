@@ -435,7 +435,7 @@ static void a_late_report_silences_nobody(struct kunit *test)
 	struct kregion *r = region_named(test, "kunit-misused", NULL);
 	struct intruder in = { .r = r, .allocs = 1 };
 
-	set_bit(REGION_MISUSED, &to_region(r)->flags);
+	set_bit(REGION_MISUSED, &to_priv(r)->flags);
 	expect_warnings(test, 1);
 	WRITE_ONCE(intruding, &in);
 	kregion_drop(r);
@@ -485,7 +485,7 @@ static void destroy_waits_for_a_drop(struct kunit *test)
 static void drop_waits_for_calls_that_began_before(struct kunit *test)
 {
 	struct kregion *r = region_named(test, "kunit-late", NULL);
-	struct region *rg = to_region(r);
+	struct kregion_priv *rg = to_priv(r);
 	int cpu = cpumask_any_but(cpu_online_mask, raw_smp_processor_id());
 	struct task_struct *task;
 	unsigned long drops;
@@ -542,7 +542,7 @@ static void wait_for_the_drop(void *arg)
 		return;
 	complete(&late->go);
 	while (!late->begun && ktime_get_mono_fast_ns() < deadline) {
-		late->begun = test_bit(REGION_BUSY, &to_region(late->r)->flags);
+		late->begun = test_bit(REGION_BUSY, &to_priv(late->r)->flags);
 		cpu_relax();
 	}
 }

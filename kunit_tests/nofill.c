@@ -476,7 +476,7 @@ static void a_failed_refill_is_tried_again(struct kunit *test)
 		.flags = mode->flags, .block_size = mode->block, .reserve = 2000,
 	};
 	struct kregion *r = region_make(test, &attr);
-	struct region *rg = to_region(r);
+	struct kregion_priv *rg = to_priv(r);
 	unsigned long fills;
 
 	/* Room for no block more, for now. */

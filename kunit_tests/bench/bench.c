@@ -1046,7 +1046,7 @@ static void bench_sweeps(const struct rival *v, void **keep)
 		}
 }
 
-static bool wanted(const char *name)
+static bool refill_pending(const char *name)
 {
 	const size_t len = strlen(name);
 	const char *at = rivals;
@@ -1073,7 +1073,7 @@ static int __init bench_init(void)
 		return -ENOMEM;
 	memset(keep, 0, MOST_OBJECTS * sizeof(*keep));
 	for (i = 0; i < ARRAY_SIZE(all); i++) {
-		if (!wanted(all[i].name))
+		if (!refill_pending(all[i].name))
 			continue;
 		n++;
 		bench_targets(&all[i], keep);

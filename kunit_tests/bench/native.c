@@ -73,28 +73,28 @@ char *percpu_areas;
 unsigned int nr_cpu_ids = 1;
 
 /* In the place of registry.c and debugfs.c: regions are not listed. */
-struct region;
+struct kregion_priv;
 
-void registry_add(struct region *rg)
+void kregion_registry_add(struct kregion_priv *rg)
 {
 	(void)rg;
 }
 
-void registry_del(struct region *rg)
+void kregion_registry_del(struct kregion_priv *rg)
 {
 	(void)rg;
 }
 
-struct region *registry_first(void)
+struct kregion_priv *kregion_registry_first(void)
 {
 	return NULL;
 }
 
-void debugfs_init(void)
+void kregion_debugfs_init(void)
 {
 }
 
-void debugfs_exit(void)
+void kregion_debugfs_exit(void)
 {
 }
 

@@ -15,7 +15,7 @@
  * The address of the next free byte. The word stands right behind the bytes that it
  * hands out, so its own address is their end.
  */
-struct kregion_bump {
+struct __kregion_cursor {
 	union {
 		local_t local;
 		atomic_long_t shared;
@@ -23,30 +23,30 @@ struct kregion_bump {
 };
 
 /* The current block of one CPU, or of the whole region. */
-struct kregion_cell {
-	struct kregion_bump *cur;
-	struct kregion_bump none;	/* full: what cur points to without a block */
+struct __kregion_cpu {
+	struct __kregion_cursor *cur;
+	struct __kregion_cursor sentinel;	/* full: what cur points to without a block */
 };
 
 /* The fast path's part of a region; one cache line. */
 struct kregion {
-	long mode;		/* largest constant size served per CPU; 0: shared, or off; LONG_MIN: single */
+	long mode;		/* largest constant size per CPU; 0: shared; LONG_MIN: single */
 	size_t percpu_max;	/* largest size served per CPU, 0: none, ... */
 	size_t shared_max;	/* ... from the shared block ... */
 	size_t single_max;	/* ... and without atomics */
-	struct kregion_cell __percpu *cells;
-	struct kregion_bump *cur;	/* shared */
+	struct __kregion_cpu __percpu *cells;
+	struct __kregion_cursor *cur;	/* shared */
 	char *ptr;			/* single: next free byte ... */
 	char *end;			/* ... and the first one behind the block */
 };
 
 /* The slow paths. */
 void *kregion_alloc_slow(struct kregion *r, size_t size, gfp_t gfp);
-void *kregion_alloc_overshot(struct kregion *r, size_t size, gfp_t gfp,
-			     struct kregion_bump *bump);
+void *kregion_alloc_undo(struct kregion *r, size_t size, gfp_t gfp,
+			 struct __kregion_cursor *cursor);
 void *kregion_nofill_slow(struct kregion *r, size_t size);
 void *kregion_nofill_refuse(struct kregion *r, size_t size);
-void *kregion_nofill_overshot(struct kregion *r, size_t size, struct kregion_bump *bump);
+void *kregion_nofill_undo(struct kregion *r, size_t size, struct __kregion_cursor *cursor);
 
 /* Bits of a gfp that mean nothing to a region. */
 #define __KREGION_GFP_BAD \
@@ -92,15 +92,15 @@ static __always_inline bool __kregion_over(unsigned long next, const void *limit
 static __always_inline void *__kregion_alloc_percpu(struct kregion *r, size_t size, size_t bytes,
 						    gfp_t gfp, bool nofill)
 {
-	struct kregion_bump *bump;
+	struct __kregion_cursor *cursor;
 	unsigned long next;
 
 	preempt_disable_notrace();
-	bump = __this_cpu_read(r->cells->cur);
-	next = local_add_return(bytes, &bump->local);
-	if (unlikely(__kregion_over(next, bump))) {
-		return nofill ? kregion_nofill_overshot(r, size, bump) :
-				kregion_alloc_overshot(r, size, gfp, bump);
+	cursor = __this_cpu_read(r->cells->cur);
+	next = local_add_return(bytes, &cursor->local);
+	if (unlikely(__kregion_over(next, cursor))) {
+		return nofill ? kregion_nofill_undo(r, size, cursor) :
+				kregion_alloc_undo(r, size, gfp, cursor);
 	}
 	preempt_enable_notrace();
 	return (void *)(next - bytes);
@@ -109,14 +109,14 @@ static __always_inline void *__kregion_alloc_percpu(struct kregion *r, size_t si
 /* Shared: exchange if there is room. False: none, or another CPU changed the word. */
 static __always_inline bool __kregion_alloc_shared(struct kregion *r, size_t bytes, void **p)
 {
-	/* Pairs with the release that made the block current in slot_install(). */
-	struct kregion_bump *bump = READ_ONCE(r->cur);
-	long old = atomic_long_read(&bump->shared);
+	/* Pairs with the release that made the block current in current_install(). */
+	struct __kregion_cursor *cursor = READ_ONCE(r->cur);
+	long old = atomic_long_read(&cursor->shared);
 	unsigned long next = old + bytes;
 
-	if (unlikely(__kregion_over(next, bump)))
+	if (unlikely(__kregion_over(next, cursor)))
 		return false;
-	if (unlikely(!atomic_long_try_cmpxchg_relaxed(&bump->shared, &old, next)))
+	if (unlikely(!atomic_long_try_cmpxchg_relaxed(&cursor->shared, &old, next)))
 		return false;
 	/* Hidden, or the compiler keeps a copy of old beside what cmpxchg may change. */
 	OPTIMIZER_HIDE_VAR(next);
@@ -139,8 +139,7 @@ static __always_inline bool __kregion_alloc_single(struct kregion *r, size_t byt
 /*
  * The first compare settles the mode, a drop under way (0 and a full block) and, for a
  * size not known at compile time, zero and too large; the next ones tell the other modes.
- * data_race(), as READ_ONCE() would keep the loads out of the compares. If a drop of a
- * per-CPU region makes mode 0 in between, cur is full.
+ * If a drop of a per-CPU region makes mode 0 in between, cur is full.
  */
 static __always_inline void *__kregion_alloc(struct kregion *r, size_t size, gfp_t gfp, bool nofill)
 {
@@ -153,9 +152,11 @@ static __always_inline void *__kregion_alloc(struct kregion *r, size_t size, gfp
 	if (!nofill && __builtin_constant_p(gfp) && (gfp & __KREGION_GFP_BAD))
 		return kregion_alloc_slow(r, size, gfp);
 
+	/* data_race(), as READ_ONCE() would keep the load out of the compare. */
 	if (likely(small ? (long)bytes <= data_race(r->mode) : size - 1 < data_race(r->percpu_max)))
 		return __kregion_alloc_percpu(r, size, bytes, gfp, nofill);
 
+	/* data_race(): as above. */
 	if (small ? bytes > (unsigned long)data_race(r->mode) : size - 1 < r->shared_max) {
 		if (__kregion_alloc_shared(r, bytes, &p))
 			return p;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "json.h"
 #include "stream.h"
 
 /* All tracks belong to one process. Thread 0 means something else to viewers. */
@@ -20,22 +21,6 @@ struct slice {
 	uint8_t prio;
 };
 
-static void put_string(FILE *out, const char *s)
-{
-	putc('"', out);
-	for (; *s; s++) {
-		const unsigned char c = *s;
-
-		if (c == '"' || c == '\\')
-			fprintf(out, "\\%c", c);
-		else if (c < ' ' || c > '~')
-			fprintf(out, "\\u%04x", c);
-		else
-			putc(c, out);
-	}
-	putc('"', out);
-}
-
 static const char *name_of(const struct task *task, char buf[32])
 {
 	if (task->comm[0])
@@ -45,51 +30,77 @@ static const char *name_of(const struct task *task, char buf[32])
 }
 
 /* Times of the format are microseconds. */
-static void put_time(FILE *out, const char *key, uint64_t ns)
+static void put_time(struct json *j, const char *key, uint64_t ns)
 {
-	fprintf(out, ",\"%s\":%" PRIu64 ".%03" PRIu64, key, ns / 1000, ns % 1000);
+	json_number(j, key, "%" PRIu64 ".%03" PRIu64, ns / 1000, ns % 1000);
 }
 
-/* Says something of a track; the caller adds what, and closes two braces. */
-static void put_meta(FILE *out, const char *what, unsigned int track)
+static void put_track(struct json *j, unsigned int track)
 {
-	fprintf(out, "{\"ph\":\"M\",\"name\":\"%s\",\"pid\":%d,\"tid\":%u,\"args\":{",
-		what, PROCESS, track);
+	json_number(j, "pid", "%d", PROCESS);
+	json_number(j, "tid", "%u", track);
 }
 
-static void put_slice(FILE *out, const struct slice *s, uint64_t end, int state)
+/* Begin the metadata @what of a track; the caller adds the value and ends it twice. */
+static void begin_meta(struct json *j, const char *what, unsigned int track)
+{
+	json_object(j, NULL, JSON_INLINE);
+	json_string(j, "ph", "M");
+	json_string(j, "name", what);
+	put_track(j, track);
+	json_object(j, "args", JSON_INLINE);
+}
+
+static void end_event(struct json *j)
+{
+	json_end(j);
+	json_end(j);
+}
+
+static void put_slice(struct json *j, const struct slice *s, uint64_t end, int state)
 {
 	char buf[32];
 
 	if (!s->task || !s->task->pid)
 		return;
-	fputs(",\n{\"ph\":\"X\",\"cat\":\"sched\",\"name\":", out);
-	put_string(out, name_of(s->task, buf));
-	put_time(out, "ts", s->since);
-	put_time(out, "dur", end - s->since);
-	fprintf(out, ",\"pid\":%d,\"tid\":%u,\"args\":{\"pid\":%u,\"prio\":%u", PROCESS,
-		TRACK(s->cpu), s->task->pid, s->prio);
+	json_object(j, NULL, JSON_INLINE);
+	json_string(j, "ph", "X");
+	json_string(j, "cat", "sched");
+	json_string(j, "name", name_of(s->task, buf));
+	put_time(j, "ts", s->since);
+	put_time(j, "dur", end - s->since);
+	put_track(j, TRACK(s->cpu));
+	json_object(j, "args", JSON_INLINE);
+	json_number(j, "pid", "%u", s->task->pid);
+	json_number(j, "prio", "%u", s->prio);
 	if (state >= 0)
-		fprintf(out, ",\"state\":%d", state);
-	fputs("}}", out);
+		json_number(j, "state", "%d", state);
+	end_event(j);
 }
 
-static void put_instant(FILE *out, unsigned int cpu, const struct event *e,
+static void put_instant(struct json *j, unsigned int cpu, const struct event *e,
 			const struct task *task, const char *what)
 {
 	char buf[32], name[64];
 
 	snprintf(name, sizeof(name), "%s %s", what, name_of(task, buf));
-	fputs(",\n{\"ph\":\"i\",\"s\":\"t\",\"cat\":\"sched\",\"name\":", out);
-	put_string(out, name);
-	put_time(out, "ts", e->time);
-	fprintf(out, ",\"pid\":%d,\"tid\":%u,\"args\":{\"pid\":%u,\"prio\":%u,\"target_cpu\":%u}}",
-		PROCESS, TRACK(cpu), e->first, e->prio, e->second);
+	json_object(j, NULL, JSON_INLINE);
+	json_string(j, "ph", "i");
+	json_string(j, "s", "t");
+	json_string(j, "cat", "sched");
+	json_string(j, "name", name);
+	put_time(j, "ts", e->time);
+	put_track(j, TRACK(cpu));
+	json_object(j, "args", JSON_INLINE);
+	json_number(j, "pid", "%u", e->first);
+	json_number(j, "prio", "%u", e->prio);
+	json_number(j, "target_cpu", "%u", e->second);
+	end_event(j);
 }
 
-static void slice_end(FILE *out, struct slice *s, uint64_t time, int state)
+static void slice_end(struct json *j, struct slice *s, uint64_t time, int state)
 {
-	put_slice(out, s, time, state);
+	put_slice(j, s, time, state);
 	if (s->task && s->task->slice == s)
 		s->task->slice = NULL;
 	s->task = NULL;
@@ -104,45 +115,45 @@ static void slice_begin(struct slice *s, struct task *task, const struct event *
 }
 
 /* A task that runs gets another slice if its name changes. */
-static void slice_split(FILE *out, struct tasks *tasks, const struct event *e)
+static void slice_split(struct json *j, struct tasks *tasks, const struct event *e)
 {
 	const struct task *task = task_get(tasks, e->first);
 
 	if (!task->slice || !task->comm[0] ||
 	    !strncmp(task->comm, e->comm, sizeof(task->comm) - 1))
 		return;
-	put_slice(out, task->slice, e->time, -1);
+	put_slice(j, task->slice, e->time, -1);
 	task->slice->since = e->time;
 }
 
-static void put_event(FILE *out, const struct stream *st, struct tasks *tasks,
+static void put_event(struct json *j, const struct stream *st, struct tasks *tasks,
 		      struct slice *slices, const struct event *e)
 {
 	const unsigned int cpu = st->cpus[e->index].head->cpu;
 	struct slice *s = &slices[e->index];
 
 	if (e->type == KREGION_TRACE_NAME)
-		slice_split(out, tasks, e);
+		slice_split(j, tasks, e);
 	tasks_event(tasks, e);
 	switch (e->type) {
 	case KREGION_TRACE_RUNNING_TASK:
 	case KREGION_TRACE_SWITCH:
-		slice_end(out, s, e->time, e->state);
+		slice_end(j, s, e->time, e->state);
 		slice_begin(s, task_get(tasks, e->first), e);
 		break;
 	case KREGION_TRACE_EXEC:
 		/* A thread may have taken over the pid of its process. */
 		if (e->first == e->second || !s->task)
 			break;
-		slice_end(out, s, e->time, -1);
+		slice_end(j, s, e->time, -1);
 		slice_begin(s, task_get(tasks, e->first), e);
 		break;
 	case EVENT_GAP:
-		slice_end(out, s, e->time, -1);
+		slice_end(j, s, e->time, -1);
 		break;
 	case KREGION_TRACE_WAKEUP:
 	case KREGION_TRACE_WAKEUP_NEW:
-		put_instant(out, cpu, e, task_get(tasks, e->first),
+		put_instant(j, cpu, e, task_get(tasks, e->first),
 			    e->type == KREGION_TRACE_WAKEUP ? "wake" : "wake new");
 		break;
 	}
@@ -163,8 +174,42 @@ static void first_names(struct stream *st, struct tasks *names)
 	stream_rewind(st);
 }
 
+static void put_counts(struct json *j, const struct stream *st)
+{
+	char buf[32];
+
+	json_object(j, "otherData", JSON_INLINE);
+	snprintf(buf, sizeof(buf), "%" PRIu64, st->records);
+	json_string(j, "records", buf);
+	snprintf(buf, sizeof(buf), "%" PRIu64, st->lost);
+	json_string(j, "lost", buf);
+	json_end(j);
+}
+
+static void put_tracks(struct json *j, const struct stream *st)
+{
+	char name[32];
+	unsigned int i;
+
+	begin_meta(j, "process_name", 0);
+	json_string(j, "name", "CPUs");
+	end_event(j);
+	for (i = 0; i < st->nr_cpus; i++) {
+		const unsigned int cpu = st->cpus[i].head->cpu;
+
+		snprintf(name, sizeof(name), "CPU %u", cpu);
+		begin_meta(j, "thread_name", TRACK(cpu));
+		json_string(j, "name", name);
+		end_event(j);
+		begin_meta(j, "thread_sort_index", TRACK(cpu));
+		json_number(j, "sort_index", "%u", cpu);
+		end_event(j);
+	}
+}
+
 void chrome(struct stream *st, FILE *out)
 {
+	struct json j = { .out = out, .space = "" };
 	struct tasks tasks = { 0 };
 	struct slice *slices;
 	struct task *task;
@@ -172,30 +217,23 @@ void chrome(struct stream *st, FILE *out)
 	unsigned int i;
 
 	slices = xrealloc(NULL, st->nr_cpus, sizeof(*slices));
-	memset(slices, 0, st->nr_cpus * sizeof(*slices));
+	for (i = 0; i < st->nr_cpus; i++)
+		slices[i] = (struct slice) { .cpu = st->cpus[i].head->cpu };
 	first_names(st, &tasks);
 	for (task = tasks.all; task; task = task->older)
 		task->named = false;
 
-	fprintf(out, "{\"displayTimeUnit\":\"ns\",\"otherData\":{\"records\":\"%" PRIu64
-		"\",\"lost\":\"%" PRIu64 "\"},\"traceEvents\":[\n", st->records, st->lost);
-	put_meta(out, "process_name", 0);
-	fputs("\"name\":\"CPUs\"}}", out);
-	for (i = 0; i < st->nr_cpus; i++) {
-		const unsigned int cpu = st->cpus[i].head->cpu;
-
-		slices[i].cpu = cpu;
-		fputs(",\n", out);
-		put_meta(out, "thread_name", TRACK(cpu));
-		fprintf(out, "\"name\":\"CPU %u\"}},\n", cpu);
-		put_meta(out, "thread_sort_index", TRACK(cpu));
-		fprintf(out, "\"sort_index\":%u}}", cpu);
-	}
+	json_object(&j, NULL, JSON_INLINE);
+	json_string(&j, "displayTimeUnit", "ns");
+	put_counts(&j, st);
+	json_array(&j, "traceEvents", JSON_LINES);
+	put_tracks(&j, st);
 	while (stream_next(st, &e))
-		put_event(out, st, &tasks, slices, &e);
+		put_event(&j, st, &tasks, slices, &e);
 	for (i = 0; i < st->nr_cpus; i++)
-		put_slice(out, &slices[i], st->duration, -1);
-	fputs("\n]}\n", out);
+		put_slice(&j, &slices[i], st->duration, -1);
+	json_end(&j);
+	json_end(&j);
 	free(slices);
 	tasks_free(&tasks);
 }

@@ -7,7 +7,6 @@
  * printable ASCII reaches a terminal.
  */
 
-#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -24,6 +23,8 @@
 #include <sys/statfs.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "json.h"
 
 #define PROG		"kregion-top"
 #define VERSION		"1.0.0"
@@ -518,46 +519,32 @@ static void print_text(const struct sample *s)
 	}
 }
 
-static void json_string(const char *s)
-{
-	putchar('"');
-	for (; *s; s++) {
-		const unsigned char c = *s;
-
-		if (c == '"' || c == '\\')
-			printf("\\%c", c);
-		else if (c < ' ' || c > '~')
-			printf("\\u%04x", c);
-		else
-			putchar(c);
-	}
-	putchar('"');
-}
-
 static void print_json(const struct sample *s)
 {
+	struct json j = { .out = stdout, .space = " " };
 	size_t i, c;
 
-	printf("{\n\"version\": %d,\n\"time\": %.3f,\n\"regions\": [", FORMAT,
-	       seconds(CLOCK_REALTIME));
+	json_object(&j, NULL, JSON_LINES);
+	json_number(&j, "version", "%d", FORMAT);
+	json_number(&j, "time", "%.3f", seconds(CLOCK_REALTIME));
+	json_array(&j, "regions", JSON_LINES);
 	for (i = 0; i < s->nr; i++) {
-		printf("%s\n{", i ? "," : "");
+		json_object(&j, NULL, JSON_INLINE);
 		for (c = 0; c < s->nr_columns; c++) {
-			if (c)
-				printf(", ");
-			json_string(s->names[c]);
-			printf(": ");
 			if (s->is_text[c])
-				json_string(s->regions[i].cells[c]);
+				json_string(&j, s->names[c], s->regions[i].cells[c]);
 			else
-				printf("%s", s->regions[i].cells[c]);
+				json_number(&j, s->names[c], "%s", s->regions[i].cells[c]);
 		}
-		putchar('}');
+		json_end(&j);
 	}
-	printf("\n],\n\"totals\": {\"regions\": %zu", s->nr);
+	json_end(&j);
+	json_object(&j, "totals", JSON_INLINE);
+	json_number(&j, "regions", "%zu", s->nr);
 	for (int f = CURRENT; f < NR_FILE; f++)
-		printf(", \"%s\": %" PRIu64, field_names[f], s->sum[f]);
-	printf("}\n}\n");
+		json_number(&j, field_names[f], "%" PRIu64, s->sum[f]);
+	json_end(&j);
+	json_end(&j);
 }
 
 /* ---- the screen ------------------------------------------------------------- */

@@ -8,18 +8,28 @@
 #include <string.h>
 
 #include "json.h"
-#include "stream.h"
+#include "task.h"
 
 /* All tracks belong to one process. Thread 0 means something else to viewers. */
 #define PROCESS		1
 #define TRACK(cpu)	((cpu) + 1)
 
+struct chrome_task {
+	struct task base;
+	struct slice *slice;		/* in which it runs */
+};
+
 struct slice {
 	unsigned int cpu;
-	struct task *task;
+	struct chrome_task *task;	/* NULL: not known */
 	uint64_t since;
 	uint8_t prio;
 };
+
+static struct chrome_task *chrome_task_get(struct tasks *tasks, uint32_t pid)
+{
+	return (struct chrome_task *)task_get(tasks, pid);
+}
 
 static const char *name_of(const struct task *task, char buf[32])
 {
@@ -61,17 +71,17 @@ static void put_slice(struct json *j, const struct slice *s, uint64_t end, int s
 {
 	char buf[32];
 
-	if (!s->task || !s->task->pid)
+	if (!s->task || !s->task->base.pid)
 		return;
 	json_object(j, NULL, JSON_INLINE);
 	json_string(j, "ph", "X");
 	json_string(j, "cat", "sched");
-	json_string(j, "name", name_of(s->task, buf));
+	json_string(j, "name", name_of(&s->task->base, buf));
 	put_time(j, "ts", s->since);
 	put_time(j, "dur", end - s->since);
 	put_track(j, TRACK(s->cpu));
 	json_object(j, "args", JSON_INLINE);
-	json_number(j, "pid", "%u", s->task->pid);
+	json_number(j, "pid", "%u", s->task->base.pid);
 	json_number(j, "prio", "%u", s->prio);
 	if (state >= 0)
 		json_number(j, "state", "%d", state);
@@ -106,7 +116,7 @@ static void slice_end(struct json *j, struct slice *s, uint64_t time, int state)
 	s->task = NULL;
 }
 
-static void slice_begin(struct slice *s, struct task *task, const struct event *e)
+static void slice_begin(struct slice *s, struct chrome_task *task, const struct event *e)
 {
 	s->task = task;
 	s->since = e->time;
@@ -117,10 +127,10 @@ static void slice_begin(struct slice *s, struct task *task, const struct event *
 /* A task that runs gets another slice if its name changes. */
 static void slice_split(struct json *j, struct tasks *tasks, const struct event *e)
 {
-	const struct task *task = task_get(tasks, e->first);
+	const struct chrome_task *task = chrome_task_get(tasks, e->first);
+	const char *comm = task->base.comm;
 
-	if (!task->slice || !task->comm[0] ||
-	    !strncmp(task->comm, e->comm, sizeof(task->comm) - 1))
+	if (!task->slice || !comm[0] || !strncmp(comm, e->comm, sizeof(task->base.comm) - 1))
 		return;
 	put_slice(j, task->slice, e->time, -1);
 	task->slice->since = e->time;
@@ -139,14 +149,14 @@ static void put_event(struct json *j, const struct stream *st, struct tasks *tas
 	case KREGION_TRACE_RUNNING_TASK:
 	case KREGION_TRACE_SWITCH:
 		slice_end(j, s, e->time, e->state);
-		slice_begin(s, task_get(tasks, e->first), e);
+		slice_begin(s, chrome_task_get(tasks, e->first), e);
 		break;
 	case KREGION_TRACE_EXEC:
 		/* A thread may have taken over the pid of its process. */
 		if (e->first == e->second || !s->task)
 			break;
 		slice_end(j, s, e->time, -1);
-		slice_begin(s, task_get(tasks, e->first), e);
+		slice_begin(s, chrome_task_get(tasks, e->first), e);
 		break;
 	case EVENT_GAP:
 		slice_end(j, s, e->time, -1);
@@ -210,7 +220,7 @@ static void put_tracks(struct json *j, const struct stream *st)
 void chrome(struct stream *st, FILE *out)
 {
 	struct json j = { .out = out, .space = "" };
-	struct tasks tasks = { 0 };
+	struct tasks tasks = { .task_size = sizeof(struct chrome_task) };
 	struct slice *slices;
 	struct task *task;
 	struct event e;

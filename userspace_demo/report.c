@@ -4,13 +4,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "stream.h"
+#include "task.h"
 
 /* prev_state of a task that will not run again: TASK_DEAD and what comes with it. */
 #define STATE_DEAD	(16 | 32 | 128)
 
+struct task_times {
+	struct task base;
+	enum { TASK_UNKNOWN, TASK_WAITING, TASK_SLEEPING } state;	/* off the CPUs */
+	bool woken;			/* it waits because of a wake-up */
+	uint64_t since;			/* ... it is in this state */
+	size_t gaps_before;		/* gaps of all CPUs that began before that */
+	uint64_t run_ns, wait_ns, sleep_ns, switches, wakeups;
+	uint64_t *lat;
+	size_t nr_lat, max_lat;
+	unsigned int on_cpus;
+};
+
 struct cpu_state {
-	struct task *task;		/* what it runs; NULL: not known */
+	struct task_times *task;	/* what it runs; NULL: not known */
 	uint64_t since;
 	uint64_t idle_ns, known_ns;
 	uint64_t switches;
@@ -33,18 +45,28 @@ struct sums {
 	size_t nr_gaps, max_gaps;
 };
 
+static struct task_times *times_of(struct task *base)
+{
+	return (struct task_times *)base;
+}
+
+static struct task_times *times_get(struct sums *s, uint32_t pid)
+{
+	return times_of(task_get(&s->tasks, pid));
+}
+
 static void cpu_account(struct cpu_state *c, uint64_t now)
 {
 	if (!c->task)
 		return;
 	c->task->run_ns += now - c->since;
 	c->known_ns += now - c->since;
-	if (!c->task->pid)
+	if (!c->task->base.pid)
 		c->idle_ns += now - c->since;
 	c->since = now;
 }
 
-static void cpu_run(struct cpu_state *c, struct task *task, uint64_t now)
+static void cpu_run(struct cpu_state *c, struct task_times *task, uint64_t now)
 {
 	if (c->task)
 		c->task->on_cpus--;
@@ -55,7 +77,7 @@ static void cpu_run(struct cpu_state *c, struct task *task, uint64_t now)
 }
 
 /* Account the state that ends now; it is known up to the next gap only. */
-static void task_settle(const struct sums *s, struct task *task, uint64_t now)
+static void task_settle(const struct sums *s, struct task_times *task, uint64_t now)
 {
 	const uint64_t end = task->gaps_before < s->nr_gaps ? s->gap_at[task->gaps_before] : now;
 
@@ -68,22 +90,23 @@ static void task_settle(const struct sums *s, struct task *task, uint64_t now)
 }
 
 /* Has nothing been lost since the task came into its state? */
-static bool task_sure(const struct sums *s, const struct task *task)
+static bool task_sure(const struct sums *s, const struct task_times *task)
 {
 	return task->state != TASK_UNKNOWN && task->gaps_before == s->nr_gaps;
 }
 
-static void task_becomes(const struct sums *s, struct task *task, unsigned int state, uint64_t now)
+static void task_becomes(const struct sums *s, struct task_times *task, unsigned int state,
+			 uint64_t now)
 {
 	task_settle(s, task, now);
-	if (s->gaps || !task->pid)
+	if (s->gaps || !task->base.pid)
 		return;
 	task->state = state;
 	task->since = now;
 	task->gaps_before = s->nr_gaps;
 }
 
-static void task_woken(struct sums *s, struct task *task, uint64_t now)
+static void task_woken(struct sums *s, struct task_times *task, uint64_t now)
 {
 	task->wakeups++;
 	s->wakeups++;
@@ -94,7 +117,7 @@ static void task_woken(struct sums *s, struct task *task, uint64_t now)
 	task->woken = true;
 }
 
-static void task_runs(struct sums *s, struct task *task, uint64_t now)
+static void task_runs(struct sums *s, struct task_times *task, uint64_t now)
 {
 	if (task_sure(s, task)) {
 		/* Without a wake-up it has not slept: a pending signal kept it runnable. */
@@ -113,14 +136,15 @@ static void task_runs(struct sums *s, struct task *task, uint64_t now)
 }
 
 /* The task turns out to have been running, on a CPU of which that was not known. */
-static void task_ran(struct sums *s, struct task *task, uint64_t now)
+static void task_ran(struct sums *s, struct task_times *task, uint64_t now)
 {
 	if (task_sure(s, task))
 		task->state = TASK_UNKNOWN;
 	task_settle(s, task, now);
 }
 
-static void task_stops(struct sums *s, struct task *task, unsigned int prev_state, uint64_t now)
+static void task_stops(struct sums *s, struct task_times *task, unsigned int prev_state,
+		       uint64_t now)
 {
 	if (!task->on_cpus)
 		task_becomes(s, task, !prev_state ? TASK_WAITING :
@@ -139,20 +163,20 @@ static void gap_begin(struct sums *s, uint64_t now)
 
 static void account_switch(struct sums *s, struct cpu_state *c, const struct event *e)
 {
-	struct task *prev, *next;
+	struct task_times *prev, *next;
 
 	/* A pid's next life may have begun; what ran is the one before. */
-	if (c->task && c->task->pid == e->second) {
+	if (c->task && c->task->base.pid == e->second) {
 		prev = c->task;
 	} else {
-		prev = task_get(&s->tasks, e->second);
+		prev = times_get(s, e->second);
 		task_ran(s, prev, e->time);
 	}
 	cpu_account(c, e->time);
 	prev->switches++;
 	c->switches++;
 	s->switches++;
-	next = task_get(&s->tasks, e->first);
+	next = times_get(s, e->first);
 	cpu_run(c, next, e->time);
 	task_stops(s, prev, e->state, e->time);
 	task_runs(s, next, e->time);
@@ -161,10 +185,10 @@ static void account_switch(struct sums *s, struct cpu_state *c, const struct eve
 static void account(struct sums *s, const struct event *e)
 {
 	struct cpu_state *c = &s->cpus[e->index];
-	struct task *task;
+	struct task_times *task;
 
 	if (e->type == KREGION_TRACE_FORK)
-		task_settle(s, task_get(&s->tasks, e->first), e->time);
+		task_settle(s, times_get(s, e->first), e->time);
 	tasks_event(&s->tasks, e);
 	if (e->type != EVENT_GAP && e->type != KREGION_TRACE_LOST &&
 	    e->type != KREGION_TRACE_NAME && e->type != KREGION_TRACE_RUNNING_TASK)
@@ -172,7 +196,7 @@ static void account(struct sums *s, const struct event *e)
 
 	switch (e->type) {
 	case KREGION_TRACE_RUNNING_TASK:
-		task = task_get(&s->tasks, e->first);
+		task = times_get(s, e->first);
 		task_ran(s, task, e->time);
 		cpu_run(c, task, e->time);
 		break;
@@ -183,11 +207,11 @@ static void account(struct sums *s, const struct event *e)
 		/* It runs here, whatever its pid was. */
 		cpu_account(c, e->time);
 		if (c->task)
-			cpu_run(c, task_get(&s->tasks, e->first), e->time);
+			cpu_run(c, times_get(s, e->first), e->time);
 		break;
 	case KREGION_TRACE_WAKEUP:
 	case KREGION_TRACE_WAKEUP_NEW:
-		task_woken(s, task_get(&s->tasks, e->first), e->time);
+		task_woken(s, times_get(s, e->first), e->time);
 		break;
 	case EVENT_GAP:
 		cpu_account(c, e->time);
@@ -202,7 +226,7 @@ static void account(struct sums *s, const struct event *e)
 
 static void account_end(struct sums *s, const struct stream *st)
 {
-	struct task *task;
+	struct task *base;
 	unsigned int i;
 
 	for (i = 0; i < st->nr_cpus; i++) {
@@ -211,7 +235,9 @@ static void account_end(struct sums *s, const struct stream *st)
 		s->busy_ns += s->cpus[i].known_ns - s->cpus[i].idle_ns;
 		s->known_ns += s->cpus[i].known_ns;
 	}
-	for (task = s->tasks.all; task; task = task->older) {
+	for (base = s->tasks.all; base; base = base->older) {
+		struct task_times *task = times_of(base);
+
 		task_settle(s, task, st->duration);
 		s->wait_ns += task->wait_ns;
 		s->sleep_ns += task->sleep_ns;
@@ -233,20 +259,24 @@ static uint64_t percentile(const uint64_t *v, size_t n, unsigned int percent)
 
 static int by_run_time(const void *a, const void *b)
 {
-	const struct task *x = *(struct task *const *)a, *y = *(struct task *const *)b;
+	const struct task_times *x = *(struct task_times *const *)a;
+	const struct task_times *y = *(struct task_times *const *)b;
 
 	if (x->run_ns != y->run_ns)
 		return x->run_ns > y->run_ns ? -1 : 1;
-	return x->pid < y->pid ? -1 : x->pid > y->pid;
+	return x->base.pid < y->base.pid ? -1 : x->base.pid > y->base.pid;
 }
 
-static struct task **sorted_tasks(struct sums *s)
+static struct task_times **sorted_tasks(struct sums *s)
 {
-	struct task **v = xrealloc(NULL, s->tasks.nr, sizeof(*v)), *task;
+	struct task_times **v = xrealloc(NULL, s->tasks.nr, sizeof(*v));
+	struct task *base;
 	size_t n = 0, at = 0;
 
 	s->lat = xrealloc(NULL, s->nr_lat, sizeof(*s->lat));
-	for (task = s->tasks.all; task; task = task->older) {
+	for (base = s->tasks.all; base; base = base->older) {
+		struct task_times *task = times_of(base);
+
 		v[n++] = task;
 		if (!task->nr_lat)
 			continue;
@@ -304,7 +334,7 @@ static void print_lost(const struct stream *st, const struct sums *s)
 	       100 * known(st, s->known_ns, st->nr_cpus));
 }
 
-static void print_people(const struct stream *st, const struct sums *s, struct task **v)
+static void print_people(const struct stream *st, const struct sums *s, struct task_times **v)
 {
 	uint64_t used = 0, tails = 0, peak = 0;
 	char comm[32];
@@ -316,9 +346,9 @@ static void print_people(const struct stream *st, const struct sums *s, struct t
 	printf("%7s %-15s %11s %11s %11s %9s %9s %10s %10s %10s\n", "PID", "TASK", "RUN ms",
 	       "WAIT ms", "SLEEP ms", "SWITCHES", "WAKE-UPS", "TO RUN p50", "p99", "max us");
 	for (n = 0; n < s->tasks.nr; n++) {
-		if (!v[n]->pid || !(v[n]->run_ns | v[n]->switches | v[n]->wakeups))
+		if (!v[n]->base.pid || !(v[n]->run_ns | v[n]->switches | v[n]->wakeups))
 			continue;
-		printf("%7u %-15s", v[n]->pid, task_comm(v[n], comm));
+		printf("%7u %-15s", v[n]->base.pid, task_comm(&v[n]->base, comm));
 		print_times(v[n]->run_ns, v[n]->wait_ns, v[n]->sleep_ns);
 		printf(" %9" PRIu64 " %9" PRIu64, v[n]->switches, v[n]->wakeups);
 		print_latency(v[n]->lat, v[n]->nr_lat);
@@ -353,7 +383,7 @@ static void print_people(const struct stream *st, const struct sums *s, struct t
 	       stream_held(st), peak, used, tails, (uint64_t)st->header->budget);
 }
 
-static void print_tsv(const struct stream *st, const struct sums *s, struct task **v)
+static void print_tsv(const struct stream *st, const struct sums *s, struct task_times **v)
 {
 	char comm[32];
 	unsigned int i;
@@ -363,8 +393,8 @@ static void print_tsv(const struct stream *st, const struct sums *s, struct task
 	     "\tsleep_ns");
 	for (n = 0; n < s->tasks.nr; n++)
 		printf("%u\t%s\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64
-		       "\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\n", v[n]->pid,
-		       task_comm(v[n], comm), v[n]->run_ns, v[n]->switches, v[n]->wakeups,
+		       "\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\n", v[n]->base.pid,
+		       task_comm(&v[n]->base, comm), v[n]->run_ns, v[n]->switches, v[n]->wakeups,
 		       percentile(v[n]->lat, v[n]->nr_lat, 50),
 		       percentile(v[n]->lat, v[n]->nr_lat, 99),
 		       percentile(v[n]->lat, v[n]->nr_lat, 100), v[n]->wait_ns,
@@ -401,10 +431,11 @@ static void print_tsv(const struct stream *st, const struct sums *s, struct task
 
 int report(const char *path, bool tsv)
 {
-	struct sums s = { 0 };
+	struct sums s = { .tasks.task_size = sizeof(struct task_times) };
 	struct stream st;
-	struct task **v;
+	struct task_times **v;
 	struct event e;
+	size_t i;
 
 	if (stream_open(&st, path))
 		return 1;
@@ -419,6 +450,8 @@ int report(const char *path, bool tsv)
 		print_tsv(&st, &s, v);
 	else
 		print_people(&st, &s, v);
+	for (i = 0; i < s.tasks.nr; i++)
+		free(v[i]->lat);
 	free(v);
 	free(s.lat);
 	free(s.cpus);

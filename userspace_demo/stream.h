@@ -45,35 +45,6 @@ struct stream {
 	unsigned int heap_len;
 };
 
-/* One life of a pid. */
-struct task {
-	struct task *next;		/* in its hash chain */
-	struct task *older;		/* all of them, newest first */
-	uint32_t pid;
-	bool named, exited;
-	char comm[16];
-
-	struct slice *slice;		/* of the JSON: what it runs in */
-
-	/* of the report */
-	enum { TASK_UNKNOWN, TASK_WAITING, TASK_SLEEPING } state;	/* off the CPUs */
-	bool woken;			/* it waits because of a wake-up */
-	uint64_t since;			/* ... it is in this state */
-	size_t gaps_before;		/* gaps of all CPUs that began before that */
-	uint64_t run_ns, wait_ns, sleep_ns, switches, wakeups;
-	uint64_t *lat;
-	size_t nr_lat, max_lat;
-	unsigned int on_cpus;
-};
-
-struct tasks {
-	struct task **hash;		/* 1 << bits chains, of the last life of each pid */
-	unsigned int bits;
-	uint64_t key;			/* random, so that no file can hold pids that collide */
-	struct task *all;
-	size_t nr;
-};
-
 /* Both print what is wrong. */
 int stream_open(struct stream *s, const char *path);
 void stream_close(struct stream *s);
@@ -95,13 +66,6 @@ void warn_lost(const char *path, uint64_t records, uint64_t lost, uint64_t held,
 const struct kregion_trace_value *stream_nth_value(const struct stream *s, unsigned int i);
 bool stream_value(const struct stream *s, const char *name, uint64_t *value);
 uint64_t stream_held(const struct stream *s);	/* bytes of memory that the trace held */
-
-struct task *task_get(struct tasks *t, uint32_t pid);
-/* Names, births and deaths; call it with each event. */
-void tasks_event(struct tasks *t, const struct event *e);
-void tasks_free(struct tasks *t);
-/* For people: never empty, no control characters. */
-const char *task_comm(const struct task *task, char buf[32]);
 
 void *xrealloc(void *p, size_t n, size_t size);
 

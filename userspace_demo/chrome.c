@@ -8,6 +8,9 @@
 #include <string.h>
 
 #include "json.h"
+#include "krtrace.h"
+#include "lost.h"
+#include "output.h"
 #include "task.h"
 
 /* All tracks belong to one process. Thread 0 means something else to viewers. */
@@ -217,7 +220,7 @@ static void put_tracks(struct json *j, const struct stream *st)
 	}
 }
 
-void chrome(struct stream *st, FILE *out)
+static void chrome(struct stream *st, FILE *out)
 {
 	struct json j = { .out = out, .space = "" };
 	struct tasks tasks = { .task_size = sizeof(struct chrome_task) };
@@ -246,4 +249,23 @@ void chrome(struct stream *st, FILE *out)
 	json_end(&j);
 	free(slices);
 	tasks_free(&tasks);
+}
+
+int convert_chrome(const char *path, const char *file)
+{
+	struct stream st;
+	struct loss loss;
+	FILE *out;
+
+	/* The output may be the input. */
+	if (stream_open(&st, path))
+		return 1;
+	output_catch_signals();
+	out = output_open(file);
+	if (out)
+		chrome(&st, out);
+	loss = loss_of(&st);
+	loss_warn(&loss, path);
+	stream_close(&st);
+	return !out || output_commit(out);
 }

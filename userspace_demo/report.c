@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "krtrace.h"
+#include "lost.h"
 #include "task.h"
 
 /* prev_state of a task that will not run again: TASK_DEAD and what comes with it. */
@@ -325,11 +327,11 @@ static double known(const struct stream *st, uint64_t known_ns, unsigned int nr_
 static void print_lost(const struct stream *st, const struct sums *s)
 {
 	const double all = (double)st->records + st->lost;
+	const struct loss loss = loss_of(st);
 	char buf[64];
 
 	printf("%" PRIu64 " of %.0f records (%.1f %%) were lost;\n%s.\n", st->lost, all,
-	       100 * st->lost / all, lost_advice(st->records, st->lost, stream_held(st),
-						 st->header->budget, buf));
+	       100 * st->lost / all, loss_advice(&loss, buf));
 	printf("The CPUs are known for %.1f %% of the time; all figures are of that time only.\n\n",
 	       100 * known(st, s->known_ns, st->nr_cpus));
 }
@@ -385,6 +387,7 @@ static void print_people(const struct stream *st, const struct sums *s, struct t
 
 static void print_tsv(const struct stream *st, const struct sums *s, struct task_times **v)
 {
+	const struct loss loss = loss_of(st);
 	char comm[32];
 	unsigned int i;
 	size_t n;
@@ -426,13 +429,14 @@ static void print_tsv(const struct stream *st, const struct sums *s, struct task
 	for (i = 0; i < st->nr_cpus; i++)
 		printf("# known_%u %.4f\n", st->cpus[i].head->cpu,
 		       known(st, s->cpus[i].known_ns, 1));
-	printf("# budget_enough %.0f\n", budget_for(st->records, st->lost, stream_held(st)));
+	printf("# budget_enough %.0f\n", loss_budget(&loss));
 }
 
 int report(const char *path, bool tsv)
 {
 	struct sums s = { .tasks.task_size = sizeof(struct task_times) };
 	struct stream st;
+	struct loss loss;
 	struct task_times **v;
 	struct event e;
 	size_t i;
@@ -444,7 +448,8 @@ int report(const char *path, bool tsv)
 	while (stream_next(&st, &e))
 		account(&s, &e);
 	account_end(&s, &st);
-	warn_lost(path, st.records, st.lost, stream_held(&st), st.header->budget);
+	loss = loss_of(&st);
+	loss_warn(&loss, path);
 	v = sorted_tasks(&s);
 	if (tsv)
 		print_tsv(&st, &s, v);

@@ -5,23 +5,13 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "krtrace.h"
 #include "stream.h"
-
-void *xrealloc(void *p, size_t n, size_t size)
-{
-	p = reallocarray(p, n ? n : 1, size);
-	if (!p) {
-		fputs("krtrace: out of memory\n", stderr);
-		exit(1);
-	}
-	return p;
-}
 
 /* ---- checking ------------------------------------------------------------- */
 
@@ -299,39 +289,6 @@ uint64_t stream_held(const struct stream *s)
 
 	stream_value(s, "bytes_held", &held);
 	return held;
-}
-
-/* ---- lost records ----------------------------------------------------------- */
-
-double budget_for(uint64_t records, uint64_t lost, uint64_t held)
-{
-	const double each = records ? (double)held / records : sizeof(struct kregion_trace_event);
-
-	return held + lost * each;
-}
-
-const char *lost_advice(uint64_t records, uint64_t lost, uint64_t held, uint64_t budget,
-			char buf[64])
-{
-	const double enough = budget_for(records, lost, held);
-	const bool mib = enough > 1 << 20;
-
-	if (enough <= budget)
-		return "memory was not to be had in time";
-	/* Rounded up to what record -b understands. */
-	snprintf(buf, 64, "a budget of about %.0f%c would have sufficed",
-		 enough / (mib ? 1 << 20 : 1 << 10) + 0.5, mib ? 'M' : 'K');
-	return buf;
-}
-
-void warn_lost(const char *path, uint64_t records, uint64_t lost, uint64_t held, uint64_t budget)
-{
-	char buf[64];
-
-	if (lost)
-		fprintf(stderr, "krtrace: %s: %" PRIu64 " records were lost, %.1f %% of all; %s\n",
-			path, lost, 100.0 * lost / ((double)records + lost),
-			lost_advice(records, lost, held, budget, buf));
 }
 
 /* ---- events in the order of time ------------------------------------------- */

@@ -52,24 +52,9 @@ void stream_close(struct stream *s);
 /* All events in the order of time. */
 void stream_rewind(struct stream *s);
 bool stream_next(struct stream *s, struct event *e);
-/*
- * About the budget that would have sufficed for all records, where @held bytes were
- * needed for those that there are. A double, as a file may say that any number was lost.
- */
-double budget_for(uint64_t records, uint64_t lost, uint64_t held);
-/* What would have helped, as the end of a sentence. */
-const char *lost_advice(uint64_t records, uint64_t lost, uint64_t held, uint64_t budget,
-			char buf[64]);
-/* Warn if records were lost. */
-void warn_lost(const char *path, uint64_t records, uint64_t lost, uint64_t held, uint64_t budget);
 
 const struct kregion_trace_value *stream_nth_value(const struct stream *s, unsigned int i);
 bool stream_value(const struct stream *s, const char *name, uint64_t *value);
 uint64_t stream_held(const struct stream *s);	/* bytes of memory that the trace held */
-
-void *xrealloc(void *p, size_t n, size_t size);
-
-int report(const char *path, bool tsv);
-void chrome(struct stream *st, FILE *out);
 
 #endif

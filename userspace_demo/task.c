@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "krtrace.h"
 #include "task.h"
 
 /* The link to the task that has @pid, or the end of its chain. */

@@ -16,11 +16,66 @@
 
 #define EXIT_USAGE	2
 
-static const char usage_text[] =
-"Usage: krtrace record [-o FILE] [-b BYTES] -- COMMAND [ARGUMENT]...\n"
-"       krtrace report [--tsv] [FILE]\n"
-"       krtrace convert --chrome [-o FILE] [FILE]\n"
-"       krtrace --help | --version\n";
+struct arguments {
+	const char *output;		/* NULL: the default of the command */
+	uint64_t budget;
+	bool chrome, tsv;
+	int nr_operands;
+	char **operands;
+};
+
+struct command {
+	const char *name;		/* NULL: no command, only options */
+	const char *options;		/* short ones, for getopt */
+	int (*run)(const struct arguments *args);
+	const char *usage;
+};
+
+static int usage(const char *problem, const char *arg);
+
+static int run_record(const struct arguments *args)
+{
+	if (!args->nr_operands)
+		return usage("no COMMAND", NULL);
+	return record(args->output ? args->output : DEFAULT_FILE, args->budget, args->operands);
+}
+
+static const char *input(const struct arguments *args)
+{
+	return args->nr_operands ? args->operands[0] : DEFAULT_FILE;
+}
+
+static int run_report(const struct arguments *args)
+{
+	if (args->nr_operands > 1)
+		return usage("too many arguments", args->operands[1]);
+	return report(input(args), args->tsv) || output_commit(stdout);
+}
+
+static int run_convert(const struct arguments *args)
+{
+	if (args->nr_operands > 1)
+		return usage("too many arguments", args->operands[1]);
+	if (!args->chrome)
+		return usage("convert needs --chrome", NULL);
+	return convert_chrome(input(args), args->output);
+}
+
+static int run_nothing(const struct arguments *args)
+{
+	(void)args;
+	return usage("no command", NULL);
+}
+
+static const struct command commands[] = {
+	{ "record", "+o:b:hV", run_record,
+	  "record [-o FILE] [-b BYTES] -- COMMAND [ARGUMENT]..." },
+	{ "report", "thV", run_report, "report [--tsv] [FILE]" },
+	{ "convert", "co:hV", run_convert, "convert --chrome [-o FILE] [FILE]" },
+	{ NULL, "+hV", run_nothing, "--help | --version" },
+};
+
+#define NR_COMMANDS	(sizeof(commands) / sizeof(*commands))
 
 static const char help_text[] =
 "\n"
@@ -65,11 +120,19 @@ static const struct option options[] = {
 	{ 0 }
 };
 
-static int usage(const char *what, const char *arg)
+static void print_usage(FILE *out)
 {
-	if (what)
-		fprintf(stderr, "krtrace: %s%s%s\n", what, arg ? ": " : "", arg ? arg : "");
-	fputs(usage_text, stderr);
+	size_t i;
+
+	for (i = 0; i < NR_COMMANDS; i++)
+		fprintf(out, "%s krtrace %s\n", i ? "      " : "Usage:", commands[i].usage);
+}
+
+static int usage(const char *problem, const char *arg)
+{
+	if (problem)
+		fprintf(stderr, "krtrace: %s%s%s\n", problem, arg ? ": " : "", arg ? arg : "");
+	print_usage(stderr);
 	fputs("Try 'krtrace --help'.\n", stderr);
 	return EXIT_USAGE;
 }
@@ -106,79 +169,74 @@ static bool parse_bytes(const char *s, uint64_t *bytes)
 	return true;
 }
 
-/* ---- the command line ------------------------------------------------------ */
+static int run_help(void)
+{
+	print_usage(stdout);
+	fputs(help_text, stdout);
+	return output_commit(stdout) != 0;
+}
+
+static int run_version(void)
+{
+	puts("krtrace " VERSION);
+	return output_commit(stdout) != 0;
+}
+
+static const struct command *find_command(const char *name)
+{
+	const struct command *c;
+
+	for (c = commands; c < commands + NR_COMMANDS; c++) {
+		if (c->name ? !strcmp(c->name, name) : name[0] == '-')
+			return c;
+	}
+	return NULL;
+}
 
 int main(int argc, char **argv)
 {
-	const char *verb, *file = NULL, *trace, *allowed;
-	uint64_t budget = DEFAULT_BUDGET;
-	bool tsv = false, to_chrome = false;
+	struct arguments args = { .budget = DEFAULT_BUDGET };
+	const struct command *command;
 	int opt;
 
-	verb = argc > 1 ? argv[1] : "";
-	argv[0] = "krtrace";
-	if (!strcmp(verb, "record"))
-		allowed = "+o:b:hV";
-	else if (!strcmp(verb, "report"))
-		allowed = "thV";
-	else if (!strcmp(verb, "convert"))
-		allowed = "co:hV";
-	else if (verb[0] == '-')
-		allowed = "+hV";
-	else
-		return usage(argc > 1 ? "unknown command" : "no command", argc > 1 ? verb : NULL);
+	if (argc < 2)
+		return usage("no command", NULL);
+	command = find_command(argv[1]);
+	if (!command)
+		return usage("unknown command", argv[1]);
 
-	/* The verb takes the place of the program's name, which getopt skips. */
-	if (verb[0] != '-') {
+	/* getopt skips its first argument and begins messages with it. */
+	if (command->name) {
 		argv++;
 		argc--;
-		argv[0] = "krtrace";
 	}
-	while ((opt = getopt_long(argc, argv, allowed, options, NULL)) != -1) {
-		if (opt != '?' && !strchr(allowed, opt))
+	argv[0] = "krtrace";
+	while ((opt = getopt_long(argc, argv, command->options, options, NULL)) != -1) {
+		if (opt != '?' && !strchr(command->options, opt))
 			return usage("option not of this command", NULL);
 		switch (opt) {
 		case 'o':
-			file = optarg;
+			args.output = optarg;
 			break;
 		case 'b':
-			if (!parse_bytes(optarg, &budget))
+			if (!parse_bytes(optarg, &args.budget))
 				return usage("not a number of bytes", optarg);
 			break;
 		case 'c':
-			to_chrome = true;
+			args.chrome = true;
 			break;
 		case 't':
-			tsv = true;
+			args.tsv = true;
 			break;
 		case 'h':
-			fputs(usage_text, stdout);
-			fputs(help_text, stdout);
-			return output_commit(stdout) != 0;
+			return run_help();
 		case 'V':
-			puts("krtrace " VERSION);
-			return output_commit(stdout) != 0;
+			return run_version();
 		default:
 			return usage(NULL, NULL);
 		}
 	}
-	argv += optind;
-	argc -= optind;
-
-	if (!strcmp(verb, "record")) {
-		if (!argc)
-			return usage("no COMMAND", NULL);
-		return record(file ? file : DEFAULT_FILE, budget, argv);
-	}
-	if (verb[0] == '-')
-		return usage("no command", NULL);
-	if (argc > 1)
-		return usage("too many arguments", argv[1]);
-	trace = argc ? argv[0] : DEFAULT_FILE;
-	if (!strcmp(verb, "report"))
-		return report(trace, tsv) || output_commit(stdout);
-
-	if (!to_chrome)
-		return usage("convert needs --chrome", NULL);
-	return convert_chrome(trace, file);
+	args.nr_operands = argc - optind;
+	args.operands = argv + optind;
+	return command->run(&args);
 }

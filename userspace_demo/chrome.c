@@ -13,18 +13,18 @@
 #include "output.h"
 #include "task.h"
 
-/* All tracks belong to one process. Thread 0 means something else to viewers. */
+/* All tracks belong to one process. Viewers treat thread 0 specially. */
 #define PROCESS		1
 #define TRACK(cpu)	((cpu) + 1)
 
 struct chrome_task {
 	struct task base;
-	struct slice *slice;		/* in which it runs */
+	struct slice *slice;		/* where it runs; NULL: nowhere */
 };
 
 struct slice {
 	unsigned int cpu;
-	struct chrome_task *task;	/* NULL: not known */
+	struct chrome_task *task;	/* NULL: unknown */
 	uint64_t since;
 	uint8_t prio;
 };
@@ -127,7 +127,7 @@ static void slice_begin(struct slice *s, struct chrome_task *task, const struct 
 	task->slice = s;
 }
 
-/* A task that runs gets another slice if its name changes. */
+/* Split the slice of a running task whose name changes. */
 static void slice_split(struct json *j, struct tasks *tasks, const struct event *e)
 {
 	const struct chrome_task *task = chrome_task_get(tasks, e->first);
@@ -173,8 +173,8 @@ static void put_event(struct json *j, const struct stream *st, struct tasks *tas
 }
 
 /*
- * A wake-up may come before the first switch to its task, and so before the
- * name: names of tasks that were there from the start are collected first.
+ * A wake-up may precede the first switch to its task, and so the name of a
+ * task older than the trace: collect the first names beforehand.
  */
 static void first_names(struct stream *st, struct tasks *names)
 {
@@ -257,7 +257,7 @@ int convert_chrome(const char *path, const char *file)
 	struct loss loss;
 	FILE *out;
 
-	/* The output may be the input. */
+	/* Read all of the input first: the output may replace it. */
 	if (stream_open(&st, path))
 		return 1;
 	output_catch_signals();

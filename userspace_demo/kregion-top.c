@@ -79,7 +79,7 @@ struct region {
 	const char *id, *name, *mode;
 	uint64_t v[NR_FIELDS];
 	double rate[2];		/* of FILLS and FAILED, a second; negative if not known */
-	double weight;		/* what it is sorted by, unless that is the name */
+	double weight;		/* sort key, unless that is the name */
 };
 
 struct sample {
@@ -90,7 +90,7 @@ struct sample {
 	struct region *regions;
 	uint64_t sum[NR_FIELDS];
 	double when;
-	bool rated;		/* there was a sample before to compare with */
+	bool rated;		/* there is an earlier sample to compare with */
 };
 
 static const char *path = REGIONS;
@@ -112,7 +112,7 @@ static const char columns_help[] =
 	"  CUR FULL LRG SPR blocks by kind: current, full, large, spare\n"
 	"  HELD USED LOST   bytes held, handed out, lost in tails of closed blocks;\n"
 	"                   K, M, G are KiB, MiB, GiB\n"
-	"  FILL/s FAIL/s    blocks taken from the system, and allocations that failed,\n"
+	"  FILL/s FAIL/s    blocks from the page allocator, and failed allocations,\n"
 	"                   a second; - where not known\n"
 	"  HOW FULL         # used, x lost, . free; used in percent of held\n";
 
@@ -156,13 +156,13 @@ static bool fail_io(int err)
 		return fail("debugfs is not mounted: mount -t debugfs none " DEBUGFS);
 	if (err == EACCES)
 		return fail("%s: %s: root is needed", path, strerror(err));
-	/* The last two are what a module on its way out gives. */
+	/* ENXIO and EIO: the module is being unloaded. */
 	if (err == ENOENT || err == ENXIO || err == EIO)
 		return fail("module kregion is not loaded: modprobe kregion");
 	return fail("%s: %s", path, strerror(err));
 }
 
-/* The file is opened anew each time: an open file would pin the module. */
+/* Opened anew each time: an open file pins the module. */
 static bool slurp(struct sample *s)
 {
 	size_t len = 0, size = 0;
@@ -331,7 +331,7 @@ static int by_id(const void *pa, const void *pb)
 	return (a->v[ID] > b->v[ID]) - (a->v[ID] < b->v[ID]);
 }
 
-/* Names and ids go up, what is measured goes down, unless reversed. */
+/* Names and ids ascend, measured values descend, unless reversed. */
 static int by_weight(const void *pa, const void *pb)
 {
 	const struct region *a = pa, *b = pb;
@@ -552,7 +552,7 @@ static void print_json(const struct sample *s)
 static struct {
 	double delay;
 	bool paused, help, quit;
-	long top;		/* the first line of the table that is seen */
+	long top;		/* the first visible line of the table */
 	short bad, head;	/* colour pairs, 0 without colours */
 } ui = { .delay = 2 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* krtrace: records what the scheduler does while a command runs, and shows it. */
+/* krtrace: scheduler traces of a command: record, report, convert. */
 #include <ctype.h>
 #include <errno.h>
 #include <getopt.h>

@@ -49,8 +49,8 @@ void output_catch_signals(void)
 	}
 }
 
-/* Take over mode and owner of what is replaced, as far as the user and the file system may. */
-static void take_mode(int fd, const struct stat *old)
+/* Copy mode and owner of the replaced file, as far as permitted. */
+static void copy_mode(int fd, const struct stat *old)
 {
 	mode_t mask;
 	int ret;
@@ -96,7 +96,7 @@ static FILE *open_temporary(const char *path, const struct stat *old)
 		temporary[0] = 0;
 		return fail();
 	}
-	take_mode(fd, old);
+	copy_mode(fd, old);
 	out = fdopen(fd, "w");
 	return out ? out : fail();
 }
@@ -112,7 +112,7 @@ FILE *output_open(const char *path)
 	name = path;
 	atexit(output_abandon);
 	exists = !stat(path, &st);
-	/* What stands before it in the file that standard output goes to shall stay. */
+	/* Standard output goes to this file: write behind its present content. */
 	if (exists && !fstat(STDOUT_FILENO, &std) && st.st_dev == std.st_dev &&
 	    st.st_ino == std.st_ino)
 		return stdout;
@@ -120,7 +120,7 @@ FILE *output_open(const char *path)
 		return open_temporary(path, &st);
 	if (!exists && errno == ENOENT && lstat(path, &st))
 		return open_temporary(path, NULL);
-	/* A device, a pipe, or a symbolic link to a file yet to be made. */
+	/* A device, a pipe or a dangling symbolic link. */
 	out = fopen(path, "we");
 	return out ? out : fail();
 }

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* An output file that takes its place when it is complete. */
+/* Output file that replaces the old one when it is complete. */
 #ifndef OUTPUT_H
 #define OUTPUT_H
 
 #include <stdio.h>
 
 /*
- * Begin to write @path, or standard output if that is NULL. A regular file is written
- * beside its place, under a temporary name; anything else is written directly. One
- * output at a time. Prints what is wrong; so does output_commit().
+ * Open @path, or standard output if that is NULL. A regular file is written
+ * under a temporary name in the same folder, anything else directly. One output
+ * at a time. Prints its errors, as does output_commit().
  */
 FILE *output_open(const char *path);
 
@@ -18,7 +18,7 @@ int output_commit(FILE *out);
 /* Remove the temporary file, if there is one; also done at exit. */
 void output_abandon(void);
 
-/* Remove it also if a signal ends the program. */
+/* Also remove it if a signal ends the program. */
 void output_catch_signals(void);
 
 #endif

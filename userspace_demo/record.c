@@ -37,7 +37,7 @@ static int device_open(void)
 	else if (errno == EPERM || errno == EACCES)
 		fputs("krtrace: this needs CAP_PERFMON or CAP_SYS_ADMIN\n", stderr);
 	else if (errno == EBUSY)
-		fputs("krtrace: somebody else is tracing\n", stderr);
+		fputs("krtrace: another process is tracing\n", stderr);
 	return -1;
 }
 
@@ -56,7 +56,7 @@ static int device_start(int dev, uint64_t budget)
 	return -1;
 }
 
-/* What is blocked meanwhile; the rest is as it was, for the command. */
+/* Signals blocked while the command runs, and what the command inherits. */
 struct signals {
 	sigset_t blocked, old_mask;
 	void (*old_chld)(int sig);
@@ -75,10 +75,7 @@ static void signals_block(struct signals *s)
 	s->old_chld = signal(SIGCHLD, SIG_DFL);
 }
 
-/*
- * Start the command. Its exec closes the pipe; if the exec fails, errno comes
- * through it.
- */
+/* Start the command. Its exec closes the pipe; a failed exec writes errno to it. */
 static pid_t command_start(char **argv, const struct signals *signals, int *error)
 {
 	int ends[2];
@@ -114,9 +111,9 @@ static pid_t command_start(char **argv, const struct signals *signals, int *erro
 }
 
 /*
- * Wait for the command. A terminal's interrupt reaches it without us; a signal
- * sent to this process alone is passed on. Nothing is printed meanwhile: the
- * command has the same terminal.
+ * Wait for the command. An interrupt from the terminal reaches it directly; a
+ * signal to this process alone is forwarded. No output meanwhile: the command
+ * uses the same terminal.
  */
 static int command_wait(pid_t pid, const struct signals *signals)
 {
@@ -151,7 +148,7 @@ static int save(int dev, FILE *out, uint64_t *bytes)
 	return output_commit(out);
 }
 
-/* Context switches of all CPUs since boot, as the kernel counts them; 0 if it does not say. */
+/* Context switches of all CPUs since boot, from /proc/stat; 0 if unavailable. */
 static uint64_t kernel_switches(void)
 {
 	FILE *f = fopen("/proc/stat", "r");
@@ -224,6 +221,6 @@ int record(const char *file, uint64_t budget, char **argv)
 	out = output_open(file);
 	if (out)
 		ret = record_to(dev, out, file, budget, argv, &signals);
-	close(dev);		/* if the trace was not finished, this drops it */
+	close(dev);		/* drops an unfinished trace */
 	return ret;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* krtrace report: what tasks and CPUs did, in figures. */
+/* krtrace report: times and counts of tasks and CPUs. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,15 +8,15 @@
 #include "lost.h"
 #include "task.h"
 
-/* prev_state of a task that will not run again: TASK_DEAD and what comes with it. */
+/* prev_state of a dead task: EXIT_DEAD, EXIT_ZOMBIE, TASK_DEAD. */
 #define STATE_DEAD	(16 | 32 | 128)
 
 struct task_times {
 	struct task base;
 	enum { TASK_UNKNOWN, TASK_WAITING, TASK_SLEEPING } state;	/* off the CPUs */
-	bool woken;			/* it waits because of a wake-up */
-	uint64_t since;			/* ... it is in this state */
-	size_t gaps_before;		/* gaps of all CPUs that began before that */
+	bool woken;			/* waiting since a wake-up */
+	uint64_t since;			/* start of the state */
+	size_t gaps_before;		/* gaps of all CPUs that precede it */
 	uint64_t run_ns, wait_ns, sleep_ns, switches, wakeups;
 	uint64_t *lat;
 	size_t nr_lat, max_lat;
@@ -24,7 +24,7 @@ struct task_times {
 };
 
 struct cpu_state {
-	struct task_times *task;	/* what it runs; NULL: not known */
+	struct task_times *task;	/* running; NULL: unknown */
 	uint64_t since;
 	uint64_t idle_ns, known_ns;
 	uint64_t switches;
@@ -39,11 +39,11 @@ struct sums {
 	uint64_t busy_ns, known_ns, wait_ns, sleep_ns;
 
 	/*
-	 * While records of any CPU are missing, nothing is known of tasks that do not run:
-	 * that CPU may have woken them or run them.
+	 * During a gap of any CPU, the state of tasks that do not run is
+	 * unknown: that CPU may wake them or run them.
 	 */
-	unsigned int gaps;		/* CPUs of which records are missing now */
-	uint64_t *gap_at;		/* when each gap began, those of all CPUs */
+	unsigned int gaps;		/* CPUs in a gap */
+	uint64_t *gap_at;		/* start of each gap, of all CPUs */
 	size_t nr_gaps, max_gaps;
 };
 
@@ -78,7 +78,7 @@ static void cpu_run(struct cpu_state *c, struct task_times *task, uint64_t now)
 	c->since = now;
 }
 
-/* Account the state that ends now; it is known up to the next gap only. */
+/* Account the state that ends now, up to the first gap since it began. */
 static void task_settle(const struct sums *s, struct task_times *task, uint64_t now)
 {
 	const uint64_t end = task->gaps_before < s->nr_gaps ? s->gap_at[task->gaps_before] : now;
@@ -91,7 +91,7 @@ static void task_settle(const struct sums *s, struct task_times *task, uint64_t 
 	task->woken = false;
 }
 
-/* Has nothing been lost since the task came into its state? */
+/* True if the state is known and no gap began since. */
 static bool task_sure(const struct sums *s, const struct task_times *task)
 {
 	return task->state != TASK_UNKNOWN && task->gaps_before == s->nr_gaps;
@@ -112,7 +112,7 @@ static void task_woken(struct sums *s, struct task_times *task, uint64_t now)
 {
 	task->wakeups++;
 	s->wakeups++;
-	/* If it runs or waits already, it does not begin to wait here. */
+	/* A task that runs or waits already does not begin to wait here. */
 	if (task->on_cpus || (task_sure(s, task) && task->state == TASK_WAITING))
 		return;
 	task_becomes(s, task, TASK_WAITING, now);
@@ -137,7 +137,7 @@ static void task_runs(struct sums *s, struct task_times *task, uint64_t now)
 	task_settle(s, task, now);
 }
 
-/* The task turns out to have been running, on a CPU of which that was not known. */
+/* The task was running before, on a CPU in a gap. */
 static void task_ran(struct sums *s, struct task_times *task, uint64_t now)
 {
 	if (task_sure(s, task))
@@ -167,7 +167,7 @@ static void account_switch(struct sums *s, struct cpu_state *c, const struct eve
 {
 	struct task_times *prev, *next;
 
-	/* A pid's next life may have begun; what ran is the one before. */
+	/* The task that ran, even if the next life of its pid has begun. */
 	if (c->task && c->task->base.pid == e->second) {
 		prev = c->task;
 	} else {
@@ -206,7 +206,7 @@ static void account(struct sums *s, const struct event *e)
 		account_switch(s, c, e);
 		break;
 	case KREGION_TRACE_EXEC:
-		/* It runs here, whatever its pid was. */
+		/* The task runs here, whatever its pid was. */
 		cpu_account(c, e->time);
 		if (c->task)
 			cpu_run(c, times_get(s, e->first), e->time);
@@ -253,7 +253,7 @@ static int by_value(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* What @percent of the sorted values do not exceed. */
+/* Nearest-rank percentile of sorted values. */
 static uint64_t percentile(const uint64_t *v, size_t n, unsigned int percent)
 {
 	return n ? v[((uint64_t)n * percent + 99) / 100 - 1] : 0;
@@ -323,7 +323,7 @@ static double known(const struct stream *st, uint64_t known_ns, unsigned int nr_
 	return ratio(known_ns, (double)st->duration * nr_cpus);
 }
 
-/* This comes first: whatever follows is of the known time only. */
+/* First of all: the other figures cover the known time only. */
 static void print_lost(const struct stream *st, const struct sums *s)
 {
 	const double all = (double)st->records + st->lost;
@@ -336,7 +336,7 @@ static void print_lost(const struct stream *st, const struct sums *s)
 	       100 * known(st, s->known_ns, st->nr_cpus));
 }
 
-static void print_people(const struct stream *st, const struct sums *s, struct task_times **v)
+static void print_text(const struct stream *st, const struct sums *s, struct task_times **v)
 {
 	uint64_t used = 0, tails = 0, peak = 0;
 	char comm[32];
@@ -454,7 +454,7 @@ int report(const char *path, bool tsv)
 	if (tsv)
 		print_tsv(&st, &s, v);
 	else
-		print_people(&st, &s, v);
+		print_text(&st, &s, v);
 	for (i = 0; i < s.tasks.nr; i++)
 		free(v[i]->lat);
 	free(v);

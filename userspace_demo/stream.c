@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A trace file: checked once when it is opened, so that everybody after that
- * may trust it, and then given event by event.
+ * Reader of trace files. stream_open() validates the whole file, so that
+ * everything after it trusts the file; stream_next() yields the events.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -53,7 +53,7 @@ fail:
 	return -1;
 }
 
-/* The least that a record of @type must have to be understood; 0: unknown type. */
+/* Minimum size of a record of @type; 0: unknown type. */
 static size_t least_size(unsigned int type)
 {
 	switch (type) {
@@ -138,7 +138,7 @@ static int check_cpu(struct stream *s, const char *path, const struct kregion_tr
 	const struct kregion_trace_cpu *head = (const void *)sec;
 	const char *p = (const char *)sec + sec->header_size, *end = (const char *)sec + sec->size;
 	struct cpu_stream *c;
-	uint64_t n = 0, last = 0, told = 0;
+	uint64_t n = 0, last = 0, lost_sum = 0;
 
 	if (sec->header_size < sizeof(*head))
 		return bad(path, "bad CPU section");
@@ -165,7 +165,7 @@ static int check_cpu(struct stream *s, const char *path, const struct kregion_tr
 
 			if (lost->since < last || lost->since > head_time(p))
 				return bad(path, "lost record out of order");
-			told += lost->count;
+			lost_sum += lost->count;
 		}
 		last = head_time(p);
 		n++;
@@ -173,7 +173,7 @@ static int check_cpu(struct stream *s, const char *path, const struct kregion_tr
 	}
 	if (n != head->records)
 		return bad(path, "number of records is not what the section says");
-	if (told + head->tail_lost != head->lost)
+	if (lost_sum + head->tail_lost != head->lost)
 		return bad(path, "number of lost records is not what the section says");
 	if (head->tail_lost && (head->tail_since < last || head->tail_since > s->duration))
 		return bad(path, "bad time of the last lost records");
@@ -183,7 +183,7 @@ static int check_cpu(struct stream *s, const char *path, const struct kregion_tr
 	return 0;
 }
 
-/* Printable and one word, as the lines of a report want it. */
+/* Printable and one word: spaces separate the words of a report. */
 static bool good_name(const char *name, size_t size)
 {
 	size_t i;
@@ -293,15 +293,15 @@ uint64_t stream_held(const struct stream *s)
 
 /* ---- events in the order of time ------------------------------------------- */
 
-/* Is a gap what comes next? */
+/* True if the next event of the CPU is a gap. */
 static bool at_gap(const struct cpu_stream *c)
 {
-	if (c->gap_told)
+	if (c->gap_reported)
 		return false;
 	return c->pos == c->end ? c->head->tail_lost : head_type(c->pos) == KREGION_TRACE_LOST;
 }
 
-/* Set the time of what comes next; false at the end. */
+/* Set the time of the next event; false at the end. */
 static bool cpu_ready(struct cpu_stream *c)
 {
 	if (at_gap(c))
@@ -346,7 +346,7 @@ void stream_rewind(struct stream *s)
 	s->heap_len = 0;
 	for (i = 0; i < s->nr_cpus; i++) {
 		s->cpus[i].pos = s->cpus[i].records;
-		s->cpus[i].gap_told = false;
+		s->cpus[i].gap_reported = false;
 		if (cpu_ready(&s->cpus[i]))
 			s->heap[s->heap_len++] = i;
 	}
@@ -366,7 +366,7 @@ bool stream_next(struct stream *s, struct event *e)
 
 	if (at_gap(c)) {
 		e->type = EVENT_GAP;
-		c->gap_told = true;
+		c->gap_reported = true;
 	} else {
 		rec = (const void *)c->pos;
 		e->type = head_type(rec);
@@ -384,7 +384,7 @@ bool stream_next(struct stream *s, struct event *e)
 			break;
 		}
 		c->pos += s->type_size[e->type];
-		c->gap_told = false;
+		c->gap_reported = false;
 	}
 	if (!cpu_ready(c))
 		s->heap[0] = s->heap[--s->heap_len];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Reading a trace: Documentation/trace-format.rst tells what is in a file. */
+/* Reader of trace files. Documentation/trace-format.rst describes the format. */
 #ifndef STREAM_H
 #define STREAM_H
 
@@ -9,14 +9,14 @@
 
 #include <linux/kregion_trace.h>
 
-/* Not in a file: from here to the next lost record of the CPU nothing is known. */
+/* Not in the file: no records of the CPU from here to its next lost record. */
 #define EVENT_GAP	0
 
 struct event {
 	uint64_t time;			/* from the start of the trace */
 	unsigned int index;		/* of the CPU, in stream.cpus */
 	unsigned int type;		/* EVENT_GAP or KREGION_TRACE_* */
-	uint32_t first, second;		/* ids, as enum kregion_trace_record_type has them */
+	uint32_t first, second;		/* ids: see enum kregion_trace_record_type */
 	uint8_t prio, state;
 	const char *comm;		/* of KREGION_TRACE_NAME; 16 bytes with a zero */
 };
@@ -25,7 +25,7 @@ struct cpu_stream {
 	const struct kregion_trace_cpu *head;
 	const char *records, *end;
 	const char *pos;
-	bool gap_told;
+	bool gap_reported;
 	uint64_t next_time;
 };
 
@@ -45,7 +45,7 @@ struct stream {
 	unsigned int heap_len;
 };
 
-/* Both print what is wrong. */
+/* Prints its errors. */
 int stream_open(struct stream *s, const char *path);
 void stream_close(struct stream *s);
 
@@ -55,6 +55,6 @@ bool stream_next(struct stream *s, struct event *e);
 
 const struct kregion_trace_value *stream_nth_value(const struct stream *s, unsigned int i);
 bool stream_value(const struct stream *s, const char *name, uint64_t *value);
-uint64_t stream_held(const struct stream *s);	/* bytes of memory that the trace held */
+uint64_t stream_held(const struct stream *s);	/* bytes of kernel memory */
 
 #endif

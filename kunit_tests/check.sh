@@ -203,7 +203,8 @@ dkms_build() {
 		cat "$place"/tree/kregion/1.0.0/build/make.log
 		return 1
 	}
-	built=$(sed -n 's/.*LD \[M\] .*[ /]\(.*\.ko\)$/\1/p' "$place"/tree/kregion/*/"$release"/*/log/make.log | sort)
+	built=$(sed -n 's/.*LD \[M\] .*[ /]\(.*\.ko\)$/\1/p' \
+		"$place"/tree/kregion/*/"$release"/*/log/make.log | sort)
 	echo "built: $built"
 	[ "$built" = $'kregion.ko\nkregion_trace.ko' ]
 }

@@ -181,6 +181,7 @@ void thread_stop(struct task_struct *task)
 
 void test_exit(struct kunit *test)
 {
+	pages_hook(NULL, NULL);
 	while (!list_empty(&now.undo))
 		undo(list_first_entry(&now.undo, struct undo, list));
 	KUNIT_EXPECT_EQ(test, warnings_seen() - now.warnings, now.announced);

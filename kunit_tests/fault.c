@@ -415,6 +415,28 @@ static void a_half_is_large_enough_for_the_object(struct kunit *test)
 	expect_sane(test, r);
 }
 
+/* The same where the limit, not memory, leaves room for half a block only. */
+static void what_the_limit_leaves_is_large_enough_for_the_object(struct kunit *test)
+{
+	const struct mode *mode = test->param_value;
+	const size_t size = mode->block / 8;
+	const struct kregion_attr attr = {
+		.flags = mode->flags, .block_size = mode->block, .limit = mode->block + size,
+	};
+	struct kregion *r = region_make(test, &attr);
+	struct object o[8];
+	int i;
+
+	/* Seven fill the block, and what the limit leaves has no room for a header, too. */
+	for (i = 0; i < ARRAY_SIZE(o); i++)
+		object_write(&o[i], kregion_alloc(r, size, GFP_KERNEL), size, i);
+	KUNIT_EXPECT_NULL(test, o[7].p);
+	KUNIT_EXPECT_EQ(test, stats_of(r).failed_limit, 1UL);
+	for (i = 0; i < 7; i++)
+		KUNIT_EXPECT_TRUE(test, object_intact(&o[i]));
+	expect_sane(test, r);
+}
+
 /* What was charged for the other half is not lost to the limit. */
 static void the_limit_is_whole_after_a_halved_block(struct kunit *test)
 {
@@ -477,6 +499,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE_PARAM(a_block_is_halved_where_pages_are_short, halved_gen_params),
 	KUNIT_CASE(a_block_of_single_pages_is_all_or_nothing),
 	KUNIT_CASE(a_half_is_large_enough_for_the_object),
+	KUNIT_CASE_PARAM(what_the_limit_leaves_is_large_enough_for_the_object, halved_gen_params),
 	KUNIT_CASE_PARAM(the_limit_is_whole_after_a_halved_block, halved_gen_params),
 	KUNIT_CASE_PARAM(reserve_fails_at_each_allocation, mode_gen_params),
 	{}

@@ -316,6 +316,23 @@ static void reserve_is_there_from_the_start(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, st.fills, blocks_of(&st));
 }
 
+/* Where a power of two is promised, its header makes it need more than that. */
+static void reserve_of_each_power_of_two(struct kunit *test)
+{
+	struct kregion_stats st;
+	struct kregion *r;
+	size_t bytes;
+
+	for (bytes = 8; bytes <= 2 * KREGION_BLOCK_SIZE; bytes *= 2) {
+		r = region_make(test, &(struct kregion_attr){ .reserve = bytes });
+		st = stats_of(r);
+		KUNIT_EXPECT_GT(test, st.bytes_held, bytes);
+		KUNIT_EXPECT_LE(test, st.bytes_held, 2 * bytes + 2 * KREGION_BLOCK_SIZE);
+		KUNIT_EXPECT_LE(test, st.fills, bytes / KREGION_BLOCK_SIZE + 2);
+		region_destroy(r);
+	}
+}
+
 static void destroy_of_nothing_does_nothing(struct kunit *test)
 {
 	const unsigned long warnings = warnings_seen();
@@ -391,6 +408,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(no_attr_is_all_defaults),
 	KUNIT_CASE(attr_is_only_read_by_create),
 	KUNIT_CASE(reserve_is_there_from_the_start),
+	KUNIT_CASE(reserve_of_each_power_of_two),
 	KUNIT_CASE(destroy_of_nothing_does_nothing),
 	KUNIT_CASE_PARAM(destroy_frees_all, all_gen_params),
 	KUNIT_CASE(regions_in_turn_share_their_percpu_memory),

@@ -13,7 +13,7 @@ test_result() {
 WARNS='^(\[[^]]*\])+ WARNING: '
 
 # Everything else in the log that a detector of the kernel would print.
-REPORTS='BUG:|[] ]BUG [a-z]|pagealloc: (memory corruption|single bit error)|kmemleak: (Cannot|Freeing|Found|Trying)|INFO: possible|possible recursive locking|possible circular locking|inconsistent lock state|Invalid wait context|suspicious RCU usage|ODEBUG:|UBSAN:|KASAN:|INFO: task .* blocked|rcu: INFO|general protection|Oops|lockdep is turned off|Unable to handle'
+REPORTS='BUG:|[] ]BUG [a-z]|pagealloc: (memory corruption|single bit error)|kmemleak: (Cannot insert|Freeing|Found|Trying)|INFO: possible|possible recursive locking|possible circular locking|inconsistent lock state|Invalid wait context|suspicious RCU usage|ODEBUG:|UBSAN:|KASAN:|INFO: task .* blocked|rcu: INFO|general protection|Oops|lockdep is turned off|Unable to handle'
 
 # no_report DMESG ANNOUNCED: nothing in that log but the announced number of WARNs.
 no_report() {

@@ -1,82 +1,86 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The records of the tracer, from its probes to its stream. The probes are called, not
- * attached, and damage is planted in their state; so the source is part of this file.
+ * The records of the tracer, from its probes to its stream. The cases call the
+ * probes and plant damage in their state, so the sources are part of this file.
  */
 
+#include "../kmod/trace/clock.c"
+#include "../kmod/trace/record.c"
+#include "../kmod/trace/stream.c"
+
 #include <linux/hrtimer.h>
-#include <linux/module.h>
-
-/* This module has its own. */
-#undef module_init
-#undef module_exit
-#define module_init(fn)		static int (*const __maybe_unused trace_init_fn)(void) = fn
-#define module_exit(fn)		static void (*const __maybe_unused trace_exit_fn)(void) = fn
-
-#include "../kmod/kregion_trace.c"
 
 #include "test.h"
 
-/* Wait until it is later. */
+#define TRACE_BLOCK_SIZE	SZ_1M
+
+static struct kregion *region;	/* of the records */
+
+/* Wait for the next tick. */
 static void tick(void)
 {
-	const u64 now = record_clock();
+	const u64 now = krtrace_ticks();
 
-	while (record_clock() == now)
+	while (krtrace_ticks() == now)
 		cpu_relax();
 }
 
-/* One CPU's part of a trace begins, this CPU's, in a block with room for all of it. */
+/* Begin a trace of this CPU, in a block with room for all of it. */
 static struct kregion *begin(struct kunit *test)
 {
-	struct kregion *r;
 	int cpu;
 
-	trace.block_size = SZ_1M;
-	r = region_make(test, &(struct kregion_attr) {
-		.flags = KREGION_F_PERCPU, .block_size = trace.block_size,
+	region = region_make(test, &(struct kregion_attr) {
+		.flags = KREGION_F_PERCPU, .block_size = TRACE_BLOCK_SIZE,
 	});
-	KUNIT_ASSERT_NOT_NULL(test, kregion_zalloc(r, 8, GFP_KERNEL));
+	KUNIT_ASSERT_NOT_NULL(test, kregion_zalloc(region, 8, GFP_KERNEL));
 	for_each_possible_cpu(cpu)
-		trace_cpu_reset(per_cpu_ptr(&trace_cpu, cpu), r);
-	memset(&trace.header, 0, sizeof(trace.header));
-	trace.region = r;
-	trace_origin = record_clock();
+		cpu_reset(per_cpu_ptr(&krtrace_cpu, cpu), region);
+	krtrace_clock.start = krtrace_ticks();
 	tick();
-	return r;
+	return region;
 }
 
-static struct trace_cpu *end(void)
+static void stop(void)
 {
-	trace.ticks = record_clock() - trace_origin;
-	trace.ns = trace.ticks;
-	trace_finish();
-	return raw_cpu_ptr(&trace_cpu);
+	krtrace_clock.ticks = krtrace_ticks() - krtrace_clock.start;
+	krtrace_clock.ns = krtrace_clock.ticks;
 }
 
-/* The stream is as long as announced, and its records are of the region. */
+static struct krtrace_cpu *prepare(void)
+{
+	krtrace_stream_prepare(region, TRACE_BLOCK_SIZE, 0);
+	return raw_cpu_ptr(&krtrace_cpu);
+}
+
+static struct krtrace_cpu *end(void)
+{
+	stop();
+	return prepare();
+}
+
+/* The stream is as long as announced, and its records are in the region. */
 static void expect_stream(struct kunit *test)
 {
-	const char *head = (char *)&raw_cpu_ptr(&trace_cpu)->head;
+	const char *section = (char *)&raw_cpu_ptr(&krtrace_cpu)->section;
 	u64 size = 0;
 
-	while (size <= trace.header.stream_size && trace_next_piece()) {
-		size += trace.rest_len;
-		if (trace.next != PIECE_RUN || trace.rest == head || !trace.rest_len)
+	while (size <= krtrace_stream_size() && reader_next()) {
+		size += reader.len;
+		if (reader.next != PART_RUN || reader.data == section || !reader.len)
 			continue;
-		KUNIT_EXPECT_TRUE(test, kregion_contains(trace.region, trace.rest));
-		KUNIT_EXPECT_TRUE(test, kregion_contains(trace.region,
-							 trace.rest + trace.rest_len - 1));
+		KUNIT_EXPECT_TRUE(test, kregion_contains(region, reader.data));
+		KUNIT_EXPECT_TRUE(test, kregion_contains(region, reader.data + reader.len - 1));
 	}
-	KUNIT_EXPECT_EQ(test, size, trace.header.stream_size);
+	KUNIT_EXPECT_EQ(test, size, krtrace_stream_size());
 }
 
-/* ---- contexts -------------------------------------------------------------- */
+/* ---- contexts ----------------------------------------------------------- */
 
 /* Lockdep looks at each of them, where there is lockdep. */
 static void all_probes(struct kunit *test)
 {
-	const struct trace_cpu *c;
+	const struct krtrace_cpu *c;
 
 	begin(test);
 	probe_wakeup(NULL, current);
@@ -94,7 +98,7 @@ static void all_probes(struct kunit *test)
 	expect_stream(test);
 }
 
-/* Whatever keeps a task from running, only one that is runnable is recorded as that. */
+/* Only a runnable task is recorded as runnable, whatever its state is. */
 static void states_of_a_task(struct kunit *test)
 {
 	static const struct { unsigned int state, recorded; bool preempt; } states[] = {
@@ -111,7 +115,7 @@ static void states_of_a_task(struct kunit *test)
 	for (i = 0; i < ARRAY_SIZE(states); i++) {
 		local_irq_disable();
 		probe_switch(NULL, states[i].preempt, current, current, states[i].state);
-		rec = (void *)raw_cpu_ptr(&trace_cpu)->run->end - sizeof(*rec);
+		rec = (void *)raw_cpu_ptr(&krtrace_cpu)->run->end - sizeof(*rec);
 		if (rec->head >> KREGION_TRACE_TIME_BITS != KREGION_TRACE_SWITCH)
 			rec = (void *)rec - sizeof(struct kregion_trace_name);
 		local_irq_enable();
@@ -138,7 +142,7 @@ static enum hrtimer_restart on_timer(struct hrtimer *timer)
 static void wakeup_in_wakeup(struct kunit *test)
 {
 	struct nested *nested = buffer(test, sizeof(*nested));
-	const struct trace_cpu *c;
+	const struct krtrace_cpu *c;
 	const int calls = 30000;
 	int i;
 
@@ -155,7 +159,7 @@ static void wakeup_in_wakeup(struct kunit *test)
 	expect_stream(test);
 }
 
-/* ---- names ----------------------------------------------------------------- */
+/* ---- names -------------------------------------------------------------- */
 
 static struct task_struct *task_make(struct kunit *test, pid_t pid)
 {
@@ -176,7 +180,7 @@ static void switch_to_task(struct task_struct *next)
 /* Even where another task's pid falls on the same entry of the cache. */
 static void idle_has_no_name(struct kunit *test)
 {
-	struct task_struct *idle = task_make(test, 0), *other = task_make(test, 2 * NAMED);
+	struct task_struct *idle = task_make(test, 0), *other = task_make(test, 2 * KRTRACE_NAMED);
 	const int rounds = 5;
 	int i;
 
@@ -194,12 +198,12 @@ static void lost_name_comes_later(struct kunit *test)
 {
 	struct task_struct *p = task_make(test, 1);
 	struct kregion *r = begin(test), *none = region_make(test, NULL);
-	const struct trace_cpu *c;
+	const struct krtrace_cpu *c;
 
 	switch_to_task(p);
-	raw_cpu_ptr(&trace_cpu)->region = none;
+	raw_cpu_ptr(&krtrace_cpu)->region = none;
 	probe_fork(NULL, current, p);
-	raw_cpu_ptr(&trace_cpu)->region = r;
+	raw_cpu_ptr(&krtrace_cpu)->region = r;
 	switch_to_task(p);
 	c = end();
 	/* Two switches, two names, and the record of two lost ones. */
@@ -208,38 +212,38 @@ static void lost_name_comes_later(struct kunit *test)
 	expect_stream(test);
 }
 
-/* ---- damage ---------------------------------------------------------------- */
+/* ---- damage ------------------------------------------------------------- */
 
 #define RUNS		3
 #define RUN_RECORDS	10
 
 struct damage {
 	const char *name;
-	void (*plant)(struct trace_run *run);
+	void (*plant)(struct krtrace_run *run);
 };
 
-static void end_nowhere(struct trace_run *run)
+static void end_nowhere(struct krtrace_run *run)
 {
 	run->end = NULL;
 }
 
-static void end_before_begin(struct trace_run *run)
+static void end_before_begin(struct krtrace_run *run)
 {
 	run->end = (char *)run;
 }
 
-static void end_in_record(struct trace_run *run)
+static void end_in_record(struct krtrace_run *run)
 {
 	run->end -= 8;
 }
 
-static void end_in_next_run(struct trace_run *run)
+static void end_in_next_run(struct krtrace_run *run)
 {
 	run->end = run->next->end;
 }
 
 /* ... where what looks like records was left from before. */
-static void end_behind_used(struct trace_run *run)
+static void end_behind_used(struct krtrace_run *run)
 {
 	const struct kregion_trace_event last = ((struct kregion_trace_event *)run->end)[-1];
 	char *const used = run->end;
@@ -248,37 +252,37 @@ static void end_behind_used(struct trace_run *run)
 		memcpy(run->end, &last, sizeof(last));
 }
 
-static void end_behind_block(struct trace_run *run)
+static void end_behind_block(struct krtrace_run *run)
 {
 	run->end += SZ_2M;
 }
 
-static void next_is_itself(struct trace_run *run)
+static void next_is_itself(struct krtrace_run *run)
 {
 	run->next = run;
 }
 
-static void next_is_first(struct trace_run *run)
+static void next_is_first(struct krtrace_run *run)
 {
-	run->next = raw_cpu_ptr(&trace_cpu)->first;
+	run->next = raw_cpu_ptr(&krtrace_cpu)->first;
 }
 
-static void next_is_missing(struct trace_run *run)
+static void next_is_missing(struct krtrace_run *run)
 {
 	run->next = NULL;
 }
 
-static void type_zero(struct trace_run *run)
+static void type_zero(struct krtrace_run *run)
 {
 	*(u64 *)(run->end - sizeof(struct kregion_trace_event)) &= KREGION_TRACE_TIME_MASK;
 }
 
-static void type_unknown(struct trace_run *run)
+static void type_unknown(struct krtrace_run *run)
 {
 	*(u64 *)(run + 1) |= ~KREGION_TRACE_TIME_MASK;
 }
 
-static void time_steps_back(struct trace_run *run)
+static void time_steps_back(struct krtrace_run *run)
 {
 	*(u64 *)(run->end - sizeof(struct kregion_trace_event)) &= ~KREGION_TRACE_TIME_MASK;
 }
@@ -304,7 +308,7 @@ static void damaged_run(struct kunit *test)
 {
 	const struct damage *damage = test->param_value;
 	struct kregion *r = begin(test);
-	const struct trace_cpu *c;
+	const struct krtrace_cpu *c;
 	static bool warned;
 	int i, k;
 
@@ -315,30 +319,28 @@ static void damaged_run(struct kunit *test)
 		probe_wakeup(NULL, current);
 		KUNIT_ASSERT_NOT_NULL(test, kregion_zalloc(r, 8, GFP_KERNEL));
 	}
-	damage->plant(raw_cpu_ptr(&trace_cpu)->first->next);
+	damage->plant(raw_cpu_ptr(&krtrace_cpu)->first->next);
 	expect_warnings(test, !warned);
 	warned = true;
 	c = end();
 	KUNIT_EXPECT_GE(test, c->records, RUN_RECORDS);
 	KUNIT_EXPECT_LE(test, c->records, 2 * RUN_RECORDS);
 	KUNIT_EXPECT_EQ(test, c->records + c->lost, RUNS * RUN_RECORDS);
-	KUNIT_EXPECT_EQ(test, c->head.tail_lost, c->lost);
+	KUNIT_EXPECT_EQ(test, c->section.tail_lost, c->lost);
 	expect_stream(test);
 }
 
 /* Nothing of it is damage: what was written after the stop is cut off. */
 static void after_the_stop(struct kunit *test)
 {
-	const struct trace_cpu *c;
+	const struct krtrace_cpu *c;
 
 	begin(test);
 	probe_wakeup(NULL, current);
-	trace.ticks = record_clock() - trace_origin;
-	trace.ns = trace.ticks;
+	stop();
 	tick();
 	probe_wakeup(NULL, current);
-	trace_finish();
-	c = raw_cpu_ptr(&trace_cpu);
+	c = prepare();
 	KUNIT_EXPECT_EQ(test, c->records, 1);
 	KUNIT_EXPECT_EQ(test, c->lost, 0);
 	expect_stream(test);

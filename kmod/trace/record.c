@@ -1,0 +1,407 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Probes on the scheduler's tracepoints, and the records that they write.
+ *
+ * A record is allocated with kregion_alloc_nofill() from a per-CPU region.
+ * There is no index: successive objects of a CPU are adjacent as long as its
+ * block lasts, so a CPU's records form runs, and only runs are linked. A run
+ * begins with its header, which is allocated together with its first record.
+ * run->end moves only over an object that begins there, so a run never extends
+ * beyond the memory that the region handed out for it.
+ *
+ * Everything that probes use is set before they are registered, except for the
+ * region: a CPU gets it when all probes are in place, and has one without
+ * memory until then. tracepoint_synchronize_unregister() waits for running
+ * probes at the end.
+ *
+ * Probes and what they inline stay in one file, as a record has to be cheap.
+ */
+
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/cpu.h>
+#include <linux/irqflags.h>
+#include <linux/printk.h>
+#include <linux/sched.h>
+#include <linux/smp.h>
+#include <linux/string.h>
+#include <linux/threads.h>
+#include <linux/tracepoint.h>
+
+#include <trace/events/sched.h>
+#include <trace/events/task.h>
+
+#include "trace.h"
+
+static_assert(PID_MAX_LIMIT <= KREGION_TRACE_PID_MASK);
+static_assert(sizeof_field(struct kregion_trace_name, comm) == TASK_COMM_LEN);
+
+DEFINE_PER_CPU(struct krtrace_cpu, krtrace_cpu);
+
+/* Sentinel for krtrace_cpu.run: its end equals neither an object nor NULL. */
+static struct krtrace_run no_run = { .end = (char *)1 };
+
+static void cpu_reset(struct krtrace_cpu *c, struct kregion *region)
+{
+	memset(c, 0, sizeof(*c));
+	c->region = region;
+	c->run = &no_run;
+	c->link = &c->first;
+}
+
+/* ---- records: interrupts off -------------------------------------------- */
+
+/*
+ * Start a run for a record of @size bytes, which the caller writes at its end,
+ * after a lost record where losses are unreported. @p does not continue the
+ * current run, or is NULL if the allocation failed. It is given up, as header
+ * and records must be adjacent. Returns NULL if the record is lost.
+ */
+static noinline __cold struct krtrace_run *run_start(void *p, size_t size)
+{
+	struct krtrace_cpu *c = this_cpu_ptr(&krtrace_cpu);
+	const bool report = c->lost != c->lost_reported;
+	struct kregion_trace_lost *lost;
+	struct krtrace_run *run = NULL;
+
+	c->run = &no_run;
+	if (p)
+		run = kregion_alloc_nofill(c->region, sizeof(*run) + size +
+					   (report ? sizeof(*lost) : 0));
+	if (!run) {
+		if (!report)
+			c->lost_since = c->last;
+		c->lost++;
+		return NULL;
+	}
+
+	run->next = NULL;
+	run->end = (char *)(run + 1);
+	*c->link = run;
+	c->link = &run->next;
+	c->run = run;
+	if (!report)
+		return run;
+
+	lost = (struct kregion_trace_lost *)run->end;
+	lost->head = (u64)KREGION_TRACE_LOST << KREGION_TRACE_TIME_BITS | c->last;
+	lost->since = c->lost_since;
+	lost->count = c->lost - c->lost_reported;
+	run->end += sizeof(*lost);
+	c->lost_reported = c->lost;
+	c->records++;
+	return run;
+}
+
+/*
+ * Write the first two words of a record of @size bytes; returns NULL if it is
+ * lost. The clock may step back when the timekeeper is updated, the times of a
+ * CPU's records do not. The time is read back at the end, and the state of the
+ * CPU without a pointer, so that few registers are live across the calls.
+ */
+static __always_inline void *record_write(u64 type, u64 ids, size_t size)
+{
+	s64 time = krtrace_ticks() - krtrace_clock.start;
+	struct krtrace_run *run;
+	u64 *rec;
+
+	lockdep_assert_irqs_disabled();
+	__this_cpu_write(krtrace_cpu.last, max(time, __this_cpu_read(krtrace_cpu.last)));
+	rec = kregion_alloc_nofill(__this_cpu_read(krtrace_cpu.region), size);
+	run = __this_cpu_read(krtrace_cpu.run);
+	if (unlikely((char *)rec != run->end)) {
+		run = run_start(rec, size);
+		if (!run)
+			return NULL;
+		rec = (u64 *)run->end;
+	}
+	/* Hidden, so that the compiler adds to it in place. */
+	OPTIMIZER_HIDE_VAR(run);
+	run->end += size;
+	__this_cpu_inc(krtrace_cpu.records);
+	rec[0] = type << KREGION_TRACE_TIME_BITS | __this_cpu_read(krtrace_cpu.last);
+	rec[1] = ids;
+	return rec;
+}
+
+/* The second word of an event, in one register before the clock is read. */
+static __always_inline u64 record_ids(u32 first, u32 prio, u32 second, u32 state)
+{
+	const u32 low = first | prio << KREGION_TRACE_PRIO_SHIFT;
+	const u32 high = second | state << (KREGION_TRACE_STATE_SHIFT - KREGION_TRACE_SECOND_SHIFT);
+	u64 ids = (u64)high << KREGION_TRACE_SECOND_SHIFT | low;
+
+	OPTIMIZER_HIDE_VAR(ids);
+	return ids;
+}
+
+/*
+ * A record holds the low 8 bits of a task state, of which 0 means runnable. A
+ * sleep in none of these states (frozen, or a lock of PREEMPT_RT) is recorded
+ * as uninterruptible.
+ */
+static __always_inline u32 record_state(u32 state)
+{
+	if (unlikely(state > U8_MAX) && !(u8)state)
+		return TASK_UNINTERRUPTIBLE;
+	return state;
+}
+
+static __always_inline void record_event(u64 type, u64 ids)
+{
+	record_write(type, ids, sizeof(struct kregion_trace_event));
+}
+
+/* Like record_event(), with interrupts on or off. */
+static __always_inline void record_event_irqsave(u64 type, u64 ids)
+{
+	unsigned long flags;
+
+	local_irq_save(flags);
+	record_event(type, ids);
+	local_irq_restore(flags);
+}
+
+/* @comm is the name of @p, or is about to become it. */
+static noinline void record_name(const struct task_struct *p, const char *comm)
+{
+	struct kregion_trace_name *name;
+
+	if (!p->pid)
+		return;		/* idle tasks have no name in a trace */
+	name = record_write(KREGION_TRACE_NAME, (u64)(u32)p->tgid << 32 | (u32)p->pid,
+			    sizeof(*name));
+	__this_cpu_write(krtrace_cpu.named[p->pid % KRTRACE_NAMED], name ? p->pid : 0);
+	if (!name)
+		return;
+	/* @p->comm may be changing; its last byte is always a zero. */
+	strscpy_pad(name->comm, comm, sizeof(name->comm));
+}
+
+/* ---- probes ------------------------------------------------------------- */
+
+/*
+ * Contexts of the tracepoints, in 6.1 as in 6.12:
+ *
+ * sched_switch		__schedule(): run-queue lock of this CPU, interrupts off
+ * sched_wakeup		try_to_wake_up(), sched_ttwu_pending(): run-queue lock
+ *			of the task's CPU, which may be this one, mostly the
+ *			task's pi_lock, interrupts off; but a task that wakes
+ *			itself holds no lock, and has only preemption off
+ * sched_wakeup_new	wake_up_new_task(): as sched_wakeup of another task
+ * sched_process_fork	kernel_clone(), in the parent: no lock, interrupts on
+ * sched_process_exec	exec_binprm(), in the task: no spinlock, interrupts on
+ * sched_process_exit	do_exit(), in the task: no lock, interrupts on
+ * task_rename		__set_task_comm(), before the change, in any task:
+ *			alloc_lock of the renamed task, interrupts on
+ *
+ * Interrupts are off wherever a run-queue lock is held, so probe_switch()
+ * leaves them alone; all others disable them.
+ */
+
+static void probe_switch(void *data, bool preempt, struct task_struct *prev,
+			 struct task_struct *next, unsigned int prev_state)
+{
+	const u64 ids = record_ids(next->pid, next->prio, prev->pid,
+				   preempt ? 0 : record_state(prev_state));
+	const u32 pid = ids & KREGION_TRACE_PID_MASK;
+
+	record_event(KREGION_TRACE_SWITCH, ids);
+	/* An empty entry is 0, the pid of the idle tasks. */
+	if (unlikely(__this_cpu_read(krtrace_cpu.named[pid % KRTRACE_NAMED]) != pid))
+		record_name(next, next->comm);
+}
+
+static void probe_wakeup(void *data, struct task_struct *p)
+{
+	record_event_irqsave(KREGION_TRACE_WAKEUP, record_ids(p->pid, p->prio, task_cpu(p), 0));
+}
+
+static void probe_wakeup_new(void *data, struct task_struct *p)
+{
+	record_event_irqsave(KREGION_TRACE_WAKEUP_NEW, record_ids(p->pid, p->prio, task_cpu(p), 0));
+}
+
+static void probe_fork(void *data, struct task_struct *parent, struct task_struct *child)
+{
+	unsigned long flags;
+
+	local_irq_save(flags);
+	record_event(KREGION_TRACE_FORK, record_ids(child->pid, child->prio, parent->pid, 0));
+	record_name(child, child->comm);
+	local_irq_restore(flags);
+}
+
+static void probe_exec(void *data, struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)
+{
+	unsigned long flags;
+
+	local_irq_save(flags);
+	record_event(KREGION_TRACE_EXEC, record_ids(p->pid, p->prio, old_pid, 0));
+	record_name(p, p->comm);
+	local_irq_restore(flags);
+}
+
+static void probe_exit(void *data, struct task_struct *p)
+{
+	record_event_irqsave(KREGION_TRACE_EXIT, record_ids(p->pid, p->prio, 0, 0));
+}
+
+/* A CPU that switches to @p before its name changes records the old name. */
+static void probe_rename(void *data, struct task_struct *p, const char *comm)
+{
+	unsigned long flags;
+
+	local_irq_save(flags);
+	record_name(p, comm);
+	local_irq_restore(flags);
+}
+
+static struct {
+	const char *name;
+	void *probe;
+	struct tracepoint *tp;	/* set by krtrace_record_init() */
+} probes[] = {
+	{ "sched_switch", probe_switch },
+	{ "sched_wakeup", probe_wakeup },
+	{ "sched_wakeup_new", probe_wakeup_new },
+	{ "sched_process_fork", probe_fork },
+	{ "sched_process_exec", probe_exec },
+	{ "sched_process_exit", probe_exit },
+	{ "task_rename", probe_rename },
+};
+
+/* Fails to compile if a probe's arguments are not those of its tracepoint. */
+static void __always_unused probes_check(void)
+{
+	check_trace_callback_type_sched_switch(probe_switch);
+	check_trace_callback_type_sched_wakeup(probe_wakeup);
+	check_trace_callback_type_sched_wakeup_new(probe_wakeup_new);
+	check_trace_callback_type_sched_process_fork(probe_fork);
+	check_trace_callback_type_sched_process_exec(probe_exec);
+	check_trace_callback_type_sched_process_exit(probe_exit);
+	check_trace_callback_type_task_rename(probe_rename);
+}
+
+static void probes_find(struct tracepoint *tp, void *data)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(probes); i++) {
+		if (!strcmp(tp->name, probes[i].name))
+			probes[i].tp = tp;
+	}
+}
+
+/* Unregister the first @nr probes, and wait until none is running. */
+static void probes_unregister(int nr)
+{
+	while (nr--)
+		tracepoint_probe_unregister(probes[nr].tp, probes[nr].probe, NULL);
+	tracepoint_synchronize_unregister();
+}
+
+static int probes_register(void)
+{
+	int i, err;
+
+	for (i = 0; i < ARRAY_SIZE(probes); i++) {
+		err = tracepoint_probe_register(probes[i].tp, probes[i].probe, NULL);
+		if (err) {
+			probes_unregister(i);
+			return err;
+		}
+	}
+	return 0;
+}
+
+/* ---- start and stop ----------------------------------------------------- */
+
+/* Find the tracepoints; -ENODEV if one is missing. */
+int krtrace_record_init(void)
+{
+	int i;
+
+	for_each_kernel_tracepoint(probes_find, NULL);
+	for (i = 0; i < ARRAY_SIZE(probes); i++) {
+		if (!probes[i].tp) {
+			pr_err("no tracepoint %s\n", probes[i].name);
+			return -ENODEV;
+		}
+	}
+	return 0;
+}
+
+/*
+ * The trace of a CPU begins with the task that it runs, when all probes are in
+ * place. Losses that some of them counted earlier are discarded.
+ */
+static void cpu_begin(void *region)
+{
+	unsigned long flags;
+
+	local_irq_save(flags);
+	cpu_reset(this_cpu_ptr(&krtrace_cpu), region);
+	record_event(KREGION_TRACE_RUNNING_TASK, record_ids(current->pid, current->prio, 0, 0));
+	record_name(current, current->comm);
+	local_irq_restore(flags);
+}
+
+/*
+ * Begin on all CPUs; on an offline one, the first event after it comes online
+ * is the first record. Probes run with interrupts off, so after the IPIs none
+ * of them uses the previous region.
+ */
+static void cpus_begin(struct kregion *region)
+{
+	int cpu;
+
+	cpus_read_lock();
+	on_each_cpu(cpu_begin, region, 1);
+	for_each_possible_cpu(cpu) {
+		if (!cpu_online(cpu))
+			cpu_reset(per_cpu_ptr(&krtrace_cpu, cpu), region);
+	}
+	cpus_read_unlock();
+}
+
+/* Begin a trace in @region; on failure, no probe is registered. */
+int krtrace_record_start(struct kregion *region)
+{
+	struct kregion *none;
+	int cpu, err;
+
+	/* No reserve, so kregion_alloc_nofill() finds no memory in it. */
+	none = kregion_create("kregion_trace", NULL);
+	if (IS_ERR(none))
+		return PTR_ERR(none);
+	for_each_possible_cpu(cpu)
+		cpu_reset(per_cpu_ptr(&krtrace_cpu, cpu), none);
+	krtrace_clock_start();
+	err = probes_register();
+	if (!err)
+		cpus_begin(region);
+	kregion_destroy(none);
+	return err;
+}
+
+void krtrace_record_stop(void)
+{
+	krtrace_clock_stop();
+	probes_unregister(ARRAY_SIZE(probes));
+}
+
+/* A snapshot: CPUs may be counting meanwhile. */
+void krtrace_record_counts(u64 *records, u64 *lost)
+{
+	int cpu;
+
+	*records = 0;
+	*lost = 0;
+	for_each_possible_cpu(cpu) {
+		const struct krtrace_cpu *c = per_cpu_ptr(&krtrace_cpu, cpu);
+
+		*records += READ_ONCE(c->records);
+		*lost += READ_ONCE(c->lost);
+	}
+}

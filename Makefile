@@ -50,6 +50,11 @@ kunit:
 	$(SCRIPTS)/deps.sh
 	kunit_tests/check.sh kunit
 
+docs:
+	$(SCRIPTS)/deps.sh docs
+	kunit_tests/docs.sh out/docs
+	@echo out/docs/index.html
+
 bench:
 	$(SCRIPTS)/deps.sh build vm test bench
 	kunit_tests/bench/bench.sh
@@ -65,9 +70,10 @@ help:
 	@echo 'make shell           in a VM: a prompt with the modules loaded'
 	@echo 'make check           all tests, in VMs, and the static checks'
 	@echo 'make kunit           the KUnit suites only, in a VM: the loop for every edit'
+	@echo 'make docs            Documentation/ as web pages, in out/docs/'
 	@echo 'make bench           what allocations cost, beside other allocators: tables and plots'
 	@echo 'make install         modules, programs and what clients build with [DESTDIR=FOLDER]'
 	@echo 'make load, unload    as root: load the modules into the running kernel, take them out'
 	@echo 'make clean           remove what was built here; kernels stay in ~/.cache/kregion'
 
-.PHONY: all modules programs install load unload demo shell check kunit bench clean help
+.PHONY: all modules programs install load unload demo shell check kunit docs bench clean help

@@ -16,8 +16,8 @@
  * add as the fast path, a lock and a new block as the slow path, drop at the
  * end) is that of traceRegionAlloc in the Go runtime.
  *
- * A block ends with its header, &struct kregion_block, and the header begins
- * with one word, &struct __kregion_cursor: the address of the next free byte. As the
+ * A block ends with its header, struct kregion_block, and the header begins
+ * with one word, struct __kregion_cursor: the address of the next free byte. As the
  * word stands where the bytes end, its own address is the limit: there is room
  * for n bytes exactly if value + n <= address of the word. One pointer tells all
  * three: the block, the place and the room. An interrupt that puts another block
@@ -43,7 +43,7 @@
  *	everybody else sees a block without room. Thus the word is exact again
  *	each time the last of them has left, and it can never run away, however
  *	many requests fail. A CPU without a block has a word of its own that
- *	points at itself, a block of no bytes (&__kregion_cpu.sentinel), so no pointer
+ *	points at itself, a block of no bytes (__kregion_cpu.sentinel), so no pointer
  *	needs a test.
  *
  * shared
@@ -174,7 +174,7 @@
  * =====================
  *
  * Instructions of an allocation that finds room, as gcc 12 compiles it into a
- * client on x86-64 with Debian's 6.12 headers, entry and return not counted:
+ * client on x86-64 with Debian's 6.12 headers, entry and return not counted::
  *
  *			size a constant		known at run time
  *	per-CPU			12			15

@@ -3,11 +3,11 @@
 # Install the Debian packages that building, the VM and the tests need. This is
 # the one list; README, Makefile and CI use this script.
 #
-# usage: deps.sh [build|vm|test|bench]...	(default: the first three)
+# usage: deps.sh [build|vm|test|docs|bench]...	(default: the first four)
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
-[ $# -gt 0 ] || set -- build vm test
+[ $# -gt 0 ] || set -- build vm test docs
 want=
 for set in "$@"; do
 	case $set in
@@ -18,9 +18,11 @@ for set in "$@"; do
 	test) # the KUnit kernel and all checks
 		want="$want clang-19 lld-19 llvm-19 flex bison bc libssl-dev perl
 			sparse coccinelle codespell shellcheck dkms" ;;
+	docs) # the documentation
+		want="$want python3-sphinx graphviz perl xz-utils" ;;
 	bench) # allocators of programs, to compare with
 		want="$want libjemalloc2 libmimalloc2.0" ;;
-	*) usage_error "unknown set of packages '$set' (build, vm, test, bench)" ;;
+	*) usage_error "unknown set of packages '$set' (build, vm, test, docs, bench)" ;;
 	esac
 done
 

@@ -96,7 +96,7 @@ in_vm() {
 kunit() {
 	kernel_for kunit || { result "KUnit kernel" 1; return; }
 	stage "booting the KUnit kernel, building, running the suites"
-	local DIRECT=(kmod/kregion.ko kunit_tests/kregion_kunit.ko)
+	local DIRECT=(kmod/kregion.ko kunit_tests/kregion_recipes.ko kunit_tests/kregion_kunit.ko)
 	in_vm kunit "${KUNIT_ARGS-}" kunit-guest.sh "$@"
 	suites kunit 1	# NMIs in a single region
 }

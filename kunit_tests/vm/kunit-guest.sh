@@ -15,6 +15,8 @@ echo 0 >/sys/kernel/debug/failslab/verbose 2>/dev/null
 echo 0 >/sys/kernel/debug/fail_page_alloc/verbose 2>/dev/null
 
 insmod kregion.ko || exit 1
+insmod kregion_recipes.ko && rmmod kregion_recipes
+test_result "the documentation's examples run" $?
 if [ "${1-}" = full ]; then set_of=scale=2; else set_of=quick=1; fi
 insmod kregion_kunit.ko "$set_of" || rc=1
 collect_suites

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The code of the "Usage" section of Documentation/kregion.rst, which includes it from
+ * here. Loading the module runs it all and fails if any of it does.
+ */
+#include <linux/kregion.h>
+#include <linux/llist.h>
+#include <linux/string.h>
+#include <linux/tracepoint.h>
+
+/* doc: request */
+struct entry {
+	struct entry *next;
+	const char *word;
+};
+
+static int request(const char *line)
+{
+	struct kregion *r = kregion_create("request", NULL);
+	struct entry *list = NULL, *e;
+	int err = -ENOMEM;
+	size_t len;
+
+	if (IS_ERR(r))
+		return PTR_ERR(r);
+	while (*line) {
+		len = strcspn(line, " ");
+		e = kregion_alloc(r, sizeof(*e), GFP_KERNEL);
+		if (!e)
+			goto out;
+		e->word = kregion_strndup(r, line, len, GFP_KERNEL);
+		if (!e->word)
+			goto out;
+		e->next = list;
+		list = e;
+		line = skip_spaces(line + len);
+	}
+	/* ... use the list ... */
+	err = 0;
+out:
+	kregion_destroy(r);	/* all entries, all words */
+	return err;
+}
+
+/* end: request */
+
+/* doc: percpu */
+struct record {
+	struct llist_node node;
+	int what;
+};
+
+static struct kregion *records;
+static LLIST_HEAD(recorded);
+
+static int records_start(void)
+{
+	records = kregion_create("records", &(struct kregion_attr){
+		.flags = KREGION_F_PERCPU,
+		.limit = SZ_16M,
+	});
+	return PTR_ERR_OR_ZERO(records);
+}
+
+/* Called from tasks and interrupts of all CPUs. */
+static void record(int what)
+{
+	struct record *rec = kregion_alloc(records, sizeof(*rec), GFP_NOWAIT | __GFP_NOWARN);
+
+	if (!rec)
+		return;		/* the region counts it */
+	rec->what = what;
+	llist_add(&rec->node, &recorded);
+}
+
+/* The interrupts are off and the tasks have stopped. */
+static void records_drop(void)
+{
+	init_llist_head(&recorded);
+	kregion_drop(records);
+}
+
+/* end: percpu */
+
+/* doc: single */
+static int batches(unsigned int nr)
+{
+	struct kregion *r;
+	int *values, err = 0;
+
+	r = kregion_create("batches", &(struct kregion_attr){ .flags = KREGION_F_SINGLE });
+	if (IS_ERR(r))
+		return PTR_ERR(r);
+	while (nr--) {
+		values = kregion_calloc(r, 100, sizeof(*values), GFP_KERNEL);
+		if (!values) {
+			err = -ENOMEM;
+			break;
+		}
+		/* ... work on this batch ... */
+		kregion_reset(r);
+	}
+	kregion_destroy(r);
+	return err;
+}
+
+/* end: single */
+
+/* doc: nofill */
+struct sample {
+	u64 value;
+};
+
+static struct kregion *samples;
+
+static int samples_start(void)
+{
+	samples = kregion_create("samples", &(struct kregion_attr){
+		.flags = KREGION_F_PERCPU,
+		.limit = SZ_4M,
+		.reserve = SZ_64K,
+	});
+	return PTR_ERR_OR_ZERO(samples);
+}
+
+/* A tracepoint probe or an NMI handler: any context. */
+static void sample(u64 value)
+{
+	struct sample *s = kregion_alloc_nofill(samples, sizeof(*s));
+
+	if (s)
+		s->value = value;
+}
+
+/* The probes are unregistered. */
+static void samples_stop(void)
+{
+	tracepoint_synchronize_unregister();
+	kregion_destroy(samples);
+}
+
+/* end: nofill */
+
+/* doc: stats */
+static unsigned long lost(struct kregion *r)
+{
+	struct kregion_stats st;
+
+	kregion_stats(r, &st);
+	return st.failed_nomem + st.failed_limit + st.failed_size + st.failed_nofill;
+}
+
+/* end: stats */
+
+static int __init records_run(void)
+{
+	unsigned long irq;
+	int i, err = records_start();
+
+	if (err)
+		return err;
+	local_irq_save(irq);
+	for (i = 0; i < 100; i++)
+		record(i);
+	local_irq_restore(irq);
+	if (lost(records) || llist_entry(recorded.first, struct record, node)->what != 99)
+		err = -EIO;
+	records_drop();
+	kregion_destroy(records);
+	return err;
+}
+
+static int __init samples_run(void)
+{
+	unsigned int i;
+	int err = samples_start();
+
+	if (err)
+		return err;
+	for (i = 0; i < SZ_64K / sizeof(struct sample); i++)
+		sample(i);
+	if (lost(samples))
+		err = -EIO;
+	samples_stop();
+	return err;
+}
+
+static int __init recipes_init(void)
+{
+	return request("each word is an entry") ?: batches(10) ?: records_run() ?: samples_run();
+}
+module_init(recipes_init);
+
+static void __exit recipes_exit(void)
+{
+}
+module_exit(recipes_exit);
+
+MODULE_LICENSE("GPL");
+MODULE_DESCRIPTION("The examples of kregion's documentation");

@@ -157,7 +157,8 @@ static() {
 	stage "source checks"
 	try "checkpatch" checkpatch "$src" "${files[@]}"
 	try "kernel-doc" perl "$src/scripts/kernel-doc" -none -Wall -Werror \
-		kmod/*.c kmod/include/linux/kregion.h
+		kmod/*.c kmod/trace/*.[ch] kmod/include/linux/kregion.h \
+		kmod/include/linux/kregion_inline.h
 	try "documentation" "$TOP/kunit_tests/docs.sh" "$OUT/docs"
 	try "coccinelle" coccinelle "$src"
 	try "codespell" codespell -q 3 -L "${CODESPELL_IGNORE:-crate}" kmod kunit_tests userspace_demo \

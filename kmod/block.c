@@ -233,7 +233,8 @@ static void block_free_atomic(struct kregion_block *b)
  *
  * A request fails for the limit only if no block was being made when the caller
  * looked for room last (@seen, of region->ended): such a block may have room for it, or
- * may fail and give its charge back. A caller that may sleep waits for it.
+ * may fail and give its charge back. A caller that may sleep and enter file systems waits
+ * for it; another one might hold what the reclaim of that block waits for.
  *
  * Return: bytes charged; -EAGAIN if the caller is to look again; -ENOSPC.
  */
@@ -256,7 +257,8 @@ static noinline ssize_t charge_limited(struct kregion_priv *rg, size_t size, siz
 		charged = size;
 	} else if (rg->ended != seen) {
 		charged = -EAGAIN;
-	} else if (rg->filling && gfpflags_allow_blocking(gfp)) {
+	} else if (rg->filling && gfpflags_allow_blocking(gfp) &&
+		   (current_gfp_context(gfp) & __GFP_FS)) {
 		wait = true;
 	}
 	region_unlock(rg, irq);

@@ -412,6 +412,7 @@ void kregion_drop(struct kregion *r)
 	region_release(rg, large);
 	rg->drops++;
 	region_unquiesce(rg);
+	kregion_reserve_resume(rg);
 }
 EXPORT_SYMBOL_GPL(kregion_drop);
 

@@ -546,7 +546,7 @@ void kregion_reserve_stop(struct kregion_priv *rg)
 	}
 }
 
-/* A reset is over: the worker goes on with what it left alone meanwhile. */
+/* A reset or drop is over: the worker goes on with what it left alone meanwhile. */
 void kregion_reserve_resume(struct kregion_priv *rg)
 {
 	struct kregion_reserve *rv = rg->reserve;

@@ -5,6 +5,7 @@
 #include <linux/memcontrol.h>
 
 #define in_task()			true
+#define current_gfp_context(gfp)	(gfp)
 
 static inline struct mem_cgroup *set_active_memcg(struct mem_cgroup *memcg)
 {

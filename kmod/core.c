@@ -60,8 +60,8 @@
  *	word is brought up to date when the slow path runs.
  *
  * The fast path counts nothing. What was handed out is the sum of what the
- * blocks' words say; whether a block is current, closed or spare is not written down
- * either, stats.c tells it from its epoch, its word and who points at it.
+ * blocks' words say. Whether a block is current, full or spare is not stored either:
+ * stats.c derives it from its epoch, its word and the pointers to it.
  *
  * The slow path
  * =============
@@ -78,11 +78,12 @@
  * A hold of the lock looks at HOLD_MOST blocks at most, whatever the chains are like: a
  * search for a spare block that is large enough, the refill of the reserve and the
  * walk of a reader let go of the lock and go on. When no spare block has so much room,
- * &region.too_large remembers it.
+ * kregion_priv.too_large remembers it.
  *
  * Near the limit the next block is halved until it fits. A request is refused for the
  * limit only if no block is being made: one that is may have room for it, or may fail
- * and give its charge back, and a caller that may sleep waits for that.
+ * and give its charge back, and a caller that may sleep and enter file systems waits
+ * for that.
  *
  * The first block of a region has the full size. The first of each further CPU is
  * a page, and those that a CPU asks for double up to the full size.
@@ -90,16 +91,16 @@
  * An object over an eighth of the block size gets a block of its own and never
  * touches the current one.
  *
- * Blocks are filed in &region.bucket by the CPU they were made for. A bucket is one
+ * Blocks are filed in kregion_priv.bucket by the CPU they were made for. A bucket is one
  * chain, the blocks in use before the spare ones, and a pointer to where these
  * begin: taking a spare block moves the pointer on, a reset moves it back to the
  * chain's head. So after a reset a CPU gets its own memory back, in the same order;
- * other buckets are looked at before the system is asked.
+ * other buckets are searched before the page allocator is asked.
  *
  * Drop and reset
  * ==============
  *
- * The caller keeps the region quiet. Both count up &region.epoch: a block whose
+ * The caller keeps the region quiet. Both count up kregion_priv.epoch: a block whose
  * own epoch is older holds no object, whatever else its header says. A reset is
  * therefore one store a bucket and a look at each CPU that had a block since the last
  * drop; it touches only the large blocks, which it frees, and those that the reserve
@@ -109,7 +110,7 @@
  * An allocation that comes meanwhile finds no room on the fast path (per-CPU: mode
  * and percpu_max are zero, else the current block is the empty one) and comes to
  * the slow path, where REGION_BUSY refuses with a warning. Calls in the slow path are
- * counted, in &region.users, and a drop or destroy that finds one reports and waits for
+ * counted, in kregion_priv.users, and a drop or destroy that finds one reports and waits for
  * it; a reset, which may not sleep, waits for a while and then does nothing. So the slow
  * path never touches a block, or a region, that is gone. The fast path is not
  * counted: a call that has read the current block's pointer before the drop began and
@@ -120,8 +121,8 @@
  * ==========
  *
  * 1. No byte is handed out twice in one epoch, and no header ever. A word is
- *    only advanced, by add or compare-and-exchange; only an overshoot is taken
- *    back, by whom it belongs to.
+ *    only advanced, by add or compare-and-exchange; only an overshoot is undone,
+ *    by the call that made it.
  * 2. A per-CPU current block's word is written by its CPU only, preemption off,
  *    as long as the region is not quiet.
  * 3. A word is never more than (contexts that can nest on a CPU) x (an eighth of
@@ -129,13 +130,13 @@
  *    around the end of memory, so there the signed distance is looked at.
  * 4. A block is in a bucket's chain or among the large ones from the moment it is
  *    seen by others until a drop, reset or destroy. Within an epoch none leaves, and
- *    only spare ones change their place. Readers that find the epoch unchanged
- *    under the lock may go on from where they were.
- * 5. A spare block stands in the second part of its bucket's chain, and &region.nr_spare
- *    counts them; one that is current, full, in the reserve or in a slot stands in
+ *    only spare ones change their place. Readers that find kregion_priv.unlinked
+ *    unchanged under the lock may go on from where they were.
+ * 5. A spare block stands in the second part of its bucket's chain, and kregion_priv.nr_spare
+ *    counts them; one that is current, standby, full or in the reserve stands in
  *    the first.
- * 6. &region.held never exceeds the limit; it is charged before the system is
- *    asked.
+ * 6. kregion_priv.held never exceeds the limit; a block is charged before the page
+ *    allocator is asked for it.
  * 7. Nothing allocates, frees, wakes or prints under the region's lock, and nothing is
  *    done under it more than HOLD_MOST times.
  * 8. The reserve serves at least what was promised, whatever the sizes; see reserve.c.
@@ -153,18 +154,18 @@
  *	C  region_unquiesce(): clear_bit_unlock(); pairs with test_and_set_bit() in
  *	   region_quiesce(). Allocators are ordered by the caller, who keeps
  *	   the region quiet.
- *	D  xchg of &cell.standby in reserve.c and region_invalidate(), all sides: full
+ *	D  xchg of kregion_cpu.standby in reserve.c and region_invalidate(), all sides: full
  *	   barriers.
  *	E  bucket_insert(), region_link_large(): smp_store_release() of a pointer of a chain
  *	   after the block's header was written; pairs with the address dependency of
  *	   the READ_ONCE() in debug.c, the only walk without the lock.
- *	F  reserve_get(): cmpxchg() of &region.reserve after it was filled in; pairs with
+ *	F  reserve_get(): cmpxchg() of kregion_priv.reserve after it was filled in; pairs with
  *	   smp_load_acquire() where it is read without the lock.
- *	G  reserve_promise(): smp_mb() between the store of &reserve.bytes and the look at
+ *	G  reserve_promise(): smp_mb() between the store of kregion_reserve.bytes and the look at
  *	   what is ready; pairs with the fully ordered compare-and-exchange of
- *	   kregion_cursor_take() before refill_request() reads &reserve.bytes. Either that call asks
- *	   for a refill, or this one sees what it took.
- *	H  region_enter(): a full barrier between the count in &region.users and the look
+ *	   kregion_cursor_take() before refill_request() reads kregion_reserve.bytes.
+ *	   Either that call asks for a refill, or this one sees what it took.
+ *	H  region_enter(): a full barrier between the count in kregion_priv.users and the look
  *	   at REGION_BUSY; pairs with the one in region_quiesce(), between setting
  *	   the bit and looking at the count. Either the call is refused or it is seen.
  *

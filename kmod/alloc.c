@@ -171,6 +171,8 @@ static struct kregion_block *bucket_take(struct kregion_priv *rg, struct kregion
 		scan->last = b;
 		if (unlikely(b->epoch == rg->epoch) || block_room(b) < min)
 			continue;
+		if (unlikely(scan->max) && block_room(b) > scan->max)
+			continue;
 		if (at == bucket->spare) {
 			bucket->spare = &b->chain;
 		} else {
@@ -195,7 +197,9 @@ struct kregion_block *kregion_take_spare(struct kregion_priv *rg, int cpu, size_
 
 	lockdep_assert_held(&rg->lock);
 	if (!scan->more || scan->epoch != rg->epoch)
-		*scan = (struct spare_scan){ .epoch = rg->epoch, .fills = rg->fills };
+		*scan = (struct spare_scan){
+			.epoch = rg->epoch, .fills = rg->fills, .max = scan->max,
+		};
 	scan->more = false;
 	if (!rg->nr_spare || (rg->too_large && min >= rg->too_large))
 		return NULL;
@@ -213,7 +217,7 @@ struct kregion_block *kregion_take_spare(struct kregion_priv *rg, int cpu, size_
 			return NULL;
 	}
 	/* Not worth another look, unless a block came since the scan began. */
-	if (scan->fills == rg->fills)
+	if (scan->fills == rg->fills && !scan->max)
 		rg->too_large = min;
 	return NULL;
 }

@@ -260,6 +260,7 @@ struct spare_scan {
 	struct kregion_block *last;	/* looked at last, in that bucket */
 	unsigned int nr;		/* buckets done */
 	bool more;			/* not done: let go of the lock and go on */
+	size_t max;			/* most room that the block may have; 0: any */
 	unsigned long epoch, fills;	/* of the region when it began */
 };
 

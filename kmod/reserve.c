@@ -228,33 +228,57 @@ static size_t reserve_need(const struct kregion_priv *rg, size_t bytes)
 	return DIV_ROUND_UP(bytes, KREGION_ALIGN) * object_bytes(rg, KREGION_ALIGN);
 }
 
+/* Bytes of a new block that is to bring @want nearer to what is promised. */
+static size_t reserve_block_size(const struct kregion_priv *rg, size_t want, size_t min)
+{
+	const size_t bytes = max(want, min);
+	size_t size = rg->block_size;
+
+	if (bytes < size - sizeof(struct kregion_block)) {
+		size = roundup_pow_of_two(bytes + sizeof(struct kregion_block));
+		size = max(size, PAGE_SIZE);
+	}
+	return size;
+}
+
 /*
  * Move spare blocks to the reserve until @need is ready. Returns the bytes that are
- * missing all the same. A reset has the reserve for itself; anybody else stops for it.
+ * missing all the same. A reset has the reserve for itself, and what stays of a drop is
+ * what the reserve holds: it takes blocks of the size of new ones first. Any other
+ * caller stops for it.
  */
 static size_t reserve_requeue(struct kregion_priv *rg, size_t need, bool resetting)
 {
+	const size_t min = reserve_min(rg, need);
 	struct spare_scan scan = {};
+	bool any = !resetting, again;
 	struct kregion_block *b;
 	size_t missing;
 	unsigned long irq;
 	unsigned int n;
 
 	do {
+		again = false;
 		region_lock(rg, irq);
 		for (n = 0; n < HOLD_MOST / 2; n++) {
 			missing = reserve_ready(rg) < need ? need - reserve_base(rg) : 0;
 			if (!missing || (!resetting && test_bit(REGION_BUSY, &rg->flags)))
 				break;
-			b = kregion_take_spare(rg, -1, reserve_min(rg, need), &scan);
-			if (!b)
-				break;
-			reserve_append(rg, b);
+			scan.max = any ? 0 : reserve_block_size(rg, missing, min);
+			b = kregion_take_spare(rg, -1, min, &scan);
+			if (b)
+				reserve_append(rg, b);
+			again = scan.more || n == HOLD_MOST / 2 - 1;
 			if (scan.more)
 				break;
+			if (!b) {
+				again = !any;
+				any = true;
+				break;
+			}
 		}
 		region_unlock(rg, irq);
-	} while (missing && (scan.more || n == HOLD_MOST / 2));
+	} while (missing && again);
 	return missing;
 }
 
@@ -262,16 +286,10 @@ static size_t reserve_requeue(struct kregion_priv *rg, size_t need, bool resetti
 static struct kregion_block *reserve_grow(struct kregion_priv *rg, size_t want, size_t min,
 					  gfp_t gfp)
 {
-	const size_t header = sizeof(struct kregion_block);
-	size_t size = rg->block_size;
+	const size_t size = reserve_block_size(rg, want, min);
 	struct kregion_block *b;
 	unsigned long irq;
 
-	want = max(want, min);
-	if (want < size - header) {
-		size = roundup_pow_of_two(want + header);
-		size = max(size, PAGE_SIZE);
-	}
 	do {
 		b = kregion_block_get(rg, size, min, gfp, READ_ONCE(rg->ended));
 	} while (b == ERR_PTR(-EAGAIN));

@@ -353,8 +353,11 @@ static void reserve_is_restored_by_drop_and_reset(struct kunit *test)
 	for (round = 0; round < 6; round++) {
 		KUNIT_EXPECT_EQ(test, take(r, 30, 93), 93UL);
 		KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, 500, GFP_KERNEL));
-		if (round == 3)
+		if (round == 3) {
+			/* Leave the refill time to bring larger blocks than the reserve had. */
 			take(r, 64, 2 * room);
+			usleep_range(5000, 6000);
+		}
 		if (round % 2) {
 			/* What is there is what the next calls find: nothing is asked for. */
 			kregion_drop(r);

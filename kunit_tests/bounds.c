@@ -119,7 +119,7 @@ static void holds_over_ordinary_blocks(struct kunit *test)
 	expect_short_holds(test, "filling and reset");
 	/* What is spare is enough. */
 	fills = stats_of(r).fills;
-	KUNIT_EXPECT_EQ(test, kregion_reserve(r, (size_t)many(test) * PAGE_SIZE / 2, GFP_KERNEL), 0);
+	KUNIT_EXPECT_EQ(test, kregion_reserve(r, many(test) * PAGE_SIZE / 2, GFP_KERNEL), 0);
 	KUNIT_EXPECT_EQ(test, stats_of(r).fills, fills);
 	expect_short_holds(test, "reserve");
 	kregion_reset(r);

@@ -15,7 +15,8 @@ struct task {
 };
 
 struct tasks {
-	size_t task_size;		/* of struct task or the embedding struct; set by the user */	struct task **hash;		/* 1 << bits chains, of the last life of each pid */
+	size_t task_size;		/* of struct task or the embedding one; set by the user */
+	struct task **hash;		/* 1 << bits chains, of the last life of each pid */
 	unsigned int bits;
 	uint64_t key;			/* random, so that no file can hold pids that collide */
 	struct task *all;		/* newest first */

@@ -14,7 +14,7 @@
 
 #include <trace/events/kregion.h>
 
-/* ---- words and cells ---------------------------------------------------- */
+/* ---- cursors ------------------------------------------------------------ */
 
 /* The exact bump of the slow paths: takes @bytes at @align, or nothing. */
 void *kregion_cursor_take(struct __kregion_cursor *cursor, size_t bytes, size_t align, bool percpu)
@@ -45,33 +45,33 @@ static bool single_fast(const struct kregion_priv *rg)
 /* Let the block's own word say what the single mode's pointers say. */
 void kregion_sync_single(struct kregion_priv *rg)
 {
-	struct __kregion_cursor *cursor = rg->cell.fast.cur;
+	struct __kregion_cursor *cursor = rg->cpu.fast.cur;
 
-	if (single_fast(rg) && cursor != &rg->cell.fast.sentinel)
+	if (single_fast(rg) && cursor != &rg->cpu.fast.sentinel)
 		atomic_long_set(&cursor->shared, (long)rg->fast.ptr);
 }
 
 static void load_single(struct kregion_priv *rg)
 {
-	struct __kregion_cursor *cursor = rg->cell.fast.cur;
+	struct __kregion_cursor *cursor = rg->cpu.fast.cur;
 
-	if (!single_fast(rg) || cursor == &rg->cell.fast.sentinel)
+	if (!single_fast(rg) || cursor == &rg->cpu.fast.sentinel)
 		return;
 	WRITE_ONCE(rg->fast.end, (char *)cursor);
 	WRITE_ONCE(rg->fast.ptr, (char *)atomic_long_read(&cursor->shared));
 }
 
 /*
- * Take from what is current for @cell. Preemption is off; the lock may or may
+ * Take from the current block of @c. Preemption is off; the lock may or may
  * not be held.
  */
-void *kregion_take_current(struct kregion_priv *rg, struct kregion_cpu *cell, size_t bytes,
+void *kregion_take_current(struct kregion_priv *rg, struct kregion_cpu *c, size_t bytes,
 			   size_t align)
 {
 	void *p;
 
 	kregion_sync_single(rg);
-	p = kregion_cursor_take(READ_ONCE(*current_of(rg, cell)), bytes, align,
+	p = kregion_cursor_take(READ_ONCE(*current_of(rg, c)), bytes, align,
 				rg->attr_flags & KREGION_F_PERCPU);
 	load_single(rg);
 	return p;
@@ -79,28 +79,28 @@ void *kregion_take_current(struct kregion_priv *rg, struct kregion_cpu *cell, si
 
 /*
  * Make @b, which nobody else sees yet and of which all up to @end is taken, current for
- * @cell, as @slot says. Preemption is off; called with the lock held or, by nofill, without.
+ * @c, as @slot says. Preemption is off; called with the lock held or, by nofill, without.
  * What was current is closed. (If somebody else's block became current between the
  * caller's look and the store here, a block is closed that is almost empty; its
  * rest is counted as lost.)
  */
-static __always_inline void current_install(struct kregion_priv *rg, struct kregion_cpu *cell,
+static __always_inline void current_install(struct kregion_priv *rg, struct kregion_cpu *c,
 					    struct __kregion_cursor **slot, struct kregion_block *b,
 					 char *end)
 {
-	WRITE_ONCE(b->cpu, cell->cpu);
+	WRITE_ONCE(b->cpu, c->cpu);
 	WRITE_ONCE(b->epoch, READ_ONCE(rg->epoch));
 	atomic_long_set(&b->cursor.shared, (long)end);
 	smp_store_release(slot, &b->cursor);			/* A */
 }
 
-void *kregion_block_install(struct kregion_priv *rg, struct kregion_cpu *cell,
+void *kregion_block_install(struct kregion_priv *rg, struct kregion_cpu *c,
 			    struct kregion_block *b, size_t bytes, size_t align)
 {
 	char *p = PTR_ALIGN(b->start, align);
 
 	kregion_sync_single(rg);
-	current_install(rg, cell, current_of(rg, cell), b, p + bytes);
+	current_install(rg, c, current_of(rg, c), b, p + bytes);
 	load_single(rg);
 	return p;
 }
@@ -222,18 +222,18 @@ struct kregion_block *kregion_take_spare(struct kregion_priv *rg, int cpu, size_
 	return NULL;
 }
 
-/* The bucket of cells that have had no block since the region was made or dropped. */
+/* The bucket of a kregion_cpu without a block since create or drop. */
 struct kregion_bucket kregion_no_bucket = { .spare = &kregion_no_bucket.blocks };
 
-/* Remember that @cell has something that a drop or reset must put back. */
-void kregion_activate(struct kregion_priv *rg, struct kregion_cpu *cell)
+/* Have the next drop or reset visit @c. */
+void kregion_activate(struct kregion_priv *rg, struct kregion_cpu *c)
 {
 	lockdep_assert_held(&rg->lock);
-	if (cell->bucket != &kregion_no_bucket)
+	if (c->bucket != &kregion_no_bucket)
 		return;
-	cell->bucket = region_bucket(rg, cell->cpu);
-	cell->active = rg->active;
-	rg->active = cell;
+	c->bucket = region_bucket(rg, c->cpu);
+	c->active = rg->active;
+	rg->active = c;
 }
 
 /* ---- new blocks ----------------------------------------------------------- */
@@ -245,8 +245,8 @@ void kregion_activate(struct kregion_priv *rg, struct kregion_cpu *cell)
  */
 static __always_inline size_t percpu_next_size(const struct kregion_priv *rg, size_t min)
 {
-	const struct kregion_cpu *cell = (struct kregion_cpu *)raw_cpu_ptr(rg->fast.cells);
-	size_t size = 2 * READ_ONCE(cell->grown);
+	const struct kregion_cpu *c = (struct kregion_cpu *)raw_cpu_ptr(rg->fast.pcpu);
+	size_t size = 2 * READ_ONCE(c->grown);
 
 	if (likely(size >= rg->block_size) || !READ_ONCE(rg->nr_blocks))
 		return rg->block_size;
@@ -377,7 +377,7 @@ static void *alloc_small(struct kregion_priv *rg, struct request *q)
 	struct kregion_block *b;
 	unsigned long irq;
 	unsigned int seen;
-	struct kregion_cpu *cell;
+	struct kregion_cpu *c;
 	void *p;
 
 	for (;;) {
@@ -389,19 +389,19 @@ static void *alloc_small(struct kregion_priv *rg, struct request *q)
 			return NULL;
 		}
 		seen = rg->ended;
-		cell = region_cell(rg);
-		p = kregion_take_current(rg, cell, q->bytes, q->align);
+		c = region_this_cpu(rg);
+		p = kregion_take_current(rg, c, q->bytes, q->align);
 		if (q->fresh) {
-			q->fresh->cpu = cell->cpu;
-			WRITE_ONCE(cell->grown, block_held(q->fresh));
-			kregion_activate(rg, cell);
+			q->fresh->cpu = c->cpu;
+			WRITE_ONCE(c->grown, block_held(q->fresh));
+			kregion_activate(rg, c);
 			kregion_link(rg, q->fresh, p);
 		}
 		if (!p) {
-			b = q->fresh ?: kregion_take_spare(rg, cell->cpu, min, &scan);
+			b = q->fresh ?: kregion_take_spare(rg, c->cpu, min, &scan);
 			if (b) {
-				p = kregion_block_install(rg, cell, b, q->bytes, q->align);
-				kregion_activate(rg, cell);
+				p = kregion_block_install(rg, c, b, q->bytes, q->align);
+				kregion_activate(rg, c);
 			}
 		}
 		region_unlock(rg, irq);
@@ -492,8 +492,8 @@ static __always_inline bool percpu_refill(struct kregion_priv *rg, size_t size,
 					  struct kregion_block *fresh,
 					  struct __kregion_cursor *cursor, void **p)
 {
-	struct kregion_cpu *cell = (struct kregion_cpu *)raw_cpu_ptr(rg->fast.cells);
-	struct kregion_block *b = fresh ?: *cell->bucket->spare;
+	struct kregion_cpu *c = (struct kregion_cpu *)raw_cpu_ptr(rg->fast.pcpu);
+	struct kregion_block *b = fresh ?: *c->bucket->spare;
 	char *end;
 
 	lockdep_assert_held(&rg->lock);
@@ -503,21 +503,21 @@ static __always_inline bool percpu_refill(struct kregion_priv *rg, size_t size,
 	if (unlikely(end > (char *)b))
 		return false;
 	/* data_race(): an NMI may promote a block after this look, see current_install(). */
-	if (unlikely(data_race(cell->fast.cur) != cursor))
+	if (unlikely(data_race(c->fast.cur) != cursor))
 		return false;
 	/* data_race(): not READ_ONCE(), so that it is one instruction to test a bit. */
 	if (unlikely(data_race(rg->flags) & BIT(REGION_BUSY)))
 		return false;
 	if (fresh) {
-		WRITE_ONCE(cell->grown, block_held(b));
-		kregion_activate(rg, cell);
-		bucket_insert(cell->bucket, b, false);
+		WRITE_ONCE(c->grown, block_held(b));
+		kregion_activate(rg, c);
+		bucket_insert(c->bucket, b, false);
 		region_count(rg);
 	} else {
-		cell->bucket->spare = &b->chain;
+		c->bucket->spare = &b->chain;
 		rg->nr_spare--;
 	}
-	current_install(rg, cell, &cell->fast.cur, b, end);
+	current_install(rg, c, &c->fast.cur, b, end);
 	*p = b->start;
 	return true;
 }
@@ -620,7 +620,7 @@ EXPORT_SYMBOL_GPL(kregion_alloc_undo);
 void *kregion_alloc_aligned(struct kregion *r, size_t size, size_t align, gfp_t gfp)
 {
 	struct kregion_priv *rg = to_priv(r);
-	struct kregion_cpu *cell;
+	struct kregion_cpu *c;
 	void *p = NULL;
 
 	if (!is_power_of_2(align) || align > PAGE_SIZE)
@@ -632,8 +632,8 @@ void *kregion_alloc_aligned(struct kregion *r, size_t size, size_t align, gfp_t 
 	if (size && !region_debug(rg) && !region_refuse_busy(rg) &&
 	    size <= region_small_max(rg) && size + align - KREGION_ALIGN <= region_small_max(rg)) {
 		preempt_disable();
-		cell = region_cell(rg);
-		p = kregion_take_current(rg, cell, ALIGN(size, KREGION_ALIGN), align);
+		c = region_this_cpu(rg);
+		p = kregion_take_current(rg, c, ALIGN(size, KREGION_ALIGN), align);
 		preempt_enable();
 	}
 	if (!p)

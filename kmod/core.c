@@ -215,13 +215,13 @@
 
 /* ---- drop and reset ----------------------------------------------------- */
 
-/* A cell without a block: what its pointer leads to is full. */
-static void cell_init(struct kregion_cpu *cell, int cpu)
+/* Without a block: the cursor is the sentinel, which is full. */
+static void region_cpu_init(struct kregion_cpu *c, int cpu)
 {
-	atomic_long_set(&cell->fast.sentinel.shared, (long)&cell->fast.sentinel);
-	cell->fast.cur = &cell->fast.sentinel;
-	cell->bucket = &kregion_no_bucket;
-	cell->cpu = cpu;
+	atomic_long_set(&c->fast.sentinel.shared, (long)&c->fast.sentinel);
+	c->fast.cur = &c->fast.sentinel;
+	c->bucket = &kregion_no_bucket;
+	c->cpu = cpu;
 }
 
 /* Point the fast path at nothing; it comes to the slow path from now on. */
@@ -234,8 +234,8 @@ static void region_fast_off(struct kregion_priv *rg)
 	kregion_sync_single(rg);
 	WRITE_ONCE(rg->fast.ptr, NULL);
 	WRITE_ONCE(rg->fast.end, NULL);
-	WRITE_ONCE(rg->fast.cur, &rg->cell.fast.sentinel);
-	rg->cell.fast.cur = &rg->cell.fast.sentinel;
+	WRITE_ONCE(rg->fast.cur, &rg->cpu.fast.sentinel);
+	rg->cpu.fast.cur = &rg->cpu.fast.sentinel;
 }
 
 static void region_fast_on(struct kregion_priv *rg)
@@ -338,16 +338,16 @@ static void region_uncount(struct kregion_priv *rg, unsigned int nr, bool spare)
 static struct kregion_block *region_invalidate(struct kregion_priv *rg, bool as_new)
 {
 	struct kregion_block *large = region_new_epoch(rg), *b;
-	struct kregion_cpu *cell, *next;
+	struct kregion_cpu *c, *next;
 	unsigned int nr = 0;
 
-	for (cell = rg->active; cell; cell = next) {
-		next = cell->active;
-		WRITE_ONCE(cell->fast.cur, &cell->fast.sentinel);
-		xchg(&cell->standby, NULL);				/* D */
+	for (c = rg->active; c; c = next) {
+		next = c->active;
+		WRITE_ONCE(c->fast.cur, &c->fast.sentinel);
+		xchg(&c->standby, NULL);				/* D */
 		if (as_new) {
-			cell->grown = 0;
-			cell->bucket = &kregion_no_bucket;
+			c->grown = 0;
+			c->bucket = &kregion_no_bucket;
 		}
 	}
 	if (as_new)
@@ -449,63 +449,62 @@ void kregion_reset(struct kregion *r)
 }
 EXPORT_SYMBOL_GPL(kregion_reset);
 
-/* ---- per-CPU cells ------------------------------------------------------ */
+/* ---- per-CPU state ------------------------------------------------------ */
 
 /*
- * The percpu allocator walks all possible CPUs for each allocation, so cells are
- * kept for the next region: a drop leaves them as they were made. A kept set
- * costs sizeof(struct kregion_cpu) a possible CPU; 64 KiB of them are kept at most, and
- * never fewer than four sets.
+ * The percpu allocator walks all possible CPUs for each allocation, so the state
+ * of destroyed regions is cached: a drop leaves it as region_cpu_init() did. The
+ * cache is bounded by 64 KiB of it, but holds that of four regions at least.
  */
-#define CELLS_KEPT	64
+#define PCPU_CACHE_MAX	64
 
-static DEFINE_SPINLOCK(cells_lock);
-static struct kregion_cpu __percpu *cells_kept[CELLS_KEPT];
-static unsigned int nr_cells_kept;
+static DEFINE_SPINLOCK(pcpu_cache_lock);
+static struct kregion_cpu __percpu *pcpu_cache[PCPU_CACHE_MAX];
+static unsigned int nr_pcpu_cached;
 
-static unsigned int cells_most(void)
+static unsigned int pcpu_cache_max(void)
 {
 	return clamp_t(unsigned int, SZ_64K / (sizeof(struct kregion_cpu) * num_possible_cpus()),
-		       4, CELLS_KEPT);
+		       4, PCPU_CACHE_MAX);
 }
 
-static struct kregion_cpu __percpu *cells_get(void)
+static struct kregion_cpu __percpu *pcpu_get(void)
 {
-	struct kregion_cpu __percpu *cells = NULL;
+	struct kregion_cpu __percpu *pcpu = NULL;
 	int cpu;
 
-	spin_lock(&cells_lock);
-	if (nr_cells_kept)
-		cells = cells_kept[--nr_cells_kept];
-	spin_unlock(&cells_lock);
-	if (cells)
-		return cells;
+	spin_lock(&pcpu_cache_lock);
+	if (nr_pcpu_cached)
+		pcpu = pcpu_cache[--nr_pcpu_cached];
+	spin_unlock(&pcpu_cache_lock);
+	if (pcpu)
+		return pcpu;
 
-	cells = alloc_percpu(struct kregion_cpu);
-	if (!cells)
+	pcpu = alloc_percpu(struct kregion_cpu);
+	if (!pcpu)
 		return NULL;
 	for_each_possible_cpu(cpu)
-		cell_init(per_cpu_ptr(cells, cpu), cpu);
-	return cells;
+		region_cpu_init(per_cpu_ptr(pcpu, cpu), cpu);
+	return pcpu;
 }
 
-static void cells_put(struct kregion_cpu __percpu *cells)
+static void pcpu_put(struct kregion_cpu __percpu *pcpu)
 {
-	if (!cells)
+	if (!pcpu)
 		return;
-	spin_lock(&cells_lock);
-	if (nr_cells_kept < cells_most()) {
-		cells_kept[nr_cells_kept++] = cells;
-		cells = NULL;
+	spin_lock(&pcpu_cache_lock);
+	if (nr_pcpu_cached < pcpu_cache_max()) {
+		pcpu_cache[nr_pcpu_cached++] = pcpu;
+		pcpu = NULL;
 	}
-	spin_unlock(&cells_lock);
-	free_percpu(cells);
+	spin_unlock(&pcpu_cache_lock);
+	free_percpu(pcpu);
 }
 
-static void cells_exit(void)
+static void pcpu_cache_exit(void)
 {
-	while (nr_cells_kept)
-		free_percpu(cells_kept[--nr_cells_kept]);
+	while (nr_pcpu_cached)
+		free_percpu(pcpu_cache[--nr_pcpu_cached]);
 }
 
 /* ---- create and destroy ------------------------------------------------- */
@@ -596,13 +595,13 @@ struct kregion *kregion_create_owned(const char *name, const struct kregion_attr
 		rg->bucket[i].spare = &rg->bucket[i].blocks;
 	}
 	if (a.flags & KREGION_F_PERCPU) {
-		struct kregion_cpu __percpu *cells = cells_get();
+		struct kregion_cpu __percpu *pcpu = pcpu_get();
 
-		if (!cells) {
+		if (!pcpu) {
 			kfree(rg);
 			return ERR_PTR(-ENOMEM);
 		}
-		rg->fast.cells = (__force struct __kregion_cpu __percpu *)cells;
+		rg->fast.pcpu = (__force struct __kregion_cpu __percpu *)pcpu;
 	}
 	raw_spin_lock_init(&rg->lock);
 	rg->epoch = 1;		/* no block is in use that has none */
@@ -611,7 +610,7 @@ struct kregion *kregion_create_owned(const char *name, const struct kregion_attr
 	rg->limit = a.limit;
 	if (a.flags & KREGION_F_ACCOUNT)
 		rg->memcg = get_mem_cgroup_from_mm(NULL);
-	cell_init(&rg->cell, -1);
+	region_cpu_init(&rg->cpu, -1);
 	strscpy(rg->name, name, sizeof(rg->name));
 	strscpy(rg->owner, owner ? module_name(owner) : "kernel", sizeof(rg->owner));
 	region_fast_off(rg);
@@ -660,7 +659,7 @@ void kregion_destroy(struct kregion *r)
 	kregion_reserve_free(rg);
 	if (rg->memcg)
 		mem_cgroup_put(rg->memcg);
-	cells_put((struct kregion_cpu __percpu *)rg->fast.cells);
+	pcpu_put((struct kregion_cpu __percpu *)rg->fast.pcpu);
 	kfree(rg);
 }
 EXPORT_SYMBOL_GPL(kregion_destroy);
@@ -702,7 +701,7 @@ static void __exit kregion_exit(void)
 {
 	kregion_debugfs_exit();
 	regions_report();
-	cells_exit();
+	pcpu_cache_exit();
 	kregion_block_exit();
 }
 

@@ -60,8 +60,8 @@ struct kregion_cpu {
 	struct llist_node refill_node;	/* A: in reserve->refill_list while refill_pending */
 	struct kregion_cpu *active;	/* L: next one that has had a block since the last drop */
 	size_t grown;			/* L, A to read: bytes of the last block made for it */
-	unsigned int refill_pending;		/* A: the refill worker owes this cell a spare */
-	int cpu;			/* I: -1 for the one cell of a region that is not per-CPU */
+	unsigned int refill_pending;	/* A: on the refill list, or about to be */
+	int cpu;			/* I: -1 if the region is not per-CPU */
 };
 
 /* A chain of blocks, those in use first; a reset makes all of them spare by one store. */
@@ -97,7 +97,7 @@ struct kregion_priv {
 	unsigned long flags;		/* A: bits of enum region_bits */
 	unsigned long epoch;		/* L, A to read: one more with each drop and reset */
 	struct kregion_block *large;	/* L: chain of the large ones */
-	struct kregion_cpu *active;		/* L: cells with something to put back */
+	struct kregion_cpu *active;	/* L: all that have had a block since the last drop */
 	atomic_long_t held;		/* A: bytes of blocks, those being made included */
 	unsigned long nr_blocks;	/* L, A to read */
 	unsigned long nr_spare;		/* L, A to read: in buckets, not in use */
@@ -108,7 +108,7 @@ struct kregion_priv {
 
 	struct kregion_reserve *reserve;	/* A: made with the first promise, or NULL */
 
-	struct kregion_cpu cell;		/* of a region that is not per-CPU */
+	struct kregion_cpu cpu;		/* of a region that is not per-CPU */
 	atomic_long_t failed[NR_FAILURES];
 
 	/* what it is */
@@ -131,8 +131,8 @@ struct kregion_reserve {
 	struct kregion_block *last;	/* L: where new ones are appended */
 	size_t bytes;			/* L, A to read: what kregion_reserve() promised */
 	size_t sure;			/* L: sum of reserve_sure() of the blocks appended */
-	struct llist_head refill_list;		/* A: cells that want a spare */
-	struct kregion_priv *region;		/* I */
+	struct llist_head refill_list;	/* A: kregion_cpu that lack a standby block */
+	struct kregion_priv *region;	/* I */
 	struct irq_work refill_irq_work;
 	struct delayed_work refill;
 };
@@ -189,20 +189,19 @@ static inline const char *region_mode(const struct kregion_priv *rg)
 	       rg->attr_flags & KREGION_F_SINGLE ? "single" : "shared";
 }
 
-/* The cell of this CPU (interrupts or preemption off), or the region's only one. */
-static inline struct kregion_cpu *region_cell(struct kregion_priv *rg)
+/* The state of this CPU (interrupts or preemption off), or the only one. */
+static inline struct kregion_cpu *region_this_cpu(struct kregion_priv *rg)
 {
 	if (rg->attr_flags & KREGION_F_PERCPU)
-		return (struct kregion_cpu *)raw_cpu_ptr(rg->fast.cells);
-	return &rg->cell;
+		return (struct kregion_cpu *)raw_cpu_ptr(rg->fast.pcpu);
+	return &rg->cpu;
 }
 
-/* Where the current block of @cell is written down. */
-static inline struct __kregion_cursor **current_of(struct kregion_priv *rg,
-						   struct kregion_cpu *cell)
+/* The pointer to the current cursor of @c. */
+static inline struct __kregion_cursor **current_of(struct kregion_priv *rg, struct kregion_cpu *c)
 {
 	if (rg->attr_flags & (KREGION_F_PERCPU | KREGION_F_SINGLE | KREGION_F_DEBUG))
-		return &cell->fast.cur;
+		return &c->fast.cur;
 	return &rg->fast.cur;
 }
 
@@ -269,14 +268,14 @@ extern struct kregion_bucket kregion_no_bucket;
 void kregion_sync_single(struct kregion_priv *rg);
 void kregion_warn(struct kregion_priv *rg, const char *what);
 void *kregion_cursor_take(struct __kregion_cursor *cursor, size_t bytes, size_t align, bool percpu);
-void *kregion_take_current(struct kregion_priv *rg, struct kregion_cpu *cell, size_t bytes,
+void *kregion_take_current(struct kregion_priv *rg, struct kregion_cpu *c, size_t bytes,
 			   size_t align);
-void *kregion_block_install(struct kregion_priv *rg, struct kregion_cpu *cell,
+void *kregion_block_install(struct kregion_priv *rg, struct kregion_cpu *c,
 			    struct kregion_block *b, size_t bytes, size_t align);
 void kregion_link(struct kregion_priv *rg, struct kregion_block *b, bool spare);
 struct kregion_block *kregion_take_spare(struct kregion_priv *rg, int cpu, size_t min,
 					 struct spare_scan *scan);
-void kregion_activate(struct kregion_priv *rg, struct kregion_cpu *cell);
+void kregion_activate(struct kregion_priv *rg, struct kregion_cpu *c);
 void *kregion_fail(struct kregion_priv *rg, size_t size, enum region_failure why);
 gfp_t kregion_gfp(struct kregion_priv *rg, gfp_t gfp);
 

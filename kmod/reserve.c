@@ -15,11 +15,11 @@
  * from.
  *
  * That would make a tracer's every record an atomic on a shared line. So each
- * cell has a slot for one spare block that is not part of the promise; a nofill
+ * CPU has a slot for one spare block that is not part of the promise; a nofill
  * call that finds no room takes it and makes it current, and from then on the
  * fast path serves. Emptying the slot, and touching the reserve, queue an
  * irq_work, which queues a work item, which tops up the reserve and then fills
- * the slots of the cells that asked.
+ * the slots of the CPUs that asked.
  *
  * The promise counts sizes rounded up to KREGION_ALIGN. A block may be left when
  * the largest object just does not fit, so each block but the last one is good for
@@ -78,15 +78,15 @@ static void *reserve_take(struct kregion_priv *rg, size_t bytes)
 	}
 }
 
-/* Ask for a refill; @cell wants its slot filled. */
-static void refill_request(struct kregion_priv *rg, struct kregion_cpu *cell)
+/* Queue a refill, of the standby block of @c too. */
+static void refill_request(struct kregion_priv *rg, struct kregion_cpu *c)
 {
 	struct kregion_reserve *rv = smp_load_acquire(&rg->reserve);	/* F */
 
 	if (!rv || !READ_ONCE(rv->bytes))
 		return;
-	if (!READ_ONCE(cell->refill_pending) && !xchg(&cell->refill_pending, 1))
-		llist_add(&cell->refill_node, &rv->refill_list);
+	if (!READ_ONCE(c->refill_pending) && !xchg(&c->refill_pending, 1))
+		llist_add(&c->refill_node, &rv->refill_list);
 	/*
 	 * Pending work sees all this when it runs. It is also pending while it waits to
 	 * be tried again.
@@ -100,7 +100,7 @@ void *kregion_nofill_slow(struct kregion *r, size_t size)
 {
 	struct kregion_priv *rg = to_priv(r);
 	struct kregion_block *b;
-	struct kregion_cpu *cell;
+	struct kregion_cpu *c;
 	size_t bytes;
 	void *p;
 
@@ -113,13 +113,13 @@ void *kregion_nofill_slow(struct kregion *r, size_t size)
 	bytes = object_bytes(rg, size);
 
 	preempt_disable_notrace();
-	cell = region_cell(rg);
-	p = kregion_take_current(rg, cell, bytes, KREGION_ALIGN);
+	c = region_this_cpu(rg);
+	p = kregion_take_current(rg, c, bytes, KREGION_ALIGN);
 	if (!p) {
-		b = xchg(&cell->standby, NULL);			/* D */
-		p = b ? kregion_block_install(rg, cell, b, bytes, KREGION_ALIGN) :
+		b = xchg(&c->standby, NULL);			/* D */
+		p = b ? kregion_block_install(rg, c, b, bytes, KREGION_ALIGN) :
 			reserve_take(rg, bytes);
-		refill_request(rg, cell);
+		refill_request(rg, c);
 	}
 	preempt_enable_notrace();
 
@@ -296,7 +296,7 @@ static struct kregion_block *reserve_grow(struct kregion_priv *rg, size_t want, 
 	if (IS_ERR(b))
 		return b;
 	region_lock(rg, irq);
-	b->cpu = region_cell(rg)->cpu;
+	b->cpu = region_this_cpu(rg)->cpu;
 	kregion_link(rg, b, true);
 	region_unlock(rg, irq);
 	kregion_block_done(rg);
@@ -387,26 +387,26 @@ void kregion_reserve_restore(struct kregion_priv *rg)
  */
 #define REFILL_GFP	(GFP_NOIO | __GFP_NOWARN | __GFP_RETRY_MAYFAIL)
 
-/* Put a block where nofill calls of @cell find it first. */
-static int standby_fill(struct kregion_priv *rg, struct kregion_cpu *cell)
+/* Give @c a standby block. */
+static int standby_fill(struct kregion_priv *rg, struct kregion_cpu *c)
 {
 	const size_t min = object_bytes(rg, region_small_max(rg));
 	struct spare_scan scan = {};
 	struct kregion_block *b;
 	unsigned long irq;
 
-	while (!READ_ONCE(cell->standby)) {
+	while (!READ_ONCE(c->standby)) {
 		region_lock(rg, irq);
 		if (test_bit(REGION_BUSY, &rg->flags)) {
 			region_unlock(rg, irq);
 			return -EBUSY;
 		}
-		b = kregion_take_spare(rg, cell->cpu, min, &scan);
+		b = kregion_take_spare(rg, c->cpu, min, &scan);
 		if (b) {
-			WRITE_ONCE(b->cpu, cell->cpu);
+			WRITE_ONCE(b->cpu, c->cpu);
 			WRITE_ONCE(b->epoch, rg->epoch);
-			kregion_activate(rg, cell);
-			xchg(&cell->standby, b);				/* D */
+			kregion_activate(rg, c);
+			xchg(&c->standby, b);				/* D */
 		}
 		region_unlock(rg, irq);
 		if (b || scan.more)
@@ -418,20 +418,20 @@ static int standby_fill(struct kregion_priv *rg, struct kregion_cpu *cell)
 	return 0;
 }
 
-/* Fill the slots of the cells that asked; those that get nothing go on asking. */
+/* Fill the standby slots on the refill list; those that fail stay on it. */
 static int standbys_fill(struct kregion_reserve *rv)
 {
 	struct llist_node *node, *next;
 	int err = 0;
 
 	for (node = llist_del_all(&rv->refill_list); node; node = next) {
-		struct kregion_cpu *cell = container_of(node, struct kregion_cpu, refill_node);
+		struct kregion_cpu *c = container_of(node, struct kregion_cpu, refill_node);
 
 		next = node->next;
 		if (!err) {
-			xchg(&cell->refill_pending, 0);
-			err = standby_fill(rv->region, cell);
-			if (!err || xchg(&cell->refill_pending, 1))
+			xchg(&c->refill_pending, 0);
+			err = standby_fill(rv->region, c);
+			if (!err || xchg(&c->refill_pending, 1))
 				continue;
 		}
 		llist_add(node, &rv->refill_list);

@@ -23,16 +23,16 @@ static bool block_current(struct kregion_priv *rg, const struct kregion_block *b
 {
 	struct kregion_reserve *rv = smp_load_acquire(&rg->reserve);	/* F */
 	const int cpu = READ_ONCE(b->cpu);
-	struct kregion_cpu *cell = &rg->cell;
+	struct kregion_cpu *c = &rg->cpu;
 
 	if (rv && b == READ_ONCE(rv->head))
 		return true;
 	if (rg->attr_flags & KREGION_F_PERCPU) {
 		if (cpu < 0)
 			return false;
-		cell = (struct kregion_cpu *)per_cpu_ptr(rg->fast.cells, cpu);
+		c = (struct kregion_cpu *)per_cpu_ptr(rg->fast.pcpu, cpu);
 	}
-	return READ_ONCE(*current_of(rg, cell)) == &b->cursor;
+	return READ_ONCE(*current_of(rg, c)) == &b->cursor;
 }
 
 static void block_describe(struct kregion_priv *rg, const struct kregion_block *b, bool large,

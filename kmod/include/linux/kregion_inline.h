@@ -34,7 +34,7 @@ struct kregion {
 	size_t percpu_max;	/* largest size served per CPU, 0: none, ... */
 	size_t shared_max;	/* ... from the shared block ... */
 	size_t single_max;	/* ... and without atomics */
-	struct __kregion_cpu __percpu *cells;
+	struct __kregion_cpu __percpu *pcpu;
 	struct __kregion_cursor *cur;	/* shared */
 	char *ptr;			/* single: next free byte ... */
 	char *end;			/* ... and the first one behind the block */
@@ -96,7 +96,7 @@ static __always_inline void *__kregion_alloc_percpu(struct kregion *r, size_t si
 	unsigned long next;
 
 	preempt_disable_notrace();
-	cursor = __this_cpu_read(r->cells->cur);
+	cursor = __this_cpu_read(r->pcpu->cur);
 	next = local_add_return(bytes, &cursor->local);
 	if (unlikely(__kregion_over(next, cursor))) {
 		return nofill ? kregion_nofill_undo(r, size, cursor) :

@@ -114,7 +114,7 @@ static struct kregion_block *block_make(const struct kregion_priv *rg, char *p, 
 	b->order = order;
 	block_set_used(b, 0);
 	if (region_debug(rg))
-		kregion_debug_fresh(b);
+		kregion_debug_poison(b);
 	return b;
 }
 
@@ -174,7 +174,7 @@ static noinline struct kregion_block *block_try_accounted(struct kregion_priv *r
 static void block_free(struct kregion_block *b)
 {
 	if (IS_ENABLED(CONFIG_KASAN_GENERIC))
-		kregion_debug_release(b);
+		kregion_debug_unpoison(b);
 	if (b->backing == BACKING_VMALLOC)
 		vfree(b->start);
 	else
@@ -217,7 +217,7 @@ static void block_free_atomic(struct kregion_block *b)
 		block_free(b);
 		return;
 	}
-	kregion_debug_release(b);
+	kregion_debug_unpoison(b);
 	late = (struct deferred_block *)b->start;
 	late->block = b;
 	if (llist_add(&late->node, &deferred_blocks))

@@ -1,61 +1,69 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KREGION_F_DEBUG: what is behind, in front of and between objects is known, and
- * looked at before it is forgotten.
+ * KREGION_F_DEBUG: redzones around each object and poison everywhere else,
+ * checked when objects are freed.
  *
- * A chunk of a debug region, at the alignment asked for:
+ * A chunk of a debug region, with the object at the alignment asked for:
  *
- *	| poison ... | head (8) | object | guard (8 to 15) |
- *	 <- lead: max(align, 8) ->
+ *	| poison ... | metadata (8) | object | right redzone (8 to 15) |
+ *	 <- left redzone: max(align, 8) ->
  *
- * All memory that is in no chunk is poison, in spare blocks too; a fresh block
- * is filled with it, and so is a block when its objects are forgotten. An
- * allocation looks whether what it takes is still poison, so a write through a
- * stale pointer is found at the latest when the place is handed out again.
+ * Memory outside of chunks is poisoned, spare blocks included: when a block is
+ * allocated, and again when its objects are freed. An allocation checks that the
+ * memory it takes is still poisoned, so a write after free is reported at the
+ * latest when its memory is allocated again.
  *
- * With generic KASAN all but the objects is poisoned in the shadow too.
+ * Generic KASAN poisons everything but the objects in its shadow, too.
  */
 
 #include <linux/hash.h>
 #include <linux/kasan.h>
 #include <linux/limits.h>
 #include <linux/mm.h>
+#include <linux/poison.h>
 
 #include "internal.h"
 
-#define POISON_BYTE	0x6b
-#define POISON_WORD	0x6b6b6b6b6b6b6b6bULL
-#define GUARD_BYTE	0xa5
-#define GUARD_WORD	0xa5a5a5a5a5a5a5a5ULL
+/* Free memory and padding hold POISON_FREE, right redzones POISON_END. */
+#define WORD_OF(byte)	((byte) * 0x0101010101010101ULL)
 
-/* The size twice, so that neither is taken for valid if the other one disagrees. */
-struct head {
-	u32 check;	/* size ^ head_key() */
+/* The size twice: each copy validates the other one. */
+struct debug_meta {
+	u32 check;	/* size ^ meta_key() */
 	u32 size;	/* of the object, in bytes */
 };
 
-static_assert(sizeof(struct head) == KREGION_ALIGN);
+static_assert(sizeof(struct debug_meta) == KREGION_ALIGN);
 static_assert(KREGION_MAX_ALLOC <= U32_MAX);
 
 /* ---- KASAN's shadow ------------------------------------------------------ */
 
-#define SHADOW_OPEN	0x00
-#define SHADOW_CLOSED	0xfc	/* reported as a redzone */
+#define SHADOW_REDZONE	0xfc	/* KASAN_SLAB_REDZONE */
 
-/* Without CONFIG_KASAN_VMALLOC the shadow of vmalloc memory is one page, read only. */
-static void shadow(const void *p, size_t bytes, u8 value)
+static void shadow_set(const void *p, size_t bytes, u8 value)
 {
+	/* Without CONFIG_KASAN_VMALLOC the shadow of vmalloc memory is one read-only page. */
 #ifdef CONFIG_KASAN_GENERIC
 	if (IS_ENABLED(CONFIG_KASAN_VMALLOC) || !is_vmalloc_addr(p))
 		kasan_poison(p, bytes, value, false);
 #endif
 }
 
+static void shadow_poison(const void *p, size_t bytes)
+{
+	shadow_set(p, bytes, SHADOW_REDZONE);
+}
+
+static void shadow_unpoison(const void *p, size_t bytes)
+{
+	shadow_set(p, bytes, 0);
+}
+
 /* ---- reports ------------------------------------------------------------- */
 
 /*
- * Without the lock, for callers in any context: no block goes away as long as
- * allocations are allowed.
+ * Walks the chains without the lock, as callers run in any context: no block is
+ * freed while allocations are allowed.
  */
 static size_t offset_in_block(struct kregion_priv *rg, const char *p)
 {
@@ -69,7 +77,7 @@ static size_t offset_in_block(struct kregion_priv *rg, const char *p)
 	return 0;
 }
 
-/* @size is 0 if there is no object, or none that is known. */
+/* @size is 0 for damage that belongs to no object, or to an unknown one. */
 static noinline __cold void report(struct kregion_priv *rg, const char *what, size_t object,
 				   size_t size, size_t at, u8 found)
 {
@@ -81,177 +89,178 @@ static noinline __cold void report(struct kregion_priv *rg, const char *what, si
 		     rg->name, what, found, at);
 }
 
-/* ---- making -------------------------------------------------------------- */
+/* ---- objects ------------------------------------------------------------- */
 
-static size_t lead_bytes(size_t align)
+static size_t left_redzone(size_t align)
 {
-	return max_t(size_t, align, sizeof(struct head));
+	return max_t(size_t, align, sizeof(struct debug_meta));
 }
 
-/* From the first byte of an object to the end of its chunk. */
-static size_t tail_bytes(size_t size)
+/* An object with its right redzone. */
+static size_t redzoned_size(size_t size)
 {
 	return ALIGN(size, KREGION_ALIGN) + KREGION_ALIGN;
 }
 
-/* What an object takes in all. */
+/* Bytes of the chunk of an object. */
 size_t kregion_debug_bytes(size_t size, size_t align)
 {
-	return lead_bytes(align) + tail_bytes(size);
+	return left_redzone(align) + redzoned_size(size);
 }
 
 /*
- * A head is valid at its own place only, not where it was copied to. No byte of the
- * key is 0, so a run of one value over both words never makes a valid head.
+ * The key depends on the address, so a copy of metadata is not valid elsewhere. No
+ * byte of it is 0, so a fill with one value over both words is never valid.
  */
-static u32 head_key(const struct head *head)
+static u32 meta_key(const struct debug_meta *meta)
 {
-	return hash_32((unsigned long)head / sizeof(*head), 32) | 0x01010101;
+	return hash_32((unsigned long)meta / sizeof(*meta), 32) | 0x01010101;
 }
 
-static struct head head_of(const struct head *place, u32 size)
+static struct debug_meta meta_of(const struct debug_meta *place, u32 size)
 {
-	return (struct head){ .check = size ^ head_key(place), .size = size };
+	return (struct debug_meta){ .check = size ^ meta_key(place), .size = size };
 }
 
-/* A block has come from the system. */
-void kregion_debug_fresh(struct kregion_block *b)
+/* Poison all of @b: the block is new, or its objects are freed. */
+void kregion_debug_poison(struct kregion_block *b)
 {
-	memset(b->start, POISON_BYTE, block_room(b));
-	shadow(b->start, block_room(b), SHADOW_CLOSED);
+	memset(b->start, POISON_FREE, block_room(b));
+	shadow_poison(b->start, block_room(b));
 }
 
-/* A block goes back. */
-void kregion_debug_release(struct kregion_block *b)
+/* Allow access to @b, which is about to be freed. */
+void kregion_debug_unpoison(struct kregion_block *b)
 {
-	shadow(b->start, block_room(b), SHADOW_OPEN);
+	shadow_unpoison(b->start, block_room(b));
 }
 
-/* Make an object of @size in @chunk, which has kregion_debug_bytes(@size, @align). */
+/* Place an object in @chunk, which has kregion_debug_bytes(@size, @align). */
 void *kregion_debug_object(struct kregion_priv *rg, char *chunk, size_t size, size_t align)
 {
 	const size_t bytes = kregion_debug_bytes(size, align);
-	char *p = chunk + lead_bytes(align);
-	struct head *head = (struct head *)p - 1;
+	char *p = chunk + left_redzone(align);
+	struct debug_meta *meta = (struct debug_meta *)p - 1;
 	char *end = p + ALIGN(size, KREGION_ALIGN);
 	const char *bad;
 
-	shadow(chunk, bytes, SHADOW_OPEN);
-	bad = memchr_inv(chunk, POISON_BYTE, bytes);
+	shadow_unpoison(chunk, bytes);
+	bad = memchr_inv(chunk, POISON_FREE, bytes);
 	if (bad) {
 		const size_t at = offset_in_block(rg, chunk);
 
 		report(rg, "free memory was written", at + (p - chunk), size,
 		       at + (bad - chunk), *bad);
-		memset(chunk, POISON_BYTE, bytes);
+		memset(chunk, POISON_FREE, bytes);
 	}
-	*head = head_of(head, size);
-	memset(p + size, GUARD_BYTE, tail_bytes(size) - size);
-	shadow(chunk, p - chunk, SHADOW_CLOSED);
-	shadow(end, chunk + bytes - end, SHADOW_CLOSED);
+	*meta = meta_of(meta, size);
+	memset(p + size, POISON_END, redzoned_size(size) - size);
+	shadow_poison(chunk, p - chunk);
+	shadow_poison(end, chunk + bytes - end);
 	return p;
 }
 
 /* ---- checking ------------------------------------------------------------ */
 
-/* Is there room for an object of @size between @head and @end? */
-static bool head_fits(const struct head *head, size_t size, const char *end)
+/* Does an object of @size fit between @meta and @end? */
+static bool meta_fits(const struct debug_meta *meta, size_t size, const char *end)
 {
-	const size_t left = end - (const char *)(head + 1);
+	const size_t left = end - (const char *)(meta + 1);
 
-	return size && size <= left && tail_bytes(size) <= left;
+	return size && size <= left && redzoned_size(size) <= left;
 }
 
-static bool head_intact(const struct head *head, const char *end)
+static bool meta_valid(const struct debug_meta *meta, const char *end)
 {
-	return head->check == head_of(head, head->size).check && head_fits(head, head->size, end);
+	return meta->check == meta_of(meta, meta->size).check && meta_fits(meta, meta->size, end);
 }
 
-static const char *guard_damage(const char *object, size_t size)
+static const char *redzone_damage(const char *object, size_t size)
 {
-	return memchr_inv(object + size, GUARD_BYTE, tail_bytes(size) - size);
+	return memchr_inv(object + size, POISON_END, redzoned_size(size) - size);
 }
 
 /*
- * The size that one of the two words of a damaged @head says and the guard confirms;
- * 0 if none. Of two in the same word of memory, the guard confirms the larger one too.
+ * The size of the object behind a damaged @meta: that of its two copies which an
+ * intact right redzone confirms, or 0. The smaller one comes first: if both end
+ * in the same word, its redzone includes that of the larger one.
  */
-static size_t head_recover(const struct head *head, const char *end)
+static size_t meta_recover(const struct debug_meta *meta, const char *end)
 {
-	const u32 other = head->check ^ head_key(head);
-	const u32 sizes[] = { min(head->size, other), max(head->size, other) };
+	const u32 other = meta->check ^ meta_key(meta);
+	const u32 sizes[] = { min(meta->size, other), max(meta->size, other) };
 	int i;
 
 	for (i = 0; i < ARRAY_SIZE(sizes); i++)
-		if (head_fits(head, sizes[i], end) &&
-		    !guard_damage((const char *)(head + 1), sizes[i]))
+		if (meta_fits(meta, sizes[i], end) &&
+		    !redzone_damage((const char *)(meta + 1), sizes[i]))
 			return sizes[i];
 	return 0;
 }
 
-static bool is_word(const char *p, u64 word)
+static bool word_is(const char *p, u8 byte)
 {
-	return *(const u64 *)p == word;
+	return *(const u64 *)p == WORD_OF(byte);
 }
 
 /*
- * What stands at @p is neither poison nor an intact head: report that, and return where
- * to go on, which is the next intact head at the latest.
+ * @p holds neither poison nor valid metadata. Reports the damage and returns the
+ * address to go on from, at most that of the next valid metadata.
  */
-static const char *check_front(struct kregion_priv *rg, const char *start, const char *p,
-			       const char *end)
+static const char *check_left_redzone(struct kregion_priv *rg, const char *start,
+				      const char *p, const char *end)
 {
 	static const char what[] = "memory in front of an object was written";
-	const struct head *head = (const struct head *)p, *next = head + 1;
-	size_t at = 0, size = head_recover(head, end);
+	const struct debug_meta *meta = (const struct debug_meta *)p, *next = meta + 1;
+	size_t at = 0, size = meta_recover(meta, end);
 	const char *q;
 
 	if (size) {
-		const struct head good = head_of(head, size);
+		const struct debug_meta good = meta_of(meta, size);
 
 		while (p[at] == ((const char *)&good)[at])
 			at++;
 		report(rg, what, (const char *)next - start, size, p + at - start, p[at]);
-		return (const char *)next + tail_bytes(size);
+		return (const char *)next + redzoned_size(size);
 	}
-	while ((const char *)next < end && !head_intact(next, end))
+	while ((const char *)next < end && !meta_valid(next, end))
 		next++;
-	/* The end of a guard in between says that @p is a head; else it is padding of @next. */
+	/* A right redzone before @next: @p was metadata. None: padding of @next. */
 	q = (const char *)next;
-	while (q - sizeof(u64) > p && is_word(q - sizeof(u64), POISON_WORD))
+	while (q - sizeof(u64) > p && word_is(q - sizeof(u64), POISON_FREE))
 		q -= sizeof(u64);
 	if ((const char *)next == end ||
-	    (q - sizeof(u64) > p && is_word(q - sizeof(u64), GUARD_WORD))) {
+	    (q - sizeof(u64) > p && word_is(q - sizeof(u64), POISON_END))) {
 		report(rg, what, 0, 0, p - start, *p);
 	} else {
-		q = memchr_inv(p, POISON_BYTE, sizeof(u64));
+		q = memchr_inv(p, POISON_FREE, sizeof(u64));
 		report(rg, what, (const char *)(next + 1) - start, next->size, q - start, *q);
 	}
 	return (const char *)next;
 }
 
-/* Look at every object of @b; the region is quiet. */
+/* Check the redzones of all objects of @b; the region is quiesced. */
 static void check_objects(struct kregion_priv *rg, struct kregion_block *b, size_t used)
 {
 	const char *start = b->start, *end = start + used, *p = start, *bad;
 	size_t size;
 
 	while (p < end) {
-		if (is_word(p, POISON_WORD)) {	/* alignment */
+		if (word_is(p, POISON_FREE)) {	/* alignment */
 			p += sizeof(u64);
 			continue;
 		}
-		if (!head_intact((const struct head *)p, end)) {
-			p = check_front(rg, start, p, end);
+		if (!meta_valid((const struct debug_meta *)p, end)) {
+			p = check_left_redzone(rg, start, p, end);
 			continue;
 		}
-		size = ((const struct head *)p)->size;
-		p += sizeof(struct head);
-		bad = guard_damage(p, size);
+		size = ((const struct debug_meta *)p)->size;
+		p += sizeof(struct debug_meta);
+		bad = redzone_damage(p, size);
 		if (bad)
 			report(rg, "memory behind an object was written", p - start, size,
 			       bad - start, *bad);
-		p += tail_bytes(size);
+		p += redzoned_size(size);
 	}
 }
 
@@ -259,7 +268,7 @@ static void check_free(struct kregion_priv *rg, struct kregion_block *b, size_t 
 {
 	const char *start = b->start, *bad;
 
-	bad = memchr_inv(start + used, POISON_BYTE, block_room(b) - used);
+	bad = memchr_inv(start + used, POISON_FREE, block_room(b) - used);
 	if (bad)
 		report(rg, "free memory was written", bad - start, 0, bad - start, *bad);
 }
@@ -268,13 +277,13 @@ static void check_block(struct kregion_priv *rg, struct kregion_block *b)
 {
 	const size_t used = b->epoch == rg->epoch ? block_used(b) : 0;
 
-	shadow(b->start, block_room(b), SHADOW_OPEN);
+	shadow_unpoison(b->start, block_room(b));
 	check_objects(rg, b, used);
 	check_free(rg, b, used);
-	kregion_debug_fresh(b);
+	kregion_debug_poison(b);
 }
 
-/* The objects of @rg are about to be forgotten: check them and poison all. */
+/* Check all objects of @rg, which are about to be freed, and poison their blocks. */
 void kregion_debug_check(struct kregion_priv *rg)
 {
 	struct kregion_block *b;

@@ -335,8 +335,8 @@ void kregion_reserve_resume(struct kregion_priv *rg);
 /* debug.c: KREGION_F_DEBUG */
 size_t kregion_debug_bytes(size_t size, size_t align);
 void *kregion_debug_object(struct kregion_priv *rg, char *chunk, size_t size, size_t align);
-void kregion_debug_fresh(struct kregion_block *b);
-void kregion_debug_release(struct kregion_block *b);
+void kregion_debug_poison(struct kregion_block *b);
+void kregion_debug_unpoison(struct kregion_block *b);
 void kregion_debug_check(struct kregion_priv *rg);
 
 #ifdef CONFIG_KASAN_GENERIC

@@ -68,7 +68,7 @@ struct kregion;
  * @KREGION_F_ACCOUNT: Blocks are charged to the memory cgroup of the task that
  *	makes them; those of the background refill and of interrupts to the cgroup of
  *	the region's creator.
- * @KREGION_F_DEBUG: Guard bytes behind each object and poison in free memory,
+ * @KREGION_F_DEBUG: Redzones around each object and poison in free memory,
  *	checked at drop, reset and destroy.
  *
  * None of them: thread-safe, one current block shared by all CPUs, blocks of

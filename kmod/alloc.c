@@ -71,7 +71,7 @@ void *kregion_take_current(struct kregion_priv *rg, struct kregion_cpu *c, size_
 	void *p;
 
 	kregion_sync_single(rg);
-	p = kregion_cursor_take(READ_ONCE(*current_of(rg, c)), bytes, align,
+	p = kregion_cursor_take(READ_ONCE(*region_current(rg, c)), bytes, align,
 				rg->attr_flags & KREGION_F_PERCPU);
 	load_single(rg);
 	return p;
@@ -86,7 +86,7 @@ void *kregion_take_current(struct kregion_priv *rg, struct kregion_cpu *c, size_
  */
 static __always_inline void current_install(struct kregion_priv *rg, struct kregion_cpu *c,
 					    struct __kregion_cursor **slot, struct kregion_block *b,
-					 char *end)
+					    char *end)
 {
 	WRITE_ONCE(b->cpu, c->cpu);
 	WRITE_ONCE(b->epoch, READ_ONCE(rg->epoch));
@@ -100,7 +100,7 @@ void *kregion_block_install(struct kregion_priv *rg, struct kregion_cpu *c,
 	char *p = PTR_ALIGN(b->start, align);
 
 	kregion_sync_single(rg);
-	current_install(rg, c, current_of(rg, c), b, p + bytes);
+	current_install(rg, c, region_current(rg, c), b, p + bytes);
 	load_single(rg);
 	return p;
 }
@@ -136,7 +136,7 @@ void kregion_link(struct kregion_priv *rg, struct kregion_block *b, bool spare)
 	bucket_insert(region_bucket(rg, b->cpu), b, spare);
 	if (spare) {
 		rg->nr_spare++;
-		rg->too_large = 0;
+		rg->spare_miss = 0;
 	}
 	region_count(rg);
 }
@@ -156,7 +156,7 @@ static void region_link_large(struct kregion_priv *rg, struct kregion_block *b)
  * those in use.
  */
 static struct kregion_block *bucket_take(struct kregion_priv *rg, struct kregion_bucket *bucket,
-					 size_t min, struct spare_scan *scan,
+					 size_t min, struct kregion_spare_scan *scan,
 					 unsigned int *budget)
 {
 	struct kregion_block **at = scan->last ? &scan->last->chain : bucket->spare, *b;
@@ -189,19 +189,19 @@ static struct kregion_block *bucket_take(struct kregion_priv *rg, struct kregion
  * @scan->more: not found so far.
  */
 struct kregion_block *kregion_take_spare(struct kregion_priv *rg, int cpu, size_t min,
-					 struct spare_scan *scan)
+					 struct kregion_spare_scan *scan)
 {
 	struct kregion_bucket *own = region_bucket(rg, cpu), *bucket;
-	unsigned int budget = HOLD_MOST / 2;
+	unsigned int budget = KREGION_HOLD_MAX / 2;
 	struct kregion_block *b;
 
 	lockdep_assert_held(&rg->lock);
 	if (!scan->more || scan->epoch != rg->epoch)
-		*scan = (struct spare_scan){
+		*scan = (struct kregion_spare_scan){
 			.epoch = rg->epoch, .fills = rg->fills, .max = scan->max,
 		};
 	scan->more = false;
-	if (!rg->nr_spare || (rg->too_large && min >= rg->too_large))
+	if (!rg->nr_spare || (rg->spare_miss && min >= rg->spare_miss))
 		return NULL;
 	for (; scan->nr <= region_buckets(rg); scan->nr++, scan->last = NULL) {
 		bucket = scan->nr ? &rg->bucket[scan->nr - 1] : own;
@@ -218,7 +218,7 @@ struct kregion_block *kregion_take_spare(struct kregion_priv *rg, int cpu, size_
 	}
 	/* Not worth another look, unless a block came since the scan began. */
 	if (scan->fills == rg->fills && !scan->max)
-		rg->too_large = min;
+		rg->spare_miss = min;
 	return NULL;
 }
 
@@ -246,7 +246,7 @@ void kregion_activate(struct kregion_priv *rg, struct kregion_cpu *c)
 static __always_inline size_t percpu_next_size(const struct kregion_priv *rg, size_t min)
 {
 	const struct kregion_cpu *c = (struct kregion_cpu *)raw_cpu_ptr(rg->fast.pcpu);
-	size_t size = 2 * READ_ONCE(c->grown);
+	size_t size = 2 * READ_ONCE(c->last_size);
 
 	if (likely(size >= rg->block_size) || !READ_ONCE(rg->nr_blocks))
 		return rg->block_size;
@@ -263,7 +263,7 @@ static size_t region_next_size(const struct kregion_priv *rg, size_t min)
 
 static DEFINE_PER_CPU(unsigned int, failing);
 
-void *kregion_fail(struct kregion_priv *rg, size_t size, enum region_failure why)
+void *kregion_fail(struct kregion_priv *rg, size_t size, enum kregion_failure why)
 {
 	atomic_long_inc(&rg->failed[why]);
 	/* A probe of this event may allocate and fail too: no event within the event. */
@@ -278,7 +278,7 @@ void *kregion_fail(struct kregion_priv *rg, size_t size, enum region_failure why
 /* Once a drop, reset or destroy. */
 noinline __cold void kregion_warn(struct kregion_priv *rg, const char *what)
 {
-	if (!test_and_set_bit(REGION_MISUSED, &rg->flags))
+	if (!test_and_set_bit(KREGION_MISUSED, &rg->flags))
 		WARN(1, "kregion: %s: %s\n", rg->name, what);
 }
 
@@ -335,7 +335,7 @@ static void *alloc_shared(struct kregion_priv *rg, size_t bytes)
 }
 
 /* A request on its way through the slow path. */
-struct request {
+struct alloc_request {
 	size_t size;			/* as the caller asked */
 	size_t bytes;			/* of a block that it takes */
 	size_t align;
@@ -344,36 +344,37 @@ struct request {
 	int err;			/* why there is none; 0: not asked */
 };
 
-static void *request_fail(struct kregion_priv *rg, const struct request *q)
+static void *request_fail(struct kregion_priv *rg, const struct alloc_request *req)
 {
-	return kregion_fail(rg, q->size, q->err == -ENOSPC ? FAIL_LIMIT : FAIL_NOMEM);
+	return kregion_fail(rg, req->size, req->err == -ENOSPC ? KREGION_FAIL_LIMIT :
+							  KREGION_FAIL_NOMEM);
 }
 
-static void request_get(struct kregion_priv *rg, struct request *q, size_t held, size_t min,
-			unsigned int seen)
+static void request_get(struct kregion_priv *rg, struct alloc_request *req, size_t held,
+			size_t min, unsigned int seen)
 {
-	struct kregion_block *b = kregion_block_get(rg, held, min, q->gfp, seen);
+	struct kregion_block *b = kregion_block_get(rg, held, min, req->gfp, seen);
 
 	if (!IS_ERR(b))
-		q->fresh = b;
+		req->fresh = b;
 	else if (b != ERR_PTR(-EAGAIN))
-		q->err = PTR_ERR(b);
+		req->err = PTR_ERR(b);
 }
 
-/* The block that came for @q is not needed: the region is being dropped. */
-static void request_put(struct kregion_priv *rg, struct request *q)
+/* The block that came for @req is not needed: the region is being dropped. */
+static void request_put(struct kregion_priv *rg, struct alloc_request *req)
 {
-	if (!q->fresh)
+	if (!req->fresh)
 		return;
-	q->fresh->chain = NULL;
-	kregion_blocks_put_atomic(rg, q->fresh);
+	req->fresh->chain = NULL;
+	kregion_blocks_put_atomic(rg, req->fresh);
 	kregion_block_done(rg);
 }
 
-static void *alloc_small(struct kregion_priv *rg, struct request *q)
+static void *alloc_small(struct kregion_priv *rg, struct alloc_request *req)
 {
-	const size_t min = q->bytes + q->align - KREGION_ALIGN;
-	struct spare_scan scan = {};
+	const size_t min = req->bytes + req->align - KREGION_ALIGN;
+	struct kregion_spare_scan scan = {};
 	struct kregion_block *b;
 	unsigned long irq;
 	unsigned int seen;
@@ -382,60 +383,60 @@ static void *alloc_small(struct kregion_priv *rg, struct request *q)
 
 	for (;;) {
 		region_lock(rg, irq);
-		if (unlikely(test_bit(REGION_BUSY, &rg->flags))) {
+		if (unlikely(test_bit(KREGION_BUSY, &rg->flags))) {
 			region_unlock(rg, irq);
 			region_refuse_busy(rg);
-			request_put(rg, q);
+			request_put(rg, req);
 			return NULL;
 		}
-		seen = rg->ended;
+		seen = rg->fills_ended;
 		c = region_this_cpu(rg);
-		p = kregion_take_current(rg, c, q->bytes, q->align);
-		if (q->fresh) {
-			q->fresh->cpu = c->cpu;
-			WRITE_ONCE(c->grown, block_held(q->fresh));
+		p = kregion_take_current(rg, c, req->bytes, req->align);
+		if (req->fresh) {
+			req->fresh->cpu = c->cpu;
+			WRITE_ONCE(c->last_size, block_held(req->fresh));
 			kregion_activate(rg, c);
-			kregion_link(rg, q->fresh, p);
+			kregion_link(rg, req->fresh, p);
 		}
 		if (!p) {
-			b = q->fresh ?: kregion_take_spare(rg, c->cpu, min, &scan);
+			b = req->fresh ?: kregion_take_spare(rg, c->cpu, min, &scan);
 			if (b) {
-				p = kregion_block_install(rg, c, b, q->bytes, q->align);
+				p = kregion_block_install(rg, c, b, req->bytes, req->align);
 				kregion_activate(rg, c);
 			}
 		}
 		region_unlock(rg, irq);
-		if (q->fresh)
+		if (req->fresh)
 			kregion_block_done(rg);
 		if (p)
 			return p;
 		if (scan.more)
 			continue;
-		if (q->err)
-			return request_fail(rg, q);
-		request_get(rg, q, region_next_size(rg, min), min, seen);
+		if (req->err)
+			return request_fail(rg, req);
+		request_get(rg, req, region_next_size(rg, min), min, seen);
 	}
 }
 
-static void *alloc_large(struct kregion_priv *rg, struct request *q)
+static void *alloc_large(struct kregion_priv *rg, struct alloc_request *req)
 {
-	const size_t held = PAGE_ALIGN(q->bytes + sizeof(struct kregion_block));
+	const size_t held = PAGE_ALIGN(req->bytes + sizeof(struct kregion_block));
 	struct kregion_block *b;
 	unsigned long irq;
 
 	do {
-		request_get(rg, q, held, held - sizeof(*b), READ_ONCE(rg->ended));
-		if (q->err)
-			return request_fail(rg, q);
-	} while (!q->fresh);
-	b = q->fresh;
-	block_set_used(b, q->bytes);
+		request_get(rg, req, held, held - sizeof(*b), READ_ONCE(rg->fills_ended));
+		if (req->err)
+			return request_fail(rg, req);
+	} while (!req->fresh);
+	b = req->fresh;
+	block_set_used(b, req->bytes);
 
 	region_lock(rg, irq);
-	if (unlikely(test_bit(REGION_BUSY, &rg->flags))) {
+	if (unlikely(test_bit(KREGION_BUSY, &rg->flags))) {
 		region_unlock(rg, irq);
 		region_refuse_busy(rg);
-		request_put(rg, q);
+		request_put(rg, req);
 		return NULL;
 	}
 	b->epoch = rg->epoch;
@@ -447,31 +448,31 @@ static void *alloc_large(struct kregion_priv *rg, struct request *q)
 
 static void *alloc_any(struct kregion_priv *rg, size_t size, size_t align, gfp_t gfp)
 {
-	struct request q = { .size = size, .align = max_t(size_t, align, KREGION_ALIGN) };
+	struct alloc_request req = { .size = size, .align = max_t(size_t, align, KREGION_ALIGN) };
 	void *p;
 
 	if (!size)
 		return ZERO_SIZE_PTR;
 	if (size > KREGION_MAX_ALLOC)
-		return kregion_fail(rg, size, FAIL_SIZE);
-	q.gfp = kregion_gfp(rg, gfp);
+		return kregion_fail(rg, size, KREGION_FAIL_SIZE);
+	req.gfp = kregion_gfp(rg, gfp);
 	if (region_refuse_busy(rg))
 		return NULL;
 
-	q.bytes = region_bytes(rg, size, q.align);
-	if (q.align == KREGION_ALIGN && size <= rg->fast.shared_max) {
-		p = alloc_shared(rg, q.bytes);
+	req.bytes = region_bytes(rg, size, req.align);
+	if (req.align == KREGION_ALIGN && size <= rg->fast.shared_max) {
+		p = alloc_shared(rg, req.bytes);
 		if (p)
 			return p;
 	}
 	if (!region_enter(rg))
 		return NULL;
-	if (size + q.align - KREGION_ALIGN > region_small_max(rg))
-		p = alloc_large(rg, &q);
+	if (size + req.align - KREGION_ALIGN > region_small_max(rg))
+		p = alloc_large(rg, &req);
 	else
-		p = alloc_small(rg, &q);
+		p = alloc_small(rg, &req);
 	if (p && region_debug(rg))
-		p = kregion_debug_object(rg, p, size, q.align);
+		p = kregion_debug_object(rg, p, size, req.align);
 	region_leave(rg);
 	return p;
 }
@@ -506,10 +507,10 @@ static __always_inline bool percpu_refill(struct kregion_priv *rg, size_t size,
 	if (unlikely(data_race(c->fast.cur) != cursor))
 		return false;
 	/* data_race(): not READ_ONCE(), so that it is one instruction to test a bit. */
-	if (unlikely(data_race(rg->flags) & BIT(REGION_BUSY)))
+	if (unlikely(data_race(rg->flags) & BIT(KREGION_BUSY)))
 		return false;
 	if (fresh) {
-		WRITE_ONCE(c->grown, block_held(b));
+		WRITE_ONCE(c->last_size, block_held(b));
 		kregion_activate(rg, c);
 		bucket_insert(c->bucket, b, false);
 		region_count(rg);
@@ -526,16 +527,16 @@ static __always_inline bool percpu_refill(struct kregion_priv *rg, size_t size,
 static noinline void *alloc_with(struct kregion_priv *rg, size_t size, gfp_t gfp,
 				 struct kregion_block *fresh)
 {
-	struct request q = {
+	struct alloc_request req = {
 		.size = size, .bytes = ALIGN(size, KREGION_ALIGN), .align = KREGION_ALIGN,
 		.gfp = gfp,
 	};
 
 	if (!IS_ERR(fresh))
-		q.fresh = fresh;
+		req.fresh = fresh;
 	else if (fresh == ERR_PTR(-ENOMEM))
-		q.err = -ENOMEM;
-	return alloc_small(rg, &q);
+		req.err = -ENOMEM;
+	return alloc_small(rg, &req);
 }
 
 /*
@@ -624,7 +625,7 @@ void *kregion_alloc_aligned(struct kregion *r, size_t size, size_t align, gfp_t 
 	void *p = NULL;
 
 	if (!is_power_of_2(align) || align > PAGE_SIZE)
-		return kregion_fail(rg, size, FAIL_SIZE);
+		return kregion_fail(rg, size, KREGION_FAIL_SIZE);
 	if (align <= KREGION_ALIGN)
 		return kregion_alloc(r, size, gfp);
 

@@ -44,7 +44,7 @@ static void pages_free(struct kregion_block *b)
 	char *p = b->start;
 
 	kmemleak_free(p);
-	if (b->order != NO_ORDER)
+	if (b->order != KREGION_ORDER_NONE)
 		free_pages((unsigned long)p, b->order);
 	else
 		free_pages_exact(p, block_held(b));
@@ -103,7 +103,7 @@ static void *vmalloc_alloc(size_t size, int node, gfp_t gfp)
 }
 
 static struct kregion_block *block_make(const struct kregion_priv *rg, char *p, size_t size,
-					enum block_backing backing, unsigned int order)
+					enum kregion_backing backing, unsigned int order)
 {
 	struct kregion_block *b = (struct kregion_block *)(p + size) - 1;
 
@@ -146,14 +146,14 @@ static __always_inline struct kregion_block *block_try(struct kregion_priv *rg, 
 		p = page_address(page);
 		if (unlikely(size != PAGE_SIZE << order)) {
 			pages_trim(page, order, size);
-			order = NO_ORDER;
+			order = KREGION_ORDER_NONE;
 		}
 		kmemleak_alloc(p, size, 1, gfp);
-		return block_make(rg, p, size, BACKING_PAGES, order);
+		return block_make(rg, p, size, KREGION_BACKING_PAGES, order);
 	}
 	p = vmalloc ? vmalloc_alloc(size, rg->node, gfp) : NULL;
 	if (p)
-		return block_make(rg, p, size, BACKING_VMALLOC, NO_ORDER);
+		return block_make(rg, p, size, KREGION_BACKING_VMALLOC, KREGION_ORDER_NONE);
 	atomic_long_sub(size, &rg->held);
 	return NULL;
 }
@@ -162,11 +162,11 @@ static __always_inline struct kregion_block *block_try(struct kregion_priv *rg, 
 static noinline struct kregion_block *block_try_accounted(struct kregion_priv *rg, size_t size,
 							  size_t min, gfp_t gfp)
 {
-	const bool lend = !in_task();
-	struct mem_cgroup *old = lend ? set_active_memcg(rg->memcg) : NULL;
+	const bool remote = !in_task();
+	struct mem_cgroup *old = remote ? set_active_memcg(rg->memcg) : NULL;
 	struct kregion_block *b = block_try(rg, size, min, gfp | __GFP_ACCOUNT);
 
-	if (lend)
+	if (remote)
 		set_active_memcg(old);
 	return b;
 }
@@ -175,7 +175,7 @@ static void block_free(struct kregion_block *b)
 {
 	if (IS_ENABLED(CONFIG_KASAN_GENERIC))
 		kregion_debug_unpoison(b);
-	if (b->backing == BACKING_VMALLOC)
+	if (b->backing == KREGION_BACKING_VMALLOC)
 		vfree(b->start);
 	else
 		pages_free(b);
@@ -183,7 +183,8 @@ static void block_free(struct kregion_block *b)
 
 int kregion_block_node(const struct kregion_block *b)
 {
-	return page_to_nid(b->backing == BACKING_VMALLOC ? vmalloc_to_page(b) : virt_to_page(b));
+	return page_to_nid(b->backing == KREGION_BACKING_VMALLOC ? vmalloc_to_page(b) :
+							  virt_to_page(b));
 }
 
 /* ---- frees from callers that may not sleep ------------------------------- */
@@ -198,10 +199,10 @@ struct deferred_block {
 
 static void deferred_free(struct work_struct *work)
 {
-	struct deferred_block *late, *next;
+	struct deferred_block *d, *next;
 
-	llist_for_each_entry_safe(late, next, llist_del_all(&deferred_blocks), node) {
-		block_free(late->block);
+	llist_for_each_entry_safe(d, next, llist_del_all(&deferred_blocks), node) {
+		block_free(d->block);
 		cond_resched();
 	}
 }
@@ -211,16 +212,16 @@ static DECLARE_WORK(deferred_work, deferred_free);
 /* As block_free(), from any context but NMI: vfree() sleeps, pages do not. */
 static void block_free_atomic(struct kregion_block *b)
 {
-	struct deferred_block *late;
+	struct deferred_block *d;
 
-	if (b->backing == BACKING_PAGES) {
+	if (b->backing == KREGION_BACKING_PAGES) {
 		block_free(b);
 		return;
 	}
 	kregion_debug_unpoison(b);
-	late = (struct deferred_block *)b->start;
-	late->block = b;
-	if (llist_add(&late->node, &deferred_blocks))
+	d = (struct deferred_block *)b->start;
+	d->block = b;
+	if (llist_add(&d->node, &deferred_blocks))
 		queue_work(kregion_wq, &deferred_work);
 }
 
@@ -232,7 +233,7 @@ static void block_free_atomic(struct kregion_block *b)
  * made, up to kregion_block_done().
  *
  * A request fails for the limit only if no block was being made when the caller
- * looked for room last (@seen, of region->ended): such a block may have room for it, or
+ * looked for room last (@seen, of region->fills_ended): such a block may have room for it, or
  * may fail and give its charge back. A caller that may sleep and enter file systems waits
  * for it; another one might hold what the reclaim of that block waits for.
  *
@@ -253,18 +254,18 @@ static noinline ssize_t charge_limited(struct kregion_priv *rg, size_t size, siz
 		size /= 2;
 	if (size <= room) {
 		atomic_long_add(size, &rg->held);
-		rg->filling++;
+		rg->fills_in_flight++;
 		charged = size;
-	} else if (rg->ended != seen) {
+	} else if (rg->fills_ended != seen) {
 		charged = -EAGAIN;
-	} else if (rg->filling && gfpflags_allow_blocking(gfp) &&
+	} else if (rg->fills_in_flight && gfpflags_allow_blocking(gfp) &&
 		   (current_gfp_context(gfp) & __GFP_FS)) {
 		wait = true;
 	}
 	region_unlock(rg, irq);
 	if (!wait)
 		return charged;
-	wait_var_event(&rg->ended, READ_ONCE(rg->ended) != seen);
+	wait_var_event(&rg->fills_ended, READ_ONCE(rg->fills_ended) != seen);
 	return -EAGAIN;
 }
 
@@ -274,11 +275,11 @@ void kregion_block_done_limited(struct kregion_priv *rg)
 	unsigned long irq;
 
 	region_lock(rg, irq);
-	rg->filling--;
-	WRITE_ONCE(rg->ended, rg->ended + 1);
+	rg->fills_in_flight--;
+	WRITE_ONCE(rg->fills_ended, rg->fills_ended + 1);
 	region_unlock(rg, irq);
 	smp_mb();	/* wake_up_var() looks for waiters without a barrier */
-	wake_up_var(&rg->ended);
+	wake_up_var(&rg->fills_ended);
 }
 
 /*
@@ -287,7 +288,7 @@ void kregion_block_done_limited(struct kregion_priv *rg)
  * The caller links it and then calls kregion_block_done().
  *
  * Return: The block; ERR_PTR(-ENOMEM), ERR_PTR(-ENOSPC), or ERR_PTR(-EAGAIN) if a block
- * of another caller came meanwhile: look again, with region->ended of then as @seen.
+ * of another caller came meanwhile: look again, with region->fills_ended of then as @seen.
  */
 struct kregion_block *kregion_block_get(struct kregion_priv *rg, size_t size, size_t min, gfp_t gfp,
 					unsigned int seen)

@@ -75,10 +75,10 @@
  * if any block is spare, one hold of the lock; if none is, the page allocator first,
  * and then one hold of the lock.
  *
- * A hold of the lock looks at HOLD_MOST blocks at most, whatever the chains are like: a
+ * A hold of the lock looks at KREGION_HOLD_MAX blocks at most, whatever the chains are like: a
  * search for a spare block that is large enough, the refill of the reserve and the
  * walk of a reader let go of the lock and go on. When no spare block has so much room,
- * kregion_priv.too_large remembers it.
+ * kregion_priv.spare_miss remembers it.
  *
  * Near the limit the next block is halved until it fits. A request is refused for the
  * limit only if no block is being made: one that is may have room for it, or may fail
@@ -109,7 +109,7 @@
  *
  * An allocation that comes meanwhile finds no room on the fast path (per-CPU: mode
  * and percpu_max are zero, else the current block is the empty one) and comes to
- * the slow path, where REGION_BUSY refuses with a warning. Calls in the slow path are
+ * the slow path, where KREGION_BUSY refuses with a warning. Calls in the slow path are
  * counted, in kregion_priv.users, and a drop or destroy that finds one reports and waits for
  * it; a reset, which may not sleep, waits for a while and then does nothing. So the slow
  * path never touches a block, or a region, that is gone. The fast path is not
@@ -130,7 +130,7 @@
  *    around the end of memory, so there the signed distance is looked at.
  * 4. A block is in a bucket's chain or among the large ones from the moment it is
  *    seen by others until a drop, reset or destroy. Within an epoch none leaves, and
- *    only spare ones change their place. Readers that find kregion_priv.unlinked
+ *    only spare ones change their place. Readers that find kregion_priv.unlink_seq
  *    unchanged under the lock may go on from where they were.
  * 5. A spare block stands in the second part of its bucket's chain, and kregion_priv.nr_spare
  *    counts them; one that is current, standby, full or in the reserve stands in
@@ -138,7 +138,7 @@
  * 6. kregion_priv.held never exceeds the limit; a block is charged before the page
  *    allocator is asked for it.
  * 7. Nothing allocates, frees, wakes or prints under the region's lock, and nothing is
- *    done under it more than HOLD_MOST times.
+ *    done under it more than KREGION_HOLD_MAX times.
  * 8. The reserve serves at least what was promised, whatever the sizes; see reserve.c.
  *
  * Memory ordering
@@ -166,7 +166,7 @@
  *	   kregion_cursor_take() before refill_request() reads kregion_reserve.bytes.
  *	   Either that call asks for a refill, or this one sees what it took.
  *	H  region_enter(): a full barrier between the count in kregion_priv.users and the look
- *	   at REGION_BUSY; pairs with the one in region_quiesce(), between setting
+ *	   at KREGION_BUSY; pairs with the one in region_quiesce(), between setting
  *	   the bit and looking at the count. Either the call is refused or it is seen.
  *
  * All the rest is under the lock or relaxed.
@@ -256,11 +256,11 @@ static void region_fast_on(struct kregion_priv *rg)
 static void region_unquiesce(struct kregion_priv *rg)
 {
 	region_fast_on(rg);
-	clear_bit_unlock(REGION_BUSY, &rg->flags);	/* C */
+	clear_bit_unlock(KREGION_BUSY, &rg->flags);	/* C */
 }
 
 /* A call that may not run beside a reset is given this many rounds to end. */
-#define QUIET_SPINS	100000
+#define QUIESCE_SPINS	100000
 
 /*
  * Keep allocations out: a drop, reset or destroy begins. Calls that began before are
@@ -271,21 +271,21 @@ static bool region_quiesce(struct kregion_priv *rg, const char *what, bool sleep
 {
 	unsigned int i;
 
-	while (test_and_set_bit(REGION_BUSY, &rg->flags)) {
+	while (test_and_set_bit(KREGION_BUSY, &rg->flags)) {
 		kregion_warn(rg, what);
 		if (!force)
 			return false;
 		schedule_timeout_uninterruptible(1);
 	}
 	/* Here, not at the end: a call that was late to notice the end may set it once more. */
-	clear_bit(REGION_MISUSED, &rg->flags);
+	clear_bit(KREGION_MISUSED, &rg->flags);
 	region_fast_off(rg);
 	smp_mb();							/* H */
 	for (i = 0; atomic_read(&rg->users); i++) {
 		kregion_warn(rg, "drop or reset while an allocation is under way");
 		if (sleep) {
 			schedule_timeout_uninterruptible(1);
-		} else if (i < QUIET_SPINS) {
+		} else if (i < QUIESCE_SPINS) {
 			cpu_relax();
 		} else {
 			region_unquiesce(rg);
@@ -309,10 +309,10 @@ static struct kregion_block *region_new_epoch(struct kregion_priv *rg)
 	kregion_reserve_empty(rg);
 	for (i = 0; i < nr_buckets; i++)
 		rg->bucket[i].spare = &rg->bucket[i].blocks;
-	rg->too_large = 0;
+	rg->spare_miss = 0;
 	large = rg->large;
 	if (large)
-		rg->unlinked++;
+		rg->unlink_seq++;
 	WRITE_ONCE(rg->large, NULL);
 	region_unlock(rg, irq);
 	return large;
@@ -332,7 +332,7 @@ static void region_uncount(struct kregion_priv *rg, unsigned int nr, bool spare)
 /*
  * Forget every object. All blocks but the large ones become spare; the large ones are
  * returned, taken off the books. With @as_new the CPUs' blocks grow from the start
- * again. REGION_BUSY keeps all others, the refill worker included, from what is not
+ * again. KREGION_BUSY keeps all others, the refill worker included, from what is not
  * done under the lock.
  */
 static struct kregion_block *region_invalidate(struct kregion_priv *rg, bool as_new)
@@ -346,7 +346,7 @@ static struct kregion_block *region_invalidate(struct kregion_priv *rg, bool as_
 		WRITE_ONCE(c->fast.cur, &c->fast.sentinel);
 		xchg(&c->standby, NULL);				/* D */
 		if (as_new) {
-			c->grown = 0;
+			c->last_size = 0;
 			c->bucket = &kregion_no_bucket;
 		}
 	}
@@ -368,7 +368,7 @@ static void region_release(struct kregion_priv *rg, struct kregion_block *large)
 
 	/* Only the reserve stays, which stands in front of what is cut off here. */
 	region_lock(rg, irq);
-	rg->unlinked++;
+	rg->unlink_seq++;
 	for (i = 0; i < nr_buckets; i++) {
 		spare[i] = *rg->bucket[i].spare;
 		WRITE_ONCE(*rg->bucket[i].spare, NULL);

@@ -46,7 +46,7 @@ static void regions_stop(struct seq_file *m, void *v)
 
 static const struct {
 	const char *name;
-	size_t at;
+	size_t offset;
 } fields[] = {
 #define FIELD(f) { #f, offsetof(struct kregion_stats, f) },
 	__KREGION_STATS(FIELD)
@@ -57,7 +57,7 @@ static_assert(ARRAY_SIZE(fields) == sizeof(struct kregion_stats) / sizeof(unsign
 
 static unsigned long *field(struct kregion_stats *st, int i)
 {
-	return (void *)st + fields[i].at;
+	return (void *)st + fields[i].offset;
 }
 
 static int regions_show(struct seq_file *m, void *v)
@@ -122,11 +122,11 @@ static void blocks_restart(void *v)
 }
 
 static bool blocks_fn(struct kregion_priv *rg, const struct kregion_block *b,
-		      const struct block_info *info, void *v)
+		      const struct kregion_block_info *info, void *v)
 {
 	static const char * const kind[] = {
-		[BLOCK_SPARE] = "spare", [BLOCK_CURRENT] = "current",
-		[BLOCK_FULL] = "full", [BLOCK_LARGE] = "large",
+		[KREGION_BLOCK_SPARE] = "spare", [KREGION_BLOCK_CURRENT] = "current",
+		[KREGION_BLOCK_FULL] = "full", [KREGION_BLOCK_LARGE] = "large",
 	};
 	struct blocks_ctx *ctx = v;
 	const int cpu = READ_ONCE(b->cpu);
@@ -136,7 +136,8 @@ static bool blocks_fn(struct kregion_priv *rg, const struct kregion_block *b,
 		seq_putc(ctx->m, '-');
 	else
 		seq_printf(ctx->m, "%d", cpu);
-	seq_printf(ctx->m, " %s %d %zu %zu\n", b->backing == BACKING_VMALLOC ? "vmalloc" : "pages",
+	seq_printf(ctx->m, " %s %d %zu %zu\n",
+		   b->backing == KREGION_BACKING_VMALLOC ? "vmalloc" : "pages",
 		   kregion_block_node(b), info->held, info->used);
 	return !seq_has_overflowed(ctx->m);	/* seq_file comes again with a larger buffer */
 }

@@ -32,8 +32,8 @@ void kregion_registry_del(struct kregion_priv *rg)
 
 	spin_lock(&registry_lock);
 	list_for_each_entry(reader, &readers, list)
-		if (reader->at == &rg->registry)
-			reader->at = rg->registry.prev;
+		if (reader->pos == &rg->registry)
+			reader->pos = rg->registry.prev;
 	list_del(&rg->registry);
 	spin_unlock(&registry_lock);
 	wait_var_event(&rg->pins, !atomic_read(&rg->pins));
@@ -47,7 +47,7 @@ struct kregion_priv *kregion_registry_first(void)
 
 void kregion_reader_add(struct kregion_reader *reader)
 {
-	reader->at = &registry;
+	reader->pos = &registry;
 	spin_lock(&registry_lock);
 	list_add(&reader->list, &readers);
 	spin_unlock(&registry_lock);
@@ -63,7 +63,7 @@ void kregion_reader_del(struct kregion_reader *reader)
 void kregion_registry_rewind(struct kregion_reader *reader)
 {
 	spin_lock(&registry_lock);
-	reader->at = &registry;
+	reader->pos = &registry;
 	spin_unlock(&registry_lock);
 }
 
@@ -76,14 +76,14 @@ struct kregion_priv *kregion_registry_next(struct kregion_reader *reader, u64 id
 	struct kregion_priv *found = NULL, *rg;
 
 	spin_lock(&registry_lock);
-	rg = list_entry(reader->at, struct kregion_priv, registry);
+	rg = list_entry(reader->pos, struct kregion_priv, registry);
 	list_for_each_entry_continue(rg, &registry, registry) {
 		if (rg->id > id) {
 			found = rg;
 			atomic_inc(&rg->pins);
 			break;
 		}
-		reader->at = &rg->registry;
+		reader->pos = &rg->registry;
 	}
 	spin_unlock(&registry_lock);
 	return found;

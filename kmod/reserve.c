@@ -39,7 +39,7 @@
 #include <trace/events/kregion.h>
 
 /* Delay before a refill that found no memory is tried again, in jiffies. */
-#define RETRY_AFTER	(HZ / 10)
+#define REFILL_RETRY_DELAY	(HZ / 10)
 
 static size_t object_bytes(const struct kregion_priv *rg, size_t size)
 {
@@ -107,7 +107,7 @@ void *kregion_nofill_slow(struct kregion *r, size_t size)
 	if (!size)
 		return ZERO_SIZE_PTR;
 	if (size > region_small_max(rg))
-		return kregion_fail(rg, size, FAIL_SIZE);
+		return kregion_fail(rg, size, KREGION_FAIL_SIZE);
 	if (!region_enter(rg))
 		return NULL;
 	bytes = object_bytes(rg, size);
@@ -124,7 +124,7 @@ void *kregion_nofill_slow(struct kregion *r, size_t size)
 	preempt_enable_notrace();
 
 	if (!p)
-		kregion_fail(rg, size, FAIL_NOFILL);
+		kregion_fail(rg, size, KREGION_FAIL_NOFILL);
 	else if (region_debug(rg))
 		p = kregion_debug_object(rg, p, size, KREGION_ALIGN);
 	region_leave(rg);
@@ -144,7 +144,7 @@ EXPORT_SYMBOL_GPL(kregion_nofill_undo);
 /* In NMI, where __KREGION_NMI_SAFE is false: touch nothing but the count of failures. */
 void *kregion_nofill_refuse(struct kregion *r, size_t size)
 {
-	return size ? kregion_fail(to_priv(r), size, FAIL_NOFILL) : ZERO_SIZE_PTR;
+	return size ? kregion_fail(to_priv(r), size, KREGION_FAIL_NOFILL) : ZERO_SIZE_PTR;
 }
 EXPORT_SYMBOL_GPL(kregion_nofill_refuse);
 
@@ -157,7 +157,7 @@ static size_t reserve_tail(const struct kregion_priv *rg)
 }
 
 /* Bytes that any sequence of calls gets out of a block that is not the last one. */
-static size_t reserve_sure(const struct kregion_priv *rg, size_t room)
+static size_t reserve_guaranteed(const struct kregion_priv *rg, size_t room)
 {
 	const size_t tail = reserve_tail(rg);
 
@@ -175,8 +175,8 @@ static void reserve_append(struct kregion_priv *rg, struct kregion_block *b)
 	struct kregion_reserve *rv = rg->reserve;
 
 	lockdep_assert_held(&rg->lock);
-	rv->sure += reserve_sure(rg, block_room(b));
-	b->sure_end = rv->sure;
+	rv->guaranteed += reserve_guaranteed(rg, block_room(b));
+	b->guaranteed_end = rv->guaranteed;
 	WRITE_ONCE(b->queue, NULL);
 	b->cpu = -1;
 	WRITE_ONCE(b->epoch, rg->epoch);
@@ -193,7 +193,7 @@ void kregion_reserve_empty(struct kregion_priv *rg)
 	lockdep_assert_held(&rg->lock);
 	if (rg->reserve) {
 		rg->reserve->head = NULL;
-		rg->reserve->sure = 0;
+		rg->reserve->guaranteed = 0;
 	}
 }
 
@@ -206,7 +206,8 @@ static size_t reserve_base(struct kregion_priv *rg)
 	lockdep_assert_held(&rg->lock);
 	if (!b)
 		return 0;
-	return reserve_sure(rg, block_room(b) - block_used(b)) + rv->sure - b->sure_end;
+	return reserve_guaranteed(rg, block_room(b) - block_used(b)) +
+	       rv->guaranteed - b->guaranteed_end;
 }
 
 /* Bytes that any sequence of calls gets out of the reserve. */
@@ -250,7 +251,7 @@ static size_t reserve_block_size(const struct kregion_priv *rg, size_t want, siz
 static size_t reserve_requeue(struct kregion_priv *rg, size_t need, bool resetting)
 {
 	const size_t min = reserve_min(rg, need);
-	struct spare_scan scan = {};
+	struct kregion_spare_scan scan = {};
 	bool any = !resetting, again;
 	struct kregion_block *b;
 	size_t missing;
@@ -260,15 +261,15 @@ static size_t reserve_requeue(struct kregion_priv *rg, size_t need, bool resetti
 	do {
 		again = false;
 		region_lock(rg, irq);
-		for (n = 0; n < HOLD_MOST / 2; n++) {
+		for (n = 0; n < KREGION_HOLD_MAX / 2; n++) {
 			missing = reserve_ready(rg) < need ? need - reserve_base(rg) : 0;
-			if (!missing || (!resetting && test_bit(REGION_BUSY, &rg->flags)))
+			if (!missing || (!resetting && test_bit(KREGION_BUSY, &rg->flags)))
 				break;
 			scan.max = any ? 0 : reserve_block_size(rg, missing, min);
 			b = kregion_take_spare(rg, -1, min, &scan);
 			if (b)
 				reserve_append(rg, b);
-			again = scan.more || n == HOLD_MOST / 2 - 1;
+			again = scan.more || n == KREGION_HOLD_MAX / 2 - 1;
 			if (scan.more)
 				break;
 			if (!b) {
@@ -291,7 +292,7 @@ static struct kregion_block *reserve_grow(struct kregion_priv *rg, size_t want, 
 	unsigned long irq;
 
 	do {
-		b = kregion_block_get(rg, size, min, gfp, READ_ONCE(rg->ended));
+		b = kregion_block_get(rg, size, min, gfp, READ_ONCE(rg->fills_ended));
 	} while (b == ERR_PTR(-EAGAIN));
 	if (IS_ERR(b))
 		return b;
@@ -304,35 +305,35 @@ static struct kregion_block *reserve_grow(struct kregion_priv *rg, size_t want, 
 }
 
 /* What spare blocks can add to the reserve. */
-struct reserve_spare {
+struct prepare_ctx {
 	size_t base, have, need;
 };
 
 static void spare_restart(void *ctx)
 {
-	struct reserve_spare *s = ctx;
+	struct prepare_ctx *s = ctx;
 
 	s->have = s->base;
 }
 
 static bool spare_fn(struct kregion_priv *rg, const struct kregion_block *b,
-		     const struct block_info *info, void *ctx)
+		     const struct kregion_block_info *info, void *ctx)
 {
-	struct reserve_spare *s = ctx;
+	struct prepare_ctx *s = ctx;
 
-	if (info->kind == BLOCK_LARGE || b->epoch == rg->epoch)
+	if (info->kind == KREGION_BLOCK_LARGE || b->epoch == rg->epoch)
 		return true;
 	if (block_room(b) >= s->need - s->have)
 		s->have = s->need;
 	else
-		s->have += reserve_sure(rg, block_room(b));
+		s->have += reserve_guaranteed(rg, block_room(b));
 	return s->have < s->need;
 }
 
 /* Have so many spare blocks that @need can be ready, and touch none of them until then. */
 static int reserve_prepare(struct kregion_priv *rg, size_t need, gfp_t gfp)
 {
-	struct reserve_spare s = { .need = need };
+	struct prepare_ctx s = { .need = need };
 	struct kregion_block *b;
 	unsigned long irq;
 	bool ready;
@@ -350,7 +351,7 @@ static int reserve_prepare(struct kregion_priv *rg, size_t need, gfp_t gfp)
 			return PTR_ERR(b);
 		if (block_room(b) >= need - s.have)
 			break;
-		s.have += reserve_sure(rg, block_room(b));
+		s.have += reserve_guaranteed(rg, block_room(b));
 	}
 	return 0;
 }
@@ -363,7 +364,7 @@ static int reserve_fill(struct kregion_priv *rg, size_t bytes, gfp_t gfp)
 	size_t missing;
 
 	while ((missing = reserve_requeue(rg, need, false))) {
-		if (test_bit(REGION_BUSY, &rg->flags))
+		if (test_bit(KREGION_BUSY, &rg->flags))
 			return -EBUSY;
 		b = reserve_grow(rg, missing, reserve_min(rg, need), gfp);
 		if (IS_ERR(b))
@@ -391,13 +392,13 @@ void kregion_reserve_restore(struct kregion_priv *rg)
 static int standby_fill(struct kregion_priv *rg, struct kregion_cpu *c)
 {
 	const size_t min = object_bytes(rg, region_small_max(rg));
-	struct spare_scan scan = {};
+	struct kregion_spare_scan scan = {};
 	struct kregion_block *b;
 	unsigned long irq;
 
 	while (!READ_ONCE(c->standby)) {
 		region_lock(rg, irq);
-		if (test_bit(REGION_BUSY, &rg->flags)) {
+		if (test_bit(KREGION_BUSY, &rg->flags)) {
 			region_unlock(rg, irq);
 			return -EBUSY;
 		}
@@ -447,7 +448,7 @@ static void refill_work(struct work_struct *work)
 	struct mem_cgroup *old = set_active_memcg(rv->region->memcg);
 
 	if (reserve_fill(rv->region, READ_ONCE(rv->bytes), REFILL_GFP) || standbys_fill(rv))
-		queue_delayed_work(kregion_wq, &rv->refill, RETRY_AFTER);
+		queue_delayed_work(kregion_wq, &rv->refill, REFILL_RETRY_DELAY);
 	set_active_memcg(old);
 }
 

@@ -32,21 +32,21 @@ static bool block_current(struct kregion_priv *rg, const struct kregion_block *b
 			return false;
 		c = (struct kregion_cpu *)per_cpu_ptr(rg->fast.pcpu, cpu);
 	}
-	return READ_ONCE(*current_of(rg, c)) == &b->cursor;
+	return READ_ONCE(*region_current(rg, c)) == &b->cursor;
 }
 
 static void block_describe(struct kregion_priv *rg, const struct kregion_block *b, bool large,
-			   struct block_info *info)
+			   struct kregion_block_info *info)
 {
 	info->start = b->start;
 	info->held = block_held(b);
 	info->used = READ_ONCE(b->epoch) == rg->epoch ? single_used(rg, b) : 0;
 	if (large)
-		info->kind = BLOCK_LARGE;
+		info->kind = KREGION_BLOCK_LARGE;
 	else if (!info->used)
-		info->kind = BLOCK_SPARE;
+		info->kind = KREGION_BLOCK_SPARE;
 	else
-		info->kind = block_current(rg, b) ? BLOCK_CURRENT : BLOCK_FULL;
+		info->kind = block_current(rg, b) ? KREGION_BLOCK_CURRENT : KREGION_BLOCK_FULL;
 }
 
 /*
@@ -54,29 +54,30 @@ static void block_describe(struct kregion_priv *rg, const struct kregion_block *
  * the lock every so often and goes on behind the block where it was, unless blocks have
  * been freed: then it begins again with @restart.
  */
-void kregion_walk(struct kregion_priv *rg, void (*restart)(void *ctx), block_fn fn, void *ctx)
+void kregion_walk(struct kregion_priv *rg, void (*restart)(void *ctx), kregion_block_fn fn,
+		  void *ctx)
 {
-	unsigned int i, unlinked, n = 0, restarts = 0;
-	struct block_info info;
+	unsigned int i, unlink_seq, n = 0, restarts = 0;
+	struct kregion_block_info info;
 	struct kregion_block *b;
 	unsigned long irq;
 
 	region_lock(rg, irq);
 again:
 	restart(ctx);
-	unlinked = rg->unlinked;
+	unlink_seq = rg->unlink_seq;
 	for (i = 0; i <= region_buckets(rg); i++) {
 		for (b = region_chain(rg, i); b; b = b->chain) {
 			block_describe(rg, b, !i, &info);
 			if (!fn(rg, b, &info, ctx))
 				goto out;
 			region_step();
-			if (++n % HOLD_MOST)
+			if (++n % KREGION_HOLD_MAX)
 				continue;
 			region_unlock(rg, irq);
 			cpu_relax();
 			region_lock(rg, irq);
-			if (rg->unlinked == unlinked)
+			if (rg->unlink_seq == unlink_seq)
 				continue;
 			if (restarts++ == WALK_RESTARTS)
 				goto out;
@@ -100,22 +101,22 @@ static void stats_restart(void *ctx)
 }
 
 static bool stats_fn(struct kregion_priv *rg, const struct kregion_block *b,
-		     const struct block_info *info, void *ctx)
+		     const struct kregion_block_info *info, void *ctx)
 {
 	struct kregion_stats *st = ctx;
 
 	switch (info->kind) {
-	case BLOCK_CURRENT:
+	case KREGION_BLOCK_CURRENT:
 		st->blocks_current++;
 		break;
-	case BLOCK_FULL:
+	case KREGION_BLOCK_FULL:
 		st->blocks_full++;
 		st->bytes_lost += block_room(b) - info->used;
 		break;
-	case BLOCK_LARGE:
+	case KREGION_BLOCK_LARGE:
 		st->blocks_large++;
 		break;
-	case BLOCK_SPARE:
+	case KREGION_BLOCK_SPARE:
 		st->blocks_spare++;
 		break;
 	}
@@ -142,10 +143,10 @@ void kregion_stats(struct kregion *r, struct kregion_stats *out)
 	kregion_walk(rg, stats_restart, stats_fn, out);
 	out->blocks_peak = READ_ONCE(rg->peak);
 	out->fills = READ_ONCE(rg->fills);
-	out->failed_nomem = atomic_long_read(&rg->failed[FAIL_NOMEM]);
-	out->failed_limit = atomic_long_read(&rg->failed[FAIL_LIMIT]);
-	out->failed_size = atomic_long_read(&rg->failed[FAIL_SIZE]);
-	out->failed_nofill = atomic_long_read(&rg->failed[FAIL_NOFILL]);
+	out->failed_nomem = atomic_long_read(&rg->failed[KREGION_FAIL_NOMEM]);
+	out->failed_limit = atomic_long_read(&rg->failed[KREGION_FAIL_LIMIT]);
+	out->failed_size = atomic_long_read(&rg->failed[KREGION_FAIL_SIZE]);
+	out->failed_nofill = atomic_long_read(&rg->failed[KREGION_FAIL_NOFILL]);
 	out->drops = READ_ONCE(rg->drops);
 	out->resets = READ_ONCE(rg->resets);
 }
@@ -153,7 +154,7 @@ EXPORT_SYMBOL_GPL(kregion_stats);
 
 /* ---- contains ------------------------------------------------------------ */
 
-struct contains {
+struct contains_ctx {
 	const char *p;
 	bool found;
 };
@@ -163,9 +164,9 @@ static void contains_restart(void *ctx)
 }
 
 static bool contains_fn(struct kregion_priv *rg, const struct kregion_block *b,
-			const struct block_info *info, void *ctx)
+			const struct kregion_block_info *info, void *ctx)
 {
-	struct contains *c = ctx;
+	struct contains_ctx *c = ctx;
 
 	c->found = c->p >= info->start && c->p < info->start + info->used;
 	return !c->found;
@@ -183,7 +184,7 @@ static bool contains_fn(struct kregion_priv *rg, const struct kregion_block *b,
  */
 bool kregion_contains(struct kregion *r, const void *p)
 {
-	struct contains c = { .p = p };
+	struct contains_ctx c = { .p = p };
 
 	might_sleep();
 	kregion_walk(to_priv(r), contains_restart, contains_fn, &c);

@@ -22,7 +22,7 @@ static unsigned int longest_hold(void)
 	int cpu;
 
 	for_each_possible_cpu(cpu)
-		most = max(most, READ_ONCE(per_cpu(kregion_hold, cpu).most));
+		most = max(most, READ_ONCE(per_cpu(kregion_hold, cpu).max));
 	return most;
 }
 
@@ -31,7 +31,7 @@ static void forget_holds(void)
 	int cpu;
 
 	for_each_possible_cpu(cpu)
-		WRITE_ONCE(per_cpu(kregion_hold, cpu).most, 0);
+		WRITE_ONCE(per_cpu(kregion_hold, cpu).max, 0);
 }
 #else
 static unsigned int longest_hold(void)
@@ -87,7 +87,7 @@ static void make_full(struct kunit *test, struct kregion *r)
 
 static void expect_short_holds(struct kunit *test, const char *what)
 {
-	KUNIT_EXPECT_LE_MSG(test, longest_hold(), HOLD_MOST, "%s", what);
+	KUNIT_EXPECT_LE_MSG(test, longest_hold(), KREGION_HOLD_MAX, "%s", what);
 	forget_holds();
 }
 
@@ -98,7 +98,7 @@ static void holds_over_large_blocks(struct kunit *test)
 	make_large(test, r);
 	expect_short_holds(test, "filling");
 	KUNIT_EXPECT_FALSE(test, kregion_contains(r, r));
-	KUNIT_EXPECT_EQ(test, longest_hold(), HOLD_MOST);
+	KUNIT_EXPECT_EQ(test, longest_hold(), KREGION_HOLD_MAX);
 	expect_short_holds(test, "walk");
 	kregion_reset(r);
 	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_held, 0UL);

@@ -435,7 +435,7 @@ static void a_late_report_silences_nobody(struct kunit *test)
 	struct kregion *r = region_named(test, "kunit-misused", NULL);
 	struct intruder in = { .r = r, .allocs = 1 };
 
-	set_bit(REGION_MISUSED, &to_priv(r)->flags);
+	set_bit(KREGION_MISUSED, &to_priv(r)->flags);
 	expect_warnings(test, 1);
 	WRITE_ONCE(intruding, &in);
 	kregion_drop(r);
@@ -542,7 +542,7 @@ static void wait_for_the_drop(void *arg)
 		return;
 	complete(&late->go);
 	while (!late->begun && ktime_get_mono_fast_ns() < deadline) {
-		late->begun = test_bit(REGION_BUSY, &to_priv(late->r)->flags);
+		late->begun = test_bit(KREGION_BUSY, &to_priv(late->r)->flags);
 		cpu_relax();
 	}
 }

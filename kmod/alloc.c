@@ -4,6 +4,8 @@
  * refill, large and aligned objects. The design stands in the DOC block of core.c.
  */
 
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/bitops.h>
 #include <linux/err.h>
 #include <linux/log2.h>
@@ -279,7 +281,7 @@ void *kregion_fail(struct kregion_priv *rg, size_t size, enum kregion_failure wh
 noinline __cold void kregion_warn(struct kregion_priv *rg, const char *what)
 {
 	if (!test_and_set_bit(KREGION_MISUSED, &rg->flags))
-		WARN(1, "kregion: %s: %s\n", rg->name, what);
+		region_WARN(rg, "%s\n", what);
 }
 
 bool kregion_refuse(struct kregion_priv *rg)
@@ -291,8 +293,7 @@ bool kregion_refuse(struct kregion_priv *rg)
 /* noinline: since 7.2, each copy of a WARN_ONCE() warns once. */
 static noinline __cold void region_warn_gfp(struct kregion_priv *rg, gfp_t bad)
 {
-	WARN_ONCE(1, "kregion: %s: gfp bits %#x mean nothing here\n", rg->name,
-		  (__force unsigned int)bad);
+	region_WARN_ONCE(rg, "gfp bits %#x are not supported\n", (__force unsigned int)bad);
 }
 
 gfp_t kregion_gfp(struct kregion_priv *rg, gfp_t gfp)

@@ -200,6 +200,8 @@
  * instruction more, to make an address of it.
  */
 
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/ctype.h>
 #include <linux/err.h>
 #include <linux/log2.h>
@@ -689,7 +691,7 @@ static void __exit regions_report(void)
 
 	while ((rg = kregion_registry_first())) {
 		kregion_stats(&rg->fast, &st);
-		pr_warn("kregion: region %llu \"%s\" of %s was never destroyed: %lu blocks, %lu bytes held, %lu used; freeing it\n",
+		pr_warn("region %llu \"%s\" of %s was never destroyed: %lu blocks, %lu bytes held, %lu used; freeing it\n",
 			rg->id, rg->name, rg->owner,
 			st.blocks_current + st.blocks_full + st.blocks_large + st.blocks_spare,
 			st.bytes_held, st.bytes_used);

@@ -16,6 +16,8 @@
  * Generic KASAN poisons everything but the objects in its shadow, too.
  */
 
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/hash.h>
 #include <linux/kasan.h>
 #include <linux/limits.h>
@@ -82,11 +84,10 @@ static noinline __cold void report(struct kregion_priv *rg, const char *what, si
 				   size_t size, size_t at, u8 found)
 {
 	if (size)
-		WARN(1, "kregion: %s: %s: object of %zu bytes at offset %zu of its block, byte %#x at offset %zu\n",
-		     rg->name, what, size, object, found, at);
+		region_WARN(rg, "%s: object of %zu bytes at offset %zu of its block, byte %#x at offset %zu\n",
+			    what, size, object, found, at);
 	else
-		WARN(1, "kregion: %s: %s: byte %#x at offset %zu of its block\n",
-		     rg->name, what, found, at);
+		region_WARN(rg, "%s: byte %#x at offset %zu of its block\n", what, found, at);
 }
 
 /* ---- objects ------------------------------------------------------------- */

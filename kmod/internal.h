@@ -264,6 +264,12 @@ struct kregion_spare_scan {
 	unsigned long epoch, fills;	/* of the region at the start */
 };
 
+/* Warnings that name the region. */
+#define region_WARN(rg, fmt, ...) \
+	WARN(1, pr_fmt("%s: " fmt), (rg)->name, ##__VA_ARGS__)
+#define region_WARN_ONCE(rg, fmt, ...) \
+	WARN_ONCE(1, pr_fmt("%s: " fmt), (rg)->name, ##__VA_ARGS__)
+
 /* alloc.c: shared by the slow paths */
 extern struct kregion_bucket kregion_no_bucket;
 void kregion_sync_single(struct kregion_priv *rg);

@@ -37,5 +37,6 @@
 #define cond_resched()			do { } while (0)
 #define WARN(x, ...) \
 	({ bool _warn = (x); if (_warn) fprintf(stderr, __VA_ARGS__); _warn; })
-#define pr_warn(...)			((void)fprintf(stderr, __VA_ARGS__))
+#define KBUILD_MODNAME			"kregion"
+#define pr_warn(fmt, ...)		((void)fprintf(stderr, pr_fmt(fmt), ##__VA_ARGS__))
 #define WARN_ONCE(x, ...)		WARN(x, __VA_ARGS__)

@@ -30,6 +30,9 @@ void *kregion_cursor_take(struct __kregion_cursor *cursor, size_t bytes, size_t 
 		if (left <= 0 || bytes + pad > left)
 			return NULL;
 		new = old + pad + bytes;
+		/*
+		 * LMM(kregion_cursor_take:A) pairs with LMM(reserve_promise:A)
+		 */
 		seen = percpu ? local_cmpxchg(&cursor->local, old, new) :
 				atomic_long_cmpxchg(&cursor->shared, old, new);
 		if (seen == old)
@@ -73,6 +76,7 @@ void *kregion_take_current(struct kregion_priv *rg, struct kregion_cpu *c, size_
 	void *p;
 
 	kregion_sync_single(rg);
+	/* LMM(kregion_take_current:A) pairs with LMM(current_install:A) */
 	p = kregion_cursor_take(READ_ONCE(*region_current(rg, c)), bytes, align,
 				rg->attr_flags & KREGION_F_PERCPU);
 	load_single(rg);
@@ -93,7 +97,11 @@ static __always_inline void current_install(struct kregion_priv *rg, struct kreg
 	WRITE_ONCE(b->cpu, c->cpu);
 	WRITE_ONCE(b->epoch, READ_ONCE(rg->epoch));
 	atomic_long_set(&b->cursor.shared, (long)end);
-	smp_store_release(slot, &b->cursor);			/* A */
+	/*
+	 * LMM(current_install:A) pairs with LMM(__kregion_alloc_shared:A),
+	 * LMM(alloc_shared:A) and LMM(kregion_take_current:A)
+	 */
+	smp_store_release(slot, &b->cursor);
 }
 
 void *kregion_block_install(struct kregion_priv *rg, struct kregion_cpu *c,
@@ -118,7 +126,11 @@ static struct kregion_bucket *region_bucket(struct kregion_priv *rg, int cpu)
 static void bucket_insert(struct kregion_bucket *bucket, struct kregion_block *b, bool spare)
 {
 	WRITE_ONCE(b->chain, *bucket->spare);
-	smp_store_release(bucket->spare, b);			/* E */
+	/*
+	 * LMM(bucket_insert:A) pairs with LMM(region_chain:A) and
+	 * LMM(offset_in_block:A)
+	 */
+	smp_store_release(bucket->spare, b);
 	if (!spare)
 		bucket->spare = &b->chain;
 }
@@ -147,7 +159,8 @@ static void region_link_large(struct kregion_priv *rg, struct kregion_block *b)
 {
 	lockdep_assert_held(&rg->lock);
 	b->chain = rg->large;
-	smp_store_release(&rg->large, b);			/* E */
+	/* LMM(region_link_large:A) pairs with LMM(region_chain:A) */
+	smp_store_release(&rg->large, b);
 	region_count(rg);
 }
 
@@ -321,6 +334,7 @@ static void *alloc_shared(struct kregion_priv *rg, size_t bytes)
 	long old;
 
 	for (;;) {
+		/* LMM(alloc_shared:A) pairs with LMM(current_install:A) */
 		cursor = READ_ONCE(rg->fast.cur);
 		next = atomic_long_read(&cursor->shared) + bytes;
 		if (__kregion_over(next, cursor))

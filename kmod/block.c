@@ -265,6 +265,7 @@ static noinline ssize_t charge_limited(struct kregion_priv *rg, size_t size, siz
 	region_unlock(rg, irq);
 	if (!wait)
 		return charged;
+	/* LMM(charge_limited:A) pairs with LMM(kregion_block_done_limited:A) */
 	wait_var_event(&rg->fills_ended, READ_ONCE(rg->fills_ended) != seen);
 	return -EAGAIN;
 }
@@ -278,7 +279,11 @@ void kregion_block_done_limited(struct kregion_priv *rg)
 	rg->fills_in_flight--;
 	WRITE_ONCE(rg->fills_ended, rg->fills_ended + 1);
 	region_unlock(rg, irq);
-	smp_mb();	/* wake_up_var() looks for waiters without a barrier */
+	/*
+	 * wake_up_var() checks for waiters without a barrier.
+	 * LMM(kregion_block_done_limited:A) pairs with LMM(charge_limited:A)
+	 */
+	smp_mb();
 	wake_up_var(&rg->fills_ended);
 }
 

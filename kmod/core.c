@@ -144,32 +144,62 @@
  * Memory ordering
  * ===============
  *
- *	A  current_install(): smp_store_release() of the current pointer after the
- *	   block's header was written; pairs with the address dependency of the
- *	   READ_ONCE() of &kregion.cur in __kregion_alloc(). Per-CPU, both sides are
- *	   the same CPU and program order is enough.
- *	B  reserve_append(): smp_store_release() of the link or head after the
- *	   block's header was written; pairs with smp_load_acquire() in
- *	   reserve_take().
- *	C  region_unquiesce(): clear_bit_unlock(); pairs with test_and_set_bit() in
- *	   region_quiesce(). Allocators are ordered by the caller, who keeps
- *	   the region quiet.
- *	D  xchg of kregion_cpu.standby in reserve.c and region_invalidate(), all sides: full
- *	   barriers.
- *	E  bucket_insert(), region_link_large(): smp_store_release() of a pointer of a chain
- *	   after the block's header was written; pairs with the address dependency of
- *	   the READ_ONCE() in debug.c, the only walk without the lock.
- *	F  reserve_get(): cmpxchg() of kregion_priv.reserve after it was filled in; pairs with
- *	   smp_load_acquire() where it is read without the lock.
- *	G  reserve_promise(): smp_mb() between the store of kregion_reserve.bytes and the look at
- *	   what is ready; pairs with the fully ordered compare-and-exchange of
- *	   kregion_cursor_take() before refill_request() reads kregion_reserve.bytes.
- *	   Either that call asks for a refill, or this one sees what it took.
- *	H  region_enter(): a full barrier between the count in kregion_priv.users and the look
- *	   at KREGION_BUSY; pairs with the one in region_quiesce(), between setting
- *	   the bit and looking at the count. Either the call is refused or it is seen.
+ * Accesses that order memory are labelled LMM(function:letter), at both ends of
+ * a pair:
  *
- * All the rest is under the lock or relaxed.
+ * current_install:A / __kregion_alloc_shared:A
+ *	Write the header of a block, then make it current. The reader depends on
+ *	the address.
+ *
+ * current_install:A / alloc_shared:A, kregion_take_current:A
+ *	The same in the slow path. In a per-CPU region both ends are the same CPU.
+ *
+ * bucket_insert:A, region_link_large:A / region_chain:A
+ *	Write the header of a block, then link it. Readers without the lock
+ *	depend on the address.
+ *
+ * bucket_insert:A / offset_in_block:A
+ *	The same for a block behind the first one of a chain.
+ *
+ * reserve_get:B / reserve_get:A, reserve_take:A
+ *	Initialize the reserve, then publish it.
+ *
+ * reserve_get:B / refill_request:A, block_current:A
+ *	The same.
+ *
+ * reserve_append:A / reserve_take:C
+ *	Write the header of a block, then append it to the queue.
+ *
+ * reserve_append:B, reserve_take:D / reserve_take:B
+ *	Write the header of a block, then make it the head of the queue.
+ *
+ * standby_fill:A / kregion_nofill_slow:A, region_invalidate:A
+ *	Write the header of a block, then offer it as standby.
+ *
+ * reserve_promise:A / kregion_cursor_take:A
+ *	Publish the promise, then read what is ready; advance the cursor, then
+ *	read the promise in refill_request(). Either that call queues a refill or
+ *	this one sees what it took.
+ *
+ * region_quiesce:B / region_enter:A
+ *	Set KREGION_BUSY, then read the count of calls; count the call, then
+ *	read KREGION_BUSY. Either the call is refused or it is waited for.
+ *
+ * region_leave:A / region_quiesce:C
+ *	Access the region in the slow path, then leave the count.
+ *
+ * region_unquiesce:A / region_quiesce:A
+ *	Finish a drop or reset, then allow the next one. The caller orders
+ *	allocations, by keeping them out.
+ *
+ * kregion_block_done_limited:A / charge_limited:A
+ *	Count the end of a fill, then check for waiters; become a waiter, then
+ *	read the count.
+ *
+ * kregion_unpin:A / kregion_registry_del:A
+ *	Read a region, then allow its destruction.
+ *
+ * All other accesses are under the lock or relaxed.
  *
  * The choice in figures
  * =====================
@@ -258,7 +288,8 @@ static void region_fast_on(struct kregion_priv *rg)
 static void region_unquiesce(struct kregion_priv *rg)
 {
 	region_fast_on(rg);
-	clear_bit_unlock(KREGION_BUSY, &rg->flags);	/* C */
+	/* LMM(region_unquiesce:A) pairs with LMM(region_quiesce:A) */
+	clear_bit_unlock(KREGION_BUSY, &rg->flags);
 }
 
 /* A call that may not run beside a reset is given this many rounds to end. */
@@ -273,6 +304,7 @@ static bool region_quiesce(struct kregion_priv *rg, const char *what, bool sleep
 {
 	unsigned int i;
 
+	/* LMM(region_quiesce:A) pairs with LMM(region_unquiesce:A) */
 	while (test_and_set_bit(KREGION_BUSY, &rg->flags)) {
 		kregion_warn(rg, what);
 		if (!force)
@@ -282,7 +314,8 @@ static bool region_quiesce(struct kregion_priv *rg, const char *what, bool sleep
 	/* Here, not at the end: a call that was late to notice the end may set it once more. */
 	clear_bit(KREGION_MISUSED, &rg->flags);
 	region_fast_off(rg);
-	smp_mb();							/* H */
+	/* LMM(region_quiesce:B) pairs with LMM(region_enter:A) */
+	smp_mb();
 	for (i = 0; atomic_read(&rg->users); i++) {
 		kregion_warn(rg, "drop or reset while an allocation is under way");
 		if (sleep) {
@@ -294,7 +327,8 @@ static bool region_quiesce(struct kregion_priv *rg, const char *what, bool sleep
 			return false;
 		}
 	}
-	smp_rmb();	/* what those calls did, after the count of them */
+	/* LMM(region_quiesce:C) pairs with LMM(region_leave:A) */
+	smp_rmb();
 	return true;
 }
 
@@ -346,7 +380,8 @@ static struct kregion_block *region_invalidate(struct kregion_priv *rg, bool as_
 	for (c = rg->active; c; c = next) {
 		next = c->active;
 		WRITE_ONCE(c->fast.cur, &c->fast.sentinel);
-		xchg(&c->standby, NULL);				/* D */
+		/* LMM(region_invalidate:A) pairs with LMM(standby_fill:A) */
+		xchg(&c->standby, NULL);
 		if (as_new) {
 			c->last_size = 0;
 			c->bucket = &kregion_no_bucket;

@@ -72,6 +72,7 @@ static size_t offset_in_block(struct kregion_priv *rg, const char *p)
 	const struct kregion_block *b;
 	unsigned int i;
 
+	/* LMM(offset_in_block:A) pairs with LMM(bucket_insert:A) */
 	for (i = 0; i <= region_buckets(rg); i++)
 		for (b = region_chain(rg, i); b; b = READ_ONCE(b->chain))
 			if (p >= b->start && p < (const char *)b)

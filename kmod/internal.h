@@ -180,6 +180,10 @@ static inline unsigned int region_buckets(const struct kregion_priv *rg)
 /* Chain @i of all blocks: 0 has the large ones, the others are the buckets'. */
 static inline struct kregion_block *region_chain(const struct kregion_priv *rg, unsigned int i)
 {
+	/*
+	 * LMM(region_chain:A) pairs with LMM(bucket_insert:A) and
+	 * LMM(region_link_large:A)
+	 */
 	return i ? READ_ONCE(rg->bucket[i - 1].blocks) : READ_ONCE(rg->large);
 }
 
@@ -295,7 +299,8 @@ static inline bool region_refuse_busy(struct kregion_priv *rg)
 
 static inline void region_leave(struct kregion_priv *rg)
 {
-	smp_mb__before_atomic();	/* the work of the call, then the count */
+	/* LMM(region_leave:A) pairs with LMM(region_quiesce:C) */
+	smp_mb__before_atomic();
 	atomic_dec(&rg->users);
 }
 
@@ -307,7 +312,8 @@ static inline void region_leave(struct kregion_priv *rg)
 static inline bool region_enter(struct kregion_priv *rg)
 {
 	atomic_inc(&rg->users);
-	smp_mb__after_atomic();						/* H */
+	/* LMM(region_enter:A) pairs with LMM(region_quiesce:B) */
+	smp_mb__after_atomic();
 	if (likely(!region_refuse_busy(rg)))
 		return true;
 	region_leave(rg);

@@ -36,6 +36,7 @@ void kregion_registry_del(struct kregion_priv *rg)
 			reader->pos = rg->registry.prev;
 	list_del(&rg->registry);
 	spin_unlock(&registry_lock);
+	/* LMM(kregion_registry_del:A) pairs with LMM(kregion_unpin:A) */
 	wait_var_event(&rg->pins, !atomic_read(&rg->pins));
 }
 
@@ -91,7 +92,10 @@ struct kregion_priv *kregion_registry_next(struct kregion_reader *reader, u64 id
 
 void kregion_unpin(struct kregion_priv *rg)
 {
-	/* The region may be gone after the decrement; its address is only a key. */
+	/*
+	 * The region may be freed once the count is 0: use its address only.
+	 * LMM(kregion_unpin:A) pairs with LMM(kregion_registry_del:A)
+	 */
 	if (rg && atomic_dec_and_test(&rg->pins))
 		wake_up_var(&rg->pins);
 }

@@ -58,22 +58,29 @@ static size_t reserve_max(const struct kregion_priv *rg)
 
 static void *reserve_take(struct kregion_priv *rg, size_t bytes)
 {
-	struct kregion_reserve *rv = smp_load_acquire(&rg->reserve);	/* F */
+	/* LMM(reserve_take:A) pairs with LMM(reserve_get:B) */
+	struct kregion_reserve *rv = smp_load_acquire(&rg->reserve);
 	struct kregion_block *b, *next;
 	void *p;
 
 	if (!rv)
 		return NULL;
 	for (;;) {
-		b = smp_load_acquire(&rv->head);		/* B */
+		/*
+		 * LMM(reserve_take:B) pairs with LMM(reserve_append:B) and
+		 * LMM(reserve_take:D)
+		 */
+		b = smp_load_acquire(&rv->head);
 		if (!b)
 			return NULL;
 		p = kregion_cursor_take(&b->cursor, bytes, KREGION_ALIGN, false);
 		if (p)
 			return p;
-		next = smp_load_acquire(&b->queue);		/* B */
+		/* LMM(reserve_take:C) pairs with LMM(reserve_append:A) */
+		next = smp_load_acquire(&b->queue);
 		if (!next)
 			return NULL;
+		/* LMM(reserve_take:D) pairs with LMM(reserve_take:B) */
 		(void)cmpxchg(&rv->head, b, next);
 	}
 }
@@ -81,8 +88,10 @@ static void *reserve_take(struct kregion_priv *rg, size_t bytes)
 /* Queue a refill, of the standby block of @c too. */
 static void refill_request(struct kregion_priv *rg, struct kregion_cpu *c)
 {
-	struct kregion_reserve *rv = smp_load_acquire(&rg->reserve);	/* F */
+	/* LMM(refill_request:A) pairs with LMM(reserve_get:B) */
+	struct kregion_reserve *rv = smp_load_acquire(&rg->reserve);
 
+	/* Ordered after the look at the cursor by LMM(kregion_cursor_take:A). */
 	if (!rv || !READ_ONCE(rv->bytes))
 		return;
 	if (!READ_ONCE(c->refill_pending) && !xchg(&c->refill_pending, 1))
@@ -116,7 +125,8 @@ void *kregion_nofill_slow(struct kregion *r, size_t size)
 	c = region_this_cpu(rg);
 	p = kregion_take_current(rg, c, bytes, KREGION_ALIGN);
 	if (!p) {
-		b = xchg(&c->standby, NULL);			/* D */
+		/* LMM(kregion_nofill_slow:A) pairs with LMM(standby_fill:A) */
+		b = xchg(&c->standby, NULL);
 		p = b ? kregion_block_install(rg, c, b, bytes, KREGION_ALIGN) :
 			reserve_take(rg, bytes);
 		refill_request(rg, c);
@@ -180,10 +190,13 @@ static void reserve_append(struct kregion_priv *rg, struct kregion_block *b)
 	WRITE_ONCE(b->queue, NULL);
 	b->cpu = -1;
 	WRITE_ONCE(b->epoch, rg->epoch);
-	if (rv->head)
-		smp_store_release(&rv->last->queue, b);		/* B */
-	else
-		smp_store_release(&rv->head, b);		/* B */
+	if (rv->head) {
+		/* LMM(reserve_append:A) pairs with LMM(reserve_take:C) */
+		smp_store_release(&rv->last->queue, b);
+	} else {
+		/* LMM(reserve_append:B) pairs with LMM(reserve_take:B) */
+		smp_store_release(&rv->head, b);
+	}
 	rv->last = b;
 }
 
@@ -407,7 +420,11 @@ static int standby_fill(struct kregion_priv *rg, struct kregion_cpu *c)
 			WRITE_ONCE(b->cpu, c->cpu);
 			WRITE_ONCE(b->epoch, rg->epoch);
 			kregion_activate(rg, c);
-			xchg(&c->standby, b);				/* D */
+			/*
+			 * LMM(standby_fill:A) pairs with
+			 * LMM(kregion_nofill_slow:A) and LMM(region_invalidate:A)
+			 */
+			xchg(&c->standby, b);
 		}
 		region_unlock(rg, irq);
 		if (b || scan.more)
@@ -464,7 +481,8 @@ static void refill_queue(struct irq_work *work)
 /* The reserve of @rg, made with the first promise. */
 static struct kregion_reserve *reserve_get(struct kregion_priv *rg, gfp_t gfp)
 {
-	struct kregion_reserve *rv = smp_load_acquire(&rg->reserve), *other;	/* F */
+	/* LMM(reserve_get:A) pairs with LMM(reserve_get:B) */
+	struct kregion_reserve *rv = smp_load_acquire(&rg->reserve), *other;
 
 	if (rv)
 		return rv;
@@ -476,7 +494,11 @@ static struct kregion_reserve *reserve_get(struct kregion_priv *rg, gfp_t gfp)
 	rv->refill_irq_work = IRQ_WORK_INIT_HARD(refill_queue);
 	INIT_DELAYED_WORK(&rv->refill, refill_work);
 	init_llist_head(&rv->refill_list);
-	other = cmpxchg(&rg->reserve, NULL, rv);			/* F */
+	/*
+	 * LMM(reserve_get:B) pairs with LMM(reserve_get:A),
+	 * LMM(reserve_take:A), LMM(refill_request:A) and LMM(block_current:A)
+	 */
+	other = cmpxchg(&rg->reserve, NULL, rv);
 	if (!other)
 		return rv;
 	kfree(rv);
@@ -499,11 +521,11 @@ static int reserve_promise(struct kregion_priv *rg, size_t bytes, gfp_t gfp)
 	region_lock(rg, irq);
 	WRITE_ONCE(rv->bytes, max(rv->bytes, bytes));
 	/*
-	 * A nofill call that came before the promise was to be read asked for no refill.
-	 * Pairs with the fully ordered compare-and-exchange of kregion_cursor_take() before
-	 * refill_request() reads the promise.
+	 * A nofill call that did not see the promise queued no refill, so look
+	 * at what it took.
+	 * LMM(reserve_promise:A) pairs with LMM(kregion_cursor_take:A)
 	 */
-	smp_mb();							/* G */
+	smp_mb();
 	ready = reserve_ready(rg) >= need;
 	region_unlock(rg, irq);
 	if (!ready)

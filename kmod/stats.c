@@ -21,7 +21,8 @@ static size_t single_used(const struct kregion_priv *rg, const struct kregion_bl
 /* Are small objects taken from @b, for a CPU or out of the reserve? */
 static bool block_current(struct kregion_priv *rg, const struct kregion_block *b)
 {
-	struct kregion_reserve *rv = smp_load_acquire(&rg->reserve);	/* F */
+	/* LMM(block_current:A) pairs with LMM(reserve_get:B) */
+	struct kregion_reserve *rv = smp_load_acquire(&rg->reserve);
 	const int cpu = READ_ONCE(b->cpu);
 	struct kregion_cpu *c = &rg->cpu;
 

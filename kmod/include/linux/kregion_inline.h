@@ -109,7 +109,7 @@ static __always_inline void *__kregion_alloc_percpu(struct kregion *r, size_t si
 /* Shared: exchange if there is room. False: none, or another CPU changed the word. */
 static __always_inline bool __kregion_alloc_shared(struct kregion *r, size_t bytes, void **p)
 {
-	/* Pairs with the release that made the block current in current_install(). */
+	/* LMM(__kregion_alloc_shared:A) pairs with LMM(current_install:A) */
 	struct __kregion_cursor *cursor = READ_ONCE(r->cur);
 	long old = atomic_long_read(&cursor->shared);
 	unsigned long next = old + bytes;

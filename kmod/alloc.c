@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Allocation behind the fast path: the current block, the buckets of blocks, the
- * refill, large and aligned objects. The design stands in the DOC block of core.c.
+ * Slow path of allocation: the current block, buckets of blocks, refill, large
+ * and aligned objects. The DOC block of core.c has the design.
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -16,9 +16,9 @@
 
 #include <trace/events/kregion.h>
 
-/* ---- cursors ------------------------------------------------------------ */
+/* ---- cursors ------------------------------------------------------------- */
 
-/* The exact bump of the slow paths: takes @bytes at @align, or nothing. */
+/* Bump allocation without overshoot: @bytes at @align, or NULL. */
 void *kregion_cursor_take(struct __kregion_cursor *cursor, size_t bytes, size_t align, bool percpu)
 {
 	long old = atomic_long_read(&cursor->shared), left, new, seen;
@@ -41,13 +41,13 @@ void *kregion_cursor_take(struct __kregion_cursor *cursor, size_t bytes, size_t 
 	}
 }
 
-/* Does the inlined fast path keep the next byte of @rg in the region itself? */
+/* Does the fast path keep the position of @rg in the region itself? */
 static bool single_fast(const struct kregion_priv *rg)
 {
 	return (rg->attr_flags & KREGION_F_SINGLE) && !region_debug(rg);
 }
 
-/* Let the block's own word say what the single mode's pointers say. */
+/* Write the position of a single mode region back to the cursor. */
 void kregion_sync_single(struct kregion_priv *rg)
 {
 	struct __kregion_cursor *cursor = rg->cpu.fast.cur;
@@ -56,6 +56,7 @@ void kregion_sync_single(struct kregion_priv *rg)
 		atomic_long_set(&cursor->shared, (long)rg->fast.ptr);
 }
 
+/* The reverse: the fast path continues from the cursor. */
 static void load_single(struct kregion_priv *rg)
 {
 	struct __kregion_cursor *cursor = rg->cpu.fast.cur;
@@ -67,8 +68,8 @@ static void load_single(struct kregion_priv *rg)
 }
 
 /*
- * Take from the current block of @c. Preemption is off; the lock may or may
- * not be held.
+ * Take from the current block of @c, with preemption disabled, with or without
+ * the lock.
  */
 void *kregion_take_current(struct kregion_priv *rg, struct kregion_cpu *c, size_t bytes,
 			   size_t align)
@@ -84,11 +85,11 @@ void *kregion_take_current(struct kregion_priv *rg, struct kregion_cpu *c, size_
 }
 
 /*
- * Make @b, which nobody else sees yet and of which all up to @end is taken, current for
- * @c, as @slot says. Preemption is off; called with the lock held or, by nofill, without.
- * What was current is closed. (If somebody else's block became current between the
- * caller's look and the store here, a block is closed that is almost empty; its
- * rest is counted as lost.)
+ * Make @b current for @c, by a store to @slot. No other CPU knows @b yet, and
+ * it is allocated up to @end. Preemption is disabled; nofill calls do not hold
+ * the lock. The previous current block is closed. (If that is one that another
+ * call installed after the caller's check, an almost empty block is closed, and
+ * its rest counts as lost.)
  */
 static __always_inline void current_install(struct kregion_priv *rg, struct kregion_cpu *c,
 					    struct __kregion_cursor **slot, struct kregion_block *b,
@@ -115,14 +116,14 @@ void *kregion_block_install(struct kregion_priv *rg, struct kregion_cpu *c,
 	return p;
 }
 
-/* ---- lists -------------------------------------------------------------- */
+/* ---- chains -------------------------------------------------------------- */
 
 static struct kregion_bucket *region_bucket(struct kregion_priv *rg, int cpu)
 {
 	return &rg->bucket[cpu < 0 ? 0 : cpu % KREGION_BUCKETS];
 }
 
-/* Put @b into a chain where the spare blocks begin. */
+/* Insert @b between the blocks in use and the spare ones. */
 static void bucket_insert(struct kregion_bucket *bucket, struct kregion_block *b, bool spare)
 {
 	WRITE_ONCE(b->chain, *bucket->spare);
@@ -135,7 +136,7 @@ static void bucket_insert(struct kregion_bucket *bucket, struct kregion_block *b
 		bucket->spare = &b->chain;
 }
 
-/* A block has come from the system. */
+/* Account for a new block. */
 static void region_count(struct kregion_priv *rg)
 {
 	rg->fills++;
@@ -143,7 +144,7 @@ static void region_count(struct kregion_priv *rg)
 		rg->peak = rg->nr_blocks;
 }
 
-/* The same, and let readers find it. */
+/* Publish a new block. */
 void kregion_link(struct kregion_priv *rg, struct kregion_block *b, bool spare)
 {
 	lockdep_assert_held(&rg->lock);
@@ -165,10 +166,10 @@ static void region_link_large(struct kregion_priv *rg, struct kregion_block *b)
 }
 
 /*
- * A spare block of @bucket with room for @min, after those that @scan has seen. Between
- * two holds of the lock, blocks are taken into use but none leaves its chain; so the
- * scan goes on behind the block that it saw last, wherever that stands now, and skips
- * those in use.
+ * Take a spare block of @bucket with room for @min bytes, after those that
+ * @scan has visited. Between two critical sections, blocks are taken into use
+ * but none leaves its chain, so the scan continues behind the block that it
+ * visited last, wherever that is now, and skips those in use.
  */
 static struct kregion_block *bucket_take(struct kregion_priv *rg, struct kregion_bucket *bucket,
 					 size_t min, struct kregion_spare_scan *scan,
@@ -200,8 +201,8 @@ static struct kregion_block *bucket_take(struct kregion_priv *rg, struct kregion
 }
 
 /*
- * A spare block of at least @min bytes, empty; this CPU's own if there is one. NULL with
- * @scan->more: not found so far.
+ * Take a spare block with room for @min bytes, preferably from the bucket of
+ * @cpu. NULL with @scan->more: none found so far.
  */
 struct kregion_block *kregion_take_spare(struct kregion_priv *rg, int cpu, size_t min,
 					 struct kregion_spare_scan *scan)
@@ -231,16 +232,16 @@ struct kregion_block *kregion_take_spare(struct kregion_priv *rg, int cpu, size_
 		if (scan->more)
 			return NULL;
 	}
-	/* Not worth another look, unless a block came since the scan began. */
+	/* Remember the miss, unless a block was added during the scan. */
 	if (scan->fills == rg->fills && !scan->max)
 		rg->spare_miss = min;
 	return NULL;
 }
 
-/* The bucket of a kregion_cpu without a block since create or drop. */
+/* Bucket of a kregion_cpu that had no block since create or drop. */
 struct kregion_bucket kregion_no_bucket = { .spare = &kregion_no_bucket.blocks };
 
-/* Have the next drop or reset visit @c. */
+/* Have drop and reset visit @c. */
 void kregion_activate(struct kregion_priv *rg, struct kregion_cpu *c)
 {
 	lockdep_assert_held(&rg->lock);
@@ -251,12 +252,13 @@ void kregion_activate(struct kregion_priv *rg, struct kregion_cpu *c)
 	rg->active = c;
 }
 
-/* ---- new blocks ----------------------------------------------------------- */
+/* ---- new blocks ---------------------------------------------------------- */
 
 /*
- * Bytes of the block that this CPU asks the system for. The region's first block has
- * the full size, so that one that is used on one CPU is none the worse; the first of
- * each further CPU is a page, and they double from there. Any CPU's answer will do.
+ * Size of the next block of this CPU. The first block of the region has the
+ * full size, so that a region used on one CPU pays nothing. The first block of
+ * each further CPU is a page, and the next ones double. A result for another
+ * CPU, after a migration, is fine.
  */
 static __always_inline size_t percpu_next_size(const struct kregion_priv *rg, size_t min)
 {
@@ -274,14 +276,14 @@ static size_t region_next_size(const struct kregion_priv *rg, size_t min)
 	return rg->attr_flags & KREGION_F_PERCPU ? percpu_next_size(rg, min) : rg->block_size;
 }
 
-/* ---- refusals ----------------------------------------------------------- */
+/* ---- refusals ------------------------------------------------------------ */
 
 static DEFINE_PER_CPU(unsigned int, failing);
 
 void *kregion_fail(struct kregion_priv *rg, size_t size, enum kregion_failure why)
 {
 	atomic_long_inc(&rg->failed[why]);
-	/* A probe of this event may allocate and fail too: no event within the event. */
+	/* Do not recurse: a probe of this event may allocate and fail, too. */
 	preempt_disable_notrace();
 	if (__this_cpu_inc_return(failing) == 1)
 		trace_kregion_alloc_fail(rg->id, rg->name, size, why);
@@ -290,7 +292,7 @@ void *kregion_fail(struct kregion_priv *rg, size_t size, enum kregion_failure wh
 	return NULL;
 }
 
-/* Once a drop, reset or destroy. */
+/* Warn, once per drop, reset or destroy. */
 noinline __cold void kregion_warn(struct kregion_priv *rg, const char *what)
 {
 	if (!test_and_set_bit(KREGION_MISUSED, &rg->flags))
@@ -303,7 +305,7 @@ bool kregion_refuse(struct kregion_priv *rg)
 	return true;
 }
 
-/* noinline: since 7.2, each copy of a WARN_ONCE() warns once. */
+/* noinline: since 7.2, each inlined copy of a WARN_ONCE() warns once. */
 static noinline __cold void region_warn_gfp(struct kregion_priv *rg, gfp_t bad)
 {
 	region_WARN_ONCE(rg, "gfp bits %#x are not supported\n", (__force unsigned int)bad);
@@ -316,16 +318,17 @@ gfp_t kregion_gfp(struct kregion_priv *rg, gfp_t gfp)
 	return gfp & ~(__KREGION_GFP_BAD | __GFP_ZERO);
 }
 
-/* ---- allocation --------------------------------------------------------- */
+/* ---- allocation ---------------------------------------------------------- */
 
 /*
- * Somebody else was quicker at the word of a shared region, or its block is full. A
- * word that is asked for by two CPUs at once changes hands with each object; when the
- * loser stays away for a while, the winner makes many in the time of one. How many
- * rounds is measured, see Documentation/design.rst.
+ * Contention backoff of a shared region, in rounds of cpu_relax(). The cache
+ * line of a cursor that two CPUs use at once moves with each object; while the
+ * loser backs off, the winner allocates many objects. Documentation/design.rst
+ * has the measurements.
  */
 #define SHARED_BACKOFF		32
 
+/* The fast path of a shared region lost a race, or the block is full. */
 static void *alloc_shared(struct kregion_priv *rg, size_t bytes)
 {
 	struct __kregion_cursor *cursor;
@@ -349,14 +352,14 @@ static void *alloc_shared(struct kregion_priv *rg, size_t bytes)
 	}
 }
 
-/* A request on its way through the slow path. */
+/* An allocation request in the slow path. */
 struct alloc_request {
-	size_t size;			/* as the caller asked */
-	size_t bytes;			/* of a block that it takes */
+	size_t size;			/* of the object */
+	size_t bytes;			/* taken from the block, redzones included */
 	size_t align;
 	gfp_t gfp;
 	struct kregion_block *fresh;	/* from kregion_block_get(), not linked yet */
-	int err;			/* why there is none; 0: not asked */
+	int err;			/* of kregion_block_get() */
 };
 
 static void *request_fail(struct kregion_priv *rg, const struct alloc_request *req)
@@ -376,7 +379,7 @@ static void request_get(struct kregion_priv *rg, struct alloc_request *req, size
 		req->err = PTR_ERR(b);
 }
 
-/* The block that came for @req is not needed: the region is being dropped. */
+/* Free the new block, if any: the region is being dropped. */
 static void request_put(struct kregion_priv *rg, struct alloc_request *req)
 {
 	if (!req->fresh)
@@ -492,7 +495,7 @@ static void *alloc_any(struct kregion_priv *rg, size_t size, size_t align, gfp_t
 	return p;
 }
 
-/* The fast path found no room, or found that it is not the one to decide. */
+/* No room on the fast path, or a case that it does not handle. */
 void *kregion_alloc_slow(struct kregion *r, size_t size, gfp_t gfp)
 {
 	return alloc_any(to_priv(r), size, KREGION_ALIGN, gfp);
@@ -500,9 +503,10 @@ void *kregion_alloc_slow(struct kregion *r, size_t size, gfp_t gfp)
 EXPORT_SYMBOL_GPL(kregion_alloc_slow);
 
 /*
- * What most refills of a per-CPU region are: @cursor's block, used up, is current still,
- * and @fresh or a spare block of this CPU's bucket takes its place and gives @p. False,
- * and @fresh not touched, if anything is otherwise.
+ * Common refill of a per-CPU region: the exhausted block of @cursor is still
+ * current, and @fresh, or a spare block of this CPU's bucket, replaces it and
+ * provides the object @p. Returns false in all other cases, leaving @fresh
+ * alone.
  */
 static __always_inline bool percpu_refill(struct kregion_priv *rg, size_t size,
 					  struct kregion_block *fresh,
@@ -518,10 +522,13 @@ static __always_inline bool percpu_refill(struct kregion_priv *rg, size_t size,
 	end = b->start + ALIGN(size, KREGION_ALIGN);
 	if (unlikely(end > (char *)b))
 		return false;
-	/* data_race(): an NMI may promote a block after this look, see current_install(). */
+	/*
+	 * data_race(): an NMI may install a block after this, see
+	 * current_install().
+	 */
 	if (unlikely(data_race(c->fast.cur) != cursor))
 		return false;
-	/* data_race(): not READ_ONCE(), so that it is one instruction to test a bit. */
+	/* data_race(), not READ_ONCE(): one instruction tests the bit. */
 	if (unlikely(data_race(rg->flags) & BIT(KREGION_BUSY)))
 		return false;
 	if (fresh) {
@@ -538,7 +545,7 @@ static __always_inline bool percpu_refill(struct kregion_priv *rg, size_t size,
 	return true;
 }
 
-/* percpu_refill() does not do: go on with what kregion_block_get() gave, a block or an error. */
+/* Not a common refill: continue with @fresh, a block or an error. */
 static noinline void *alloc_with(struct kregion_priv *rg, size_t size, gfp_t gfp,
 				 struct kregion_block *fresh)
 {
@@ -555,8 +562,8 @@ static noinline void *alloc_with(struct kregion_priv *rg, size_t size, gfp_t gfp
 }
 
 /*
- * The same where no block is spare: the page allocator is asked before the lock is
- * taken. Preemption is off, and on again on return.
+ * Refill without a spare block: call the page allocator before taking the lock.
+ * Called with preemption disabled, returns with preemption enabled.
  */
 static noinline void *percpu_refill_fresh(struct kregion_priv *rg, size_t size, gfp_t gfp,
 					  struct __kregion_cursor *cursor)
@@ -573,9 +580,9 @@ static noinline void *percpu_refill_fresh(struct kregion_priv *rg, size_t size, 
 		gfp = kregion_gfp(rg, gfp);
 	if (unlikely(!region_enter(rg)))
 		return NULL;
-	/* Any value of @seen will do: what the limit refuses is looked at in alloc_with(). */
+	/* Any @seen will do: alloc_with() handles refusals of the limit. */
 	fresh = kregion_block_get(rg, held, bytes, gfp, 0);
-	/* Never NULL; so told, the compiler leaves percpu_refill() no test of it. */
+	/* Never NULL: the check removes the one in percpu_refill(). */
 	done = false;
 	if (!IS_ERR_OR_NULL(fresh)) {
 		region_lock(rg, irq);
@@ -591,9 +598,8 @@ static noinline void *percpu_refill_fresh(struct kregion_priv *rg, size_t size, 
 }
 
 /*
- * The per-CPU fast path went over the end of @cursor's block: take that back, while
- * preemption is still off, and only then go on. The object is small, and the region
- * is not KREGION_F_DEBUG.
+ * Undo an overshoot of the per-CPU fast path, with preemption still disabled,
+ * and refill. The object is small, and the region is not KREGION_F_DEBUG.
  */
 void *kregion_alloc_undo(struct kregion *r, size_t size, gfp_t gfp, struct __kregion_cursor *cursor)
 {
@@ -602,12 +608,12 @@ void *kregion_alloc_undo(struct kregion *r, size_t size, gfp_t gfp, struct __kre
 	void *p;
 
 	local_sub(ALIGN(size, KREGION_ALIGN), &cursor->local);
-	/* data_race(): only a hint, looked at again under the lock. */
+	/* data_race(): only a hint, checked again under the lock. */
 	if (!data_race(rg->nr_spare))
 		return percpu_refill_fresh(rg, size, gfp, cursor);
 
 	region_lock(rg, irq);
-	/* Hidden, or what was made of them is kept in registers, too. */
+	/* Hidden, or the compiler keeps derived values in registers as well. */
 	OPTIMIZER_HIDE_VAR(size);
 	OPTIMIZER_HIDE_VAR(rg);
 	if (likely(percpu_refill(rg, size, NULL, cursor, &p))) {
@@ -624,14 +630,14 @@ EXPORT_SYMBOL_GPL(kregion_alloc_undo);
 /**
  * kregion_alloc_aligned - allocate with an alignment
  * @r: The region.
- * @size: Bytes, as for kregion_alloc(); an object that is over an eighth of the
- *	block size with its alignment counted gets a block of its own.
- * @align: A power of two up to PAGE_SIZE; under 8 stands for 8.
+ * @size: Bytes, as for kregion_alloc(). An object over an eighth of the block
+ *	size, alignment included, gets a block of its own.
+ * @align: A power of two up to PAGE_SIZE; less than 8 means 8.
  * @gfp: As for kregion_alloc().
  *
- * Context: As @gfp says; not NMI.
- * Return: As kregion_alloc(); NULL, counted as failed_size, for an alignment
- * that cannot be.
+ * Context: As allowed by @gfp; not NMI.
+ * Return: As kregion_alloc(); NULL, counted as failed_size, for an invalid
+ * alignment.
  */
 void *kregion_alloc_aligned(struct kregion *r, size_t size, size_t align, gfp_t gfp)
 {

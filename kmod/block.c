@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Blocks: from the page allocator or vmalloc, and back.
+ * Blocks: charge, allocation from the page allocator or vmalloc, free.
  */
 
 #include <linux/kmemleak.h>
@@ -14,7 +14,7 @@
 
 #include <trace/events/kregion.h>
 
-/* A CPU's own blocks are of its own node; the task's memory policy places others. */
+/* Blocks of a CPU come from its node; memory policy applies to all others. */
 static struct page *pages_alloc(const struct kregion_priv *rg, unsigned int order, gfp_t gfp)
 {
 	int node = rg->node;
@@ -29,7 +29,7 @@ static struct page *pages_alloc(const struct kregion_priv *rg, unsigned int orde
 	return __alloc_pages(gfp, order, node, NULL);
 }
 
-/* An order gives more than a large block may need; what is over goes back at once. */
+/* Free the pages of an order that exceed the size of a large block. */
 static void pages_trim(struct page *page, unsigned int order, size_t size)
 {
 	const unsigned long p = (unsigned long)page_address(page);
@@ -50,7 +50,7 @@ static void pages_free(struct kregion_block *b)
 		free_pages_exact(p, block_held(b));
 }
 
-/* No exported vmalloc takes both a node and a gfp: map pages of our own. */
+/* No exported vmalloc function takes both node and gfp: vmap() the pages. */
 static void *node_vmalloc(size_t size, int node, gfp_t gfp)
 {
 	const unsigned int nr = size >> PAGE_SHIFT;
@@ -69,7 +69,7 @@ static void *node_vmalloc(size_t size, int node, gfp_t gfp)
 	if (i == nr)
 		p = vmap(pages, nr, VM_MAP | VM_MAP_PUT_PAGES, PAGE_KERNEL);
 	if (p) {
-		/* vfree() puts the pages and the array, and tells kmemleak. */
+		/* vfree() frees pages and array, and calls kmemleak_free(). */
 		kmemleak_alloc(p, size, 1, gfp);
 		return p;
 	}
@@ -84,10 +84,10 @@ static void *vmalloc_alloc(size_t size, int node, gfp_t gfp)
 	unsigned int scope;
 	void *p;
 
-	/* A huge page is far cheaper to map, but vmalloc_huge() takes nothing less. */
+	/* Huge pages map faster, but vmalloc_huge() rounds up to them. */
 	if (node == NUMA_NO_NODE)
 		return IS_ALIGNED(size, PMD_SIZE) ? vmalloc_huge(size, gfp) : __vmalloc(size, gfp);
-	/* vmap() takes no gfp: tell it what the caller may do by scope. */
+	/* vmap() takes no gfp: set the scope. */
 	if (!(gfp & __GFP_IO)) {
 		scope = memalloc_noio_save();
 		p = node_vmalloc(size, node, gfp);
@@ -119,9 +119,9 @@ static struct kregion_block *block_make(const struct kregion_priv *rg, char *p, 
 }
 
 /*
- * An empty block of @size bytes, which are charged. Where vmalloc is no way out, it may be
- * smaller, but it has room for @min bytes; what is not made is uncharged. Inlined, as
- * each call on the way of a CPU's refill counts.
+ * Allocate a block of @size charged bytes. Where vmalloc is no fallback, the
+ * block may be smaller, with room for @min bytes; the difference is uncharged.
+ * Inlined: each call in a refill counts.
  */
 static __always_inline struct kregion_block *block_try(struct kregion_priv *rg, size_t size,
 						       size_t min, gfp_t gfp)
@@ -158,7 +158,7 @@ static __always_inline struct kregion_block *block_try(struct kregion_priv *rg, 
 	return NULL;
 }
 
-/* An interrupt has no cgroup of its own: the region's creator is charged. */
+/* Interrupts have no cgroup of their own: charge the region's creator. */
 static noinline struct kregion_block *block_try_accounted(struct kregion_priv *rg, size_t size,
 							  size_t min, gfp_t gfp)
 {
@@ -187,11 +187,11 @@ int kregion_block_node(const struct kregion_block *b)
 							  virt_to_page(b));
 }
 
-/* ---- frees from callers that may not sleep ------------------------------- */
+/* ---- deferred frees, for callers that may not sleep ---------------------- */
 
 static LLIST_HEAD(deferred_blocks);
 
-/* The first bytes of a dead block hold its place in the list. */
+/* The list entry is in the first bytes of the block. */
 struct deferred_block {
 	struct llist_node node;
 	struct kregion_block *block;
@@ -209,7 +209,7 @@ static void deferred_free(struct work_struct *work)
 
 static DECLARE_WORK(deferred_work, deferred_free);
 
-/* As block_free(), from any context but NMI: vfree() sleeps, pages do not. */
+/* block_free() for any context but NMI: vfree() may sleep. */
 static void block_free_atomic(struct kregion_block *b)
 {
 	struct deferred_block *d;
@@ -225,19 +225,19 @@ static void block_free_atomic(struct kregion_block *b)
 		queue_work(kregion_wq, &deferred_work);
 }
 
-/* ---- the way in: charged, made, traced ---------------------------------------- */
+/* ---- allocation: charge, block, event ------------------------------------ */
 
 /*
- * Charge @size bytes of a limited region, or, halved as often as it takes, what the
- * limit leaves room for, but at least @least. The charge also counts as a block being
- * made, up to kregion_block_done().
+ * Charge @size bytes to the limit, or @size halved until it fits, but at least
+ * @least. The charge counts as a block in flight until kregion_block_done().
  *
- * A request fails for the limit only if no block was being made when the caller
- * looked for room last (@seen, of region->fills_ended): such a block may have room for it, or
- * may fail and give its charge back. A caller that may sleep and enter file systems waits
- * for it; another one might hold what the reclaim of that block waits for.
+ * A request fails for the limit only if no block was in flight when the caller
+ * last searched for room (@seen, of region->fills_ended): such a block may have
+ * room for it, or may fail and return its charge. A caller that may sleep and
+ * enter file systems waits for it; any other caller may hold what reclaim for
+ * that block waits for.
  *
- * Return: bytes charged; -EAGAIN if the caller is to look again; -ENOSPC.
+ * Return: bytes charged; -EAGAIN if the caller must search again; -ENOSPC.
  */
 static noinline ssize_t charge_limited(struct kregion_priv *rg, size_t size, size_t least,
 				       gfp_t gfp, unsigned int seen)
@@ -288,12 +288,13 @@ void kregion_block_done_limited(struct kregion_priv *rg)
 }
 
 /*
- * A new block of @size bytes in all, or of less where memory or the limit is short,
- * but with room for @min. It is charged, its event is sent, and nothing else knows it.
- * The caller links it and then calls kregion_block_done().
+ * Get a new block of @size bytes, header included, or a smaller one with room
+ * for @min if memory or the limit is short. It is charged and traced, but not
+ * linked: the caller links it and then calls kregion_block_done().
  *
- * Return: The block; ERR_PTR(-ENOMEM), ERR_PTR(-ENOSPC), or ERR_PTR(-EAGAIN) if a block
- * of another caller came meanwhile: look again, with region->fills_ended of then as @seen.
+ * Return: The block; ERR_PTR(-ENOMEM); ERR_PTR(-ENOSPC); ERR_PTR(-EAGAIN) if
+ * another caller's block was finished meanwhile: search again, and pass the
+ * region->fills_ended of that search as @seen.
  */
 struct kregion_block *kregion_block_get(struct kregion_priv *rg, size_t size, size_t min, gfp_t gfp,
 					unsigned int seen)
@@ -321,12 +322,12 @@ struct kregion_block *kregion_block_get(struct kregion_priv *rg, size_t size, si
 	return b;
 }
 
-/* ---- the way out: traced, uncharged, freed ------------------------------------- */
+/* ---- free: event, uncharge, memory --------------------------------------- */
 
-/* Blocks given back before other tasks get a turn at the CPU. */
+/* Blocks freed between two calls of cond_resched(). */
 #define PUT_BATCH	32
 
-/* Give back a chain of blocks; may sleep. Returns their number. */
+/* Free a chain of blocks and return their number; may sleep. */
 unsigned int kregion_blocks_put(struct kregion_priv *rg, struct kregion_block *chain)
 {
 	struct kregion_block *b;
@@ -345,7 +346,7 @@ unsigned int kregion_blocks_put(struct kregion_priv *rg, struct kregion_block *c
 	return nr;
 }
 
-/* The same from any context but NMI. */
+/* kregion_blocks_put() for any context but NMI. */
 void kregion_blocks_put_atomic(struct kregion_priv *rg, struct kregion_block *chain)
 {
 	struct kregion_block *b;
@@ -360,9 +361,9 @@ void kregion_blocks_put_atomic(struct kregion_priv *rg, struct kregion_block *ch
 	atomic_long_sub(bytes, &rg->held);
 }
 
-/* ---- the workqueue ------------------------------------------------------------ */
+/* ---- workqueue ----------------------------------------------------------- */
 
-/* Unbound, so that no CPU that is busy in the kernel delays a refill or a free. */
+/* Unbound: a CPU that is busy in the kernel delays neither refill nor free. */
 struct workqueue_struct *kregion_wq;
 
 int kregion_block_init(void)

@@ -1,145 +1,151 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The life of a region: create, drop, reset, destroy. The fast path of an allocation is
- * __kregion_alloc() in <linux/kregion.h>, inlined into the callers, the slow path alloc.c.
+ * Lifetime of a region: create, drop, reset, destroy. The fast path of an
+ * allocation is __kregion_alloc() in <linux/kregion_inline.h>, the slow path is
+ * in alloc.c.
  */
 
 /**
  * DOC: design
  *
- * The idea
+ * Overview
  * ========
  *
  * A region holds blocks. An allocation takes the next bytes of the current
- * block; when they do not suffice, the block is closed and another one becomes
- * current. Nothing is freed until everything is. The shape (large blocks, an
- * add as the fast path, a lock and a new block as the slow path, drop at the
- * end) is that of traceRegionAlloc in the Go runtime.
+ * block. A block without enough room is closed, and another one becomes
+ * current. All objects are freed at once. The scheme (large blocks, an add as
+ * the fast path, a lock and a new block as the slow path, drop at the end) is
+ * that of traceRegionAlloc in the Go runtime.
  *
  * A block ends with its header, struct kregion_block, and the header begins
- * with one word, struct __kregion_cursor: the address of the next free byte. As the
- * word stands where the bytes end, its own address is the limit: there is room
- * for n bytes exactly if value + n <= address of the word. One pointer tells all
- * three: the block, the place and the room. An interrupt that puts another block
- * in place between the load of the pointer and the add does no harm, as place
- * and limit cannot be of two different blocks. The header has a cache line to
- * itself, so that the hot word shares none with an object.
+ * with the cursor, struct __kregion_cursor: the address of the next free byte.
+ * The cursor is stored where the free bytes end, so its own address is their
+ * end: there is room for n bytes if and only if value + n <= address. One
+ * pointer gives the block, the position and the room. An interrupt that
+ * replaces the current block between the load of the pointer and the add is
+ * harmless, as position and end always belong to the same block. The header has
+ * a cache line of its own, so the cursor never shares one with an object.
  *
  * The fast path
  * =============
  *
- * Three modes, told apart by one compare of &kregion.mode (or, for a size not known
- * at compile time, by one of &kregion.percpu_max, and then &kregion.shared_max and
- * &kregion.single_max, which settle the size too):
+ * One compare of &kregion.mode selects one of three modes. For a size that is
+ * not a compile-time constant, compares of &kregion.percpu_max,
+ * &kregion.shared_max and &kregion.single_max select the mode and check the
+ * size.
  *
  * per-CPU
- *	Preemption off, load this CPU's current block, add to its word with an
- *	instruction that is atomic against interrupts and NMIs of this CPU but
- *	carries no lock prefix (local_add_return(), an unlocked xadd on x86),
- *	preemption on. The add comes first and is looked at afterwards: a result
- *	over the limit is an overshoot, which the slow path takes back on the same
- *	CPU before preemption goes on again. Overshoots nest as interrupts do, so
- *	the inner one is taken back before the outer one goes on, and meanwhile
- *	everybody else sees a block without room. Thus the word is exact again
- *	each time the last of them has left, and it can never run away, however
- *	many requests fail. A CPU without a block has a word of its own that
- *	points at itself, a block of no bytes (__kregion_cpu.sentinel), so no pointer
- *	needs a test.
+ *	Disable preemption, load the current block of this CPU, add to its
+ *	cursor, enable preemption. The add is atomic against interrupts and NMIs
+ *	of this CPU but carries no lock prefix (local_add_return(), an unlocked
+ *	xadd on x86). It precedes the check: a result beyond the end of the
+ *	block is an overshoot, which the slow path subtracts on the same CPU
+ *	before it enables preemption. Overshoots nest as interrupts do: the
+ *	inner one is undone before the outer one continues, and the block
+ *	appears full to all others meanwhile. The cursor is exact again after
+ *	the outermost one, and cannot run away however many requests fail. A CPU
+ *	without a block uses a cursor that points at itself, an empty block
+ *	(__kregion_cpu.sentinel), so no pointer needs a test.
  *
  * shared
- *	One current block. Its word is advanced with compare-and-exchange and
- *	only if there is room; who finds the word changed goes to the slow path,
- *	which lets the others go on for a while before it tries again. An
- *	unconditional add would need taking back, and with several CPUs that is
- *	wrong: another CPU's success may lie between the add and the subtraction,
- *	and its bytes would be handed out twice.
+ *	One current block. Compare-and-exchange advances its cursor, only if
+ *	there is room. A caller that loses a race enters the slow path and backs
+ *	off before it retries. An unconditional add would have to be undone,
+ *	which is wrong with several CPUs: an allocation of another CPU may
+ *	succeed between the add and the subtraction, and its bytes would be
+ *	handed out twice.
  *
  * single
- *	The caller serializes, so the two words that a plain bump allocator
- *	keeps, next free byte and end, live in the region itself. The block's own
- *	word is brought up to date when the slow path runs.
+ *	The caller serializes, so the region itself keeps the two words of a
+ *	plain bump allocator: next free byte and end. The slow path writes them
+ *	back to the cursor of the block.
  *
- * The fast path counts nothing. What was handed out is the sum of what the
- * blocks' words say. Whether a block is current, full or spare is not stored either:
- * stats.c derives it from its epoch, its word and the pointers to it.
+ * The fast path has no counter: the cursors tell how much is allocated. The
+ * state of a block (current, full, spare) is not stored either: stats.c derives
+ * it from the epoch, the cursor, and the pointers to the block.
  *
  * The slow path
  * =============
  *
- * Look at the current block again under the region's lock (another call may have
- * been quicker); take a spare block; else drop the lock, charge a block to the limit,
- * ask the page allocator, take the lock and look again. A block that turns out
- * not to be needed is kept as spare. The new block serves the request before it
- * is made current, so nobody else can use it up first. A per-CPU region knows from
- * the overshoot that the block is full, and goes the short way of percpu_refill():
- * if any block is spare, one hold of the lock; if none is, the page allocator first,
- * and then one hold of the lock.
+ * Retry the current block under the region's lock, as another call may have
+ * replaced it; take a spare block; else drop the lock, charge a block to the
+ * limit, call the page allocator, take the lock and retry. A new block that
+ * turns out not to be needed becomes spare. A block serves the request before
+ * it becomes current, so no other call can exhaust it first. The overshoot
+ * tells a per-CPU region that its block is full. Its refill takes the lock
+ * once: for a spare block, or after the page allocator was called if there is
+ * none. See percpu_refill().
  *
- * A hold of the lock looks at KREGION_HOLD_MAX blocks at most, whatever the chains are like: a
- * search for a spare block that is large enough, the refill of the reserve and the
- * walk of a reader let go of the lock and go on. When no spare block has so much room,
- * kregion_priv.spare_miss remembers it.
+ * A critical section visits KREGION_HOLD_MAX blocks at most, however long the
+ * chains are. The search for a spare block, the refill of the reserve and the
+ * walk of a reader drop the lock and continue. kregion_priv.spare_miss records
+ * the size of a search that failed.
  *
- * Near the limit the next block is halved until it fits. A request is refused for the
- * limit only if no block is being made: one that is may have room for it, or may fail
- * and give its charge back, and a caller that may sleep and enter file systems waits
- * for that.
+ * Near the limit, the size of the next block is halved until it fits. A request
+ * fails for the limit only while no block is being allocated: such a block may
+ * have room for it, or may fail and return its charge. A caller that may sleep
+ * and enter file systems waits for it.
  *
- * The first block of a region has the full size. The first of each further CPU is
- * a page, and those that a CPU asks for double up to the full size.
+ * The first block of a region has the full size. The first block of each
+ * further CPU is a page, and the sizes of the next ones double up to the full
+ * size.
  *
- * An object over an eighth of the block size gets a block of its own and never
- * touches the current one.
+ * An object over an eighth of the block size gets a block of its own and does
+ * not affect the current one.
  *
- * Blocks are filed in kregion_priv.bucket by the CPU they were made for. A bucket is one
- * chain, the blocks in use before the spare ones, and a pointer to where these
- * begin: taking a spare block moves the pointer on, a reset moves it back to the
- * chain's head. So after a reset a CPU gets its own memory back, in the same order;
- * other buckets are searched before the page allocator is asked.
+ * Blocks are filed in kregion_priv.bucket by the CPU that they were allocated
+ * for. A bucket is one chain, the blocks in use before the spare ones, with a
+ * pointer to the first spare one. Taking a spare block advances the pointer, a
+ * reset sets it back to the head of the chain. So each CPU reuses its own
+ * memory after a reset, in the same order; other buckets are searched before
+ * the page allocator is called.
  *
  * Drop and reset
  * ==============
  *
- * The caller keeps the region quiet. Both count up kregion_priv.epoch: a block whose
- * own epoch is older holds no object, whatever else its header says. A reset is
- * therefore one store a bucket and a look at each CPU that had a block since the last
- * drop; it touches only the large blocks, which it frees, and those that the reserve
- * takes back. A drop is a reset that then gives back all that the reserve does not
- * need.
+ * The caller excludes allocations. Drop and reset increment kregion_priv.epoch:
+ * a block of an older epoch holds no object, regardless of the rest of its
+ * header. A reset therefore is one store per bucket, and a visit to each CPU
+ * that had a block since the last drop. The only blocks that it writes to are
+ * the large ones, which it frees, and those that it returns to the reserve. A
+ * drop is a reset that then frees all blocks but those of the reserve.
  *
- * An allocation that comes meanwhile finds no room on the fast path (per-CPU: mode
- * and percpu_max are zero, else the current block is the empty one) and comes to
- * the slow path, where KREGION_BUSY refuses with a warning. Calls in the slow path are
- * counted, in kregion_priv.users, and a drop or destroy that finds one reports and waits for
- * it; a reset, which may not sleep, waits for a while and then does nothing. So the slow
- * path never touches a block, or a region, that is gone. The fast path is not
- * counted: a call that has read the current block's pointer before the drop began and
- * adds to its word, or exchanges it, after the drop freed the block writes to freed
- * memory. That is a few instructions, on the per-CPU path with preemption off.
+ * An allocation that races with them finds no room on the fast path (per-CPU:
+ * mode and percpu_max are zero, otherwise the current block is the sentinel)
+ * and enters the slow path, where KREGION_BUSY makes it fail with a warning.
+ * kregion_priv.users counts the calls in the slow path. A drop or destroy that
+ * finds one warns and waits for it. A reset, which may not sleep, spins for a
+ * bounded time and then gives up. So the slow path never accesses a freed block
+ * or region. The fast path is not counted: a call that loaded the pointer to
+ * the current block before the drop, and advances its cursor after the drop
+ * freed the block, writes to freed memory. The window is a few instructions,
+ * with preemption disabled in a per-CPU region.
  *
  * Invariants
  * ==========
  *
- * 1. No byte is handed out twice in one epoch, and no header ever. A word is
- *    only advanced, by add or compare-and-exchange; only an overshoot is undone,
- *    by the call that made it.
- * 2. A per-CPU current block's word is written by its CPU only, preemption off,
- *    as long as the region is not quiet.
- * 3. A word is never more than (contexts that can nest on a CPU) x (an eighth of
- *    a block) over its limit, however many requests fail. With 32 bits that may wrap
- *    around the end of memory, so there the signed distance is looked at.
- * 4. A block is in a bucket's chain or among the large ones from the moment it is
- *    seen by others until a drop, reset or destroy. Within an epoch none leaves, and
- *    only spare ones change their place. Readers that find kregion_priv.unlink_seq
- *    unchanged under the lock may go on from where they were.
- * 5. A spare block stands in the second part of its bucket's chain, and kregion_priv.nr_spare
- *    counts them; one that is current, standby, full or in the reserve stands in
- *    the first.
- * 6. kregion_priv.held never exceeds the limit; a block is charged before the page
- *    allocator is asked for it.
- * 7. Nothing allocates, frees, wakes or prints under the region's lock, and nothing is
- *    done under it more than KREGION_HOLD_MAX times.
- * 8. The reserve serves at least what was promised, whatever the sizes; see reserve.c.
+ * 1. No byte is handed out twice in one epoch, and no header ever. A cursor is
+ *    only advanced, by add or compare-and-exchange. Only an overshoot is
+ *    undone, by the call that made it.
+ * 2. Only its own CPU writes the cursor of a per-CPU current block, with
+ *    preemption disabled, while the region is not quiesced.
+ * 3. A cursor never exceeds the end of its block by more than (contexts that
+ *    nest on a CPU) x (an eighth of a block), however many requests fail. On 32
+ *    bits that may wrap, so the signed distance is compared there.
+ * 4. A block is in the chain of a bucket, or of the large blocks, from its
+ *    publication until a drop, reset or destroy. Within an epoch no block
+ *    leaves, and only spare ones move. A reader that finds
+ *    kregion_priv.unlink_seq unchanged under the lock may continue at its
+ *    position.
+ * 5. A spare block is in the second part of the chain of its bucket, and
+ *    kregion_priv.nr_spare counts it. A block that is current, standby, full or
+ *    in the reserve is in the first part.
+ * 6. kregion_priv.held never exceeds the limit: a block is charged before the
+ *    page allocator is called.
+ * 7. Critical sections of the region's lock do not allocate, free, wake or
+ *    print, and visit KREGION_HOLD_MAX blocks at most.
+ * 8. The reserve serves at least the promised bytes, in any mix of sizes; see
+ *    reserve.c.
  *
  * Memory ordering
  * ===============
@@ -152,7 +158,8 @@
  *	the address.
  *
  * current_install:A / alloc_shared:A, kregion_take_current:A
- *	The same in the slow path. In a per-CPU region both ends are the same CPU.
+ *	The same in the slow path. In a per-CPU region both ends are the same
+ *	CPU.
  *
  * bucket_insert:A, region_link_large:A / region_chain:A
  *	Write the header of a block, then link it. Readers without the lock
@@ -174,23 +181,23 @@
  *	Write the header of a block, then make it the head of the queue.
  *
  * standby_fill:A / kregion_nofill_slow:A, region_invalidate:A
- *	Write the header of a block, then offer it as standby.
+ *	Write the header of a block, then make it the standby block.
  *
  * reserve_promise:A / kregion_cursor_take:A
  *	Publish the promise, then read what is ready; advance the cursor, then
- *	read the promise in refill_request(). Either that call queues a refill or
- *	this one sees what it took.
+ *	read the promise in refill_request(). Either that call queues a refill
+ *	or this one sees what it took.
  *
  * region_quiesce:B / region_enter:A
  *	Set KREGION_BUSY, then read the count of calls; count the call, then
  *	read KREGION_BUSY. Either the call is refused or it is waited for.
  *
  * region_leave:A / region_quiesce:C
- *	Access the region in the slow path, then leave the count.
+ *	Access the region in the slow path, then decrement the count.
  *
  * region_unquiesce:A / region_quiesce:A
- *	Finish a drop or reset, then allow the next one. The caller orders
- *	allocations, by keeping them out.
+ *	Finish a drop or reset, then allow the next one. Allocations need no
+ *	barrier, as the caller excludes them.
  *
  * kregion_block_done_limited:A / charge_limited:A
  *	Count the end of a fill, then check for waiters; become a waiter, then
@@ -201,33 +208,33 @@
  *
  * All other accesses are under the lock or relaxed.
  *
- * The choice in figures
- * =====================
+ * Instruction counts
+ * ==================
  *
- * Instructions of an allocation that finds room, as gcc 12 compiles it into a
- * client on x86-64 with Debian's 6.12 headers, entry and return not counted::
+ * Instructions of an allocation that finds room, compiled by gcc 12 into a
+ * client on x86-64 with Debian's 6.12 headers, without entry and return::
  *
- *			size a constant		known at run time
+ *			constant size		variable size
  *	per-CPU			12			15
  *	shared			11			16
  *	single			 8			14
  *
- * kunit_tests/fastpath.py checks the first line, and that there is neither a lock prefix
- * nor a call in it; kunit_tests/bench/ counts all of them as they run, beside what else a
- * module could use: Documentation/benchmarks.rst.
+ * kunit_tests/fastpath.py checks the first line, and that the path has neither
+ * a lock prefix nor a call. kunit_tests/bench/ counts all of them at run time,
+ * next to the alternatives: Documentation/benchmarks.rst.
  *
- * Decided against
- * ===============
+ * Alternatives considered
+ * =======================
  *
- * this_cpu_cmpxchg on one word that carries the address: the end of the block is
- * then known only from an alignment, which vmalloc does not give. Address and
- * count packed into one word by sign extension: breaks with 5-level paging. A
- * room test before the add of the per-CPU path: two instructions more, for what
- * taking back does on the slow path. A counter of allocations: one more word to
- * write, for what the blocks tell. A header at the front of a block: the end
- * would have to be loaded too. Freeing after a grace period: create and destroy
- * would take milliseconds. The bytes left instead of the address in the word: one
- * instruction more, to make an address of it.
+ * this_cpu_cmpxchg on one word that holds the address: the end of the block
+ * then follows from its alignment only, which vmalloc does not provide. Address
+ * and count packed into one word by sign extension: breaks with 5-level paging.
+ * A check before the add of the per-CPU path: two instructions more, to save
+ * the slow path a subtraction. A counter of allocations: one more word to
+ * write, for what the cursors tell. A header at the front of a block: one more
+ * load, of the end. Freeing after a grace period: create and destroy would take
+ * milliseconds. The number of free bytes instead of the address in the cursor:
+ * one instruction more, to compute the address.
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -245,9 +252,9 @@
 #define CREATE_TRACE_POINTS
 #include <trace/events/kregion.h>
 
-/* ---- drop and reset ----------------------------------------------------- */
+/* ---- drop and reset ------------------------------------------------------ */
 
-/* Without a block: the cursor is the sentinel, which is full. */
+/* Initial state: no block, the current one is the sentinel, which is full. */
 static void region_cpu_init(struct kregion_cpu *c, int cpu)
 {
 	atomic_long_set(&c->fast.sentinel.shared, (long)&c->fast.sentinel);
@@ -256,7 +263,7 @@ static void region_cpu_init(struct kregion_cpu *c, int cpu)
 	c->cpu = cpu;
 }
 
-/* Point the fast path at nothing; it comes to the slow path from now on. */
+/* Send all allocations to the slow path. */
 static void region_fast_off(struct kregion_priv *rg)
 {
 	if (rg->attr_flags & KREGION_F_PERCPU) {
@@ -292,13 +299,14 @@ static void region_unquiesce(struct kregion_priv *rg)
 	clear_bit_unlock(KREGION_BUSY, &rg->flags);
 }
 
-/* A call that may not run beside a reset is given this many rounds to end. */
+/* Spins of a reset that finds a call in the slow path, until it gives up. */
 #define QUIESCE_SPINS	100000
 
 /*
- * Keep allocations out: a drop, reset or destroy begins. Calls that began before are
- * reported and waited for, by a reset, which may not sleep, for a while only. False if
- * it must not go on; @force waits for another drop or reset to end, too.
+ * Exclude allocations: start of a drop, reset or destroy. Calls still in the
+ * slow path are reported and waited for; without @sleep (reset), for a bounded
+ * time. Returns false if the caller must give up. @force: wait for another drop
+ * or reset instead.
  */
 static bool region_quiesce(struct kregion_priv *rg, const char *what, bool sleep, bool force)
 {
@@ -311,7 +319,7 @@ static bool region_quiesce(struct kregion_priv *rg, const char *what, bool sleep
 			return false;
 		schedule_timeout_uninterruptible(1);
 	}
-	/* Here, not at the end: a call that was late to notice the end may set it once more. */
+	/* Not in region_unquiesce(): late calls may set it again later. */
 	clear_bit(KREGION_MISUSED, &rg->flags);
 	region_fast_off(rg);
 	/* LMM(region_quiesce:B) pairs with LMM(region_enter:A) */
@@ -332,7 +340,7 @@ static bool region_quiesce(struct kregion_priv *rg, const char *what, bool sleep
 	return true;
 }
 
-/* Spare all blocks but the large ones, which the caller gets: none is in use any more. */
+/* Make all blocks spare but the large ones, which are returned. */
 static struct kregion_block *region_new_epoch(struct kregion_priv *rg)
 {
 	const unsigned int nr_buckets = region_buckets(rg);
@@ -354,7 +362,7 @@ static struct kregion_block *region_new_epoch(struct kregion_priv *rg)
 	return large;
 }
 
-/* The books when @nr blocks, large ones if so said, have left. */
+/* Account for @nr blocks that left; @spare: all others are spare. */
 static void region_uncount(struct kregion_priv *rg, unsigned int nr, bool spare)
 {
 	unsigned long irq;
@@ -366,10 +374,10 @@ static void region_uncount(struct kregion_priv *rg, unsigned int nr, bool spare)
 }
 
 /*
- * Forget every object. All blocks but the large ones become spare; the large ones are
- * returned, taken off the books. With @as_new the CPUs' blocks grow from the start
- * again. KREGION_BUSY keeps all others, the refill worker included, from what is not
- * done under the lock.
+ * Invalidate all objects. All blocks become spare but the large ones, which are
+ * uncounted and returned. @as_new: block sizes of CPUs grow from the start
+ * again. KREGION_BUSY excludes all others, the refill worker included, from
+ * what is done without the lock.
  */
 static struct kregion_block *region_invalidate(struct kregion_priv *rg, bool as_new)
 {
@@ -395,7 +403,7 @@ static struct kregion_block *region_invalidate(struct kregion_priv *rg, bool as_
 	return large;
 }
 
-/* Give back the large blocks and all spare ones. */
+/* Free the large blocks and all spare ones. */
 static void region_release(struct kregion_priv *rg, struct kregion_block *large)
 {
 	const unsigned int nr_buckets = region_buckets(rg);
@@ -403,7 +411,7 @@ static void region_release(struct kregion_priv *rg, struct kregion_block *large)
 	unsigned int i, nr = 0;
 	unsigned long irq;
 
-	/* Only the reserve stays, which stands in front of what is cut off here. */
+	/* Blocks of the reserve are in front of the spare ones, and stay. */
 	region_lock(rg, irq);
 	rg->unlink_seq++;
 	for (i = 0; i < nr_buckets; i++) {
@@ -419,15 +427,15 @@ static void region_release(struct kregion_priv *rg, struct kregion_block *large)
 }
 
 /**
- * kregion_drop - free every object and give all memory back to the system
+ * kregion_drop - free every object and all memory of a region
  * @r: The region, or NULL.
  *
- * The region is as new afterwards: same name, limit and reserve. The caller
- * guarantees that no call allocates from the region and nothing uses its objects
- * meanwhile. An allocation or a second drop that comes in between is refused with a
- * WARN, and one in the slow path that began before is waited for with a WARN. An
- * allocation that began before and is still on the fast path is not noticed: it may
- * return an object of a freed block, and write the header of that block.
+ * The region is as new afterwards, with the same name, limit and reserve. The
+ * caller guarantees that no call allocates from the region and nothing uses its
+ * objects meanwhile. A racing allocation or second drop fails with a WARN. A
+ * call that is still in the slow path when the drop begins is waited for, with
+ * a WARN. One that is still on the fast path goes unnoticed: it may return an
+ * object of a freed block, and write to the header of that block.
  *
  * Context: Process context, may sleep.
  */
@@ -458,13 +466,12 @@ EXPORT_SYMBOL_GPL(kregion_drop);
  * kregion_reset - free every object and keep the blocks for reuse
  * @r: The region, or NULL.
  *
- * Large blocks are given back; ordinary ones stay, as spares, and are handed out
- * again without being cleared. What the caller guarantees is as for
- * kregion_drop(). If a call in the slow path does not end soon, the reset does
- * nothing but warn.
+ * Large blocks are freed. All others become spare and are reused without being
+ * cleared. The caller's guarantee is that of kregion_drop(). If a call in the
+ * slow path does not end soon, the reset warns and does nothing.
  *
- * Context: Wherever the page allocator may be called. Its cost does not depend on
- * the number of ordinary blocks, but for those of the reserve and for
+ * Context: Wherever the page allocator may be called. The cost does not depend
+ * on the number of ordinary blocks, except for those of the reserve and with
  * KREGION_F_DEBUG.
  */
 void kregion_reset(struct kregion *r)
@@ -486,12 +493,12 @@ void kregion_reset(struct kregion *r)
 }
 EXPORT_SYMBOL_GPL(kregion_reset);
 
-/* ---- per-CPU state ------------------------------------------------------ */
+/* ---- per-CPU state ------------------------------------------------------- */
 
 /*
- * The percpu allocator walks all possible CPUs for each allocation, so the state
- * of destroyed regions is cached: a drop leaves it as region_cpu_init() did. The
- * cache is bounded by 64 KiB of it, but holds that of four regions at least.
+ * alloc_percpu() walks all possible CPUs, so the per-CPU state of destroyed
+ * regions is cached, in its initial state. The cache is limited to 64 KiB, but
+ * holds the state of at least four regions.
  */
 #define PCPU_CACHE_MAX	64
 
@@ -544,7 +551,7 @@ static void pcpu_cache_exit(void)
 		free_percpu(pcpu_cache[--nr_pcpu_cached]);
 }
 
-/* ---- create and destroy ------------------------------------------------- */
+/* ---- create and destroy -------------------------------------------------- */
 
 static bool name_valid(const char *name)
 {
@@ -578,28 +585,27 @@ static bool attr_valid(const struct kregion_attr *attr)
 		return false;
 	if (!is_power_of_2(block) || block < PAGE_SIZE || block > KREGION_BLOCK_SIZE_MAX)
 		return false;
-	/* KMALLOC_MAX_SIZE is also the most that the page allocator gives. */
+	/* KMALLOC_MAX_SIZE is also the limit of the page allocator. */
 	if ((f & KREGION_F_PAGES) && block > KMALLOC_MAX_SIZE)
 		return false;
 	return !attr->limit || (attr->limit >= block && attr->reserve <= attr->limit);
 }
 
 /**
- * kregion_create_owned - make a region
+ * kregion_create_owned - create a region
  * @name: 1 to 31 printable characters, no white space, no '/', not "." or "..";
  *	copied, need not be unique.
- * @attr: How the region is to be; NULL for all defaults.
- * @owner: The module in whose name it is made, for debugfs and reports.
+ * @attr: Attributes; NULL for all defaults.
+ * @owner: The module shown as owner in debugfs and reports.
  *
- * Holds no block until the first allocation, unless there is a reserve. Cheap
- * enough for a region a request. The idea is that of traceRegionAlloc in the Go
- * runtime.
+ * The region holds no block until the first allocation, unless it has a
+ * reserve. Cheap enough for a region per request. The idea is that of
+ * traceRegionAlloc in the Go runtime.
  *
  * Context: Process context, may sleep.
- * Return: The region. ERR_PTR(-EINVAL) for a name that is NULL, empty, over-long
- * or path-like, for flags that are unknown or contradict each other, for a node
- * that is not there, and for a block size, limit or reserve that cannot be;
- * ERR_PTR(-ENOMEM).
+ * Return: The region. ERR_PTR(-EINVAL) for a name that is NULL, empty, too long
+ * or path-like, for unknown or contradictory flags, for a node that is not
+ * online, and for an invalid block size, limit or reserve. ERR_PTR(-ENOMEM).
  */
 struct kregion *kregion_create_owned(const char *name, const struct kregion_attr *attr,
 				     struct module *owner)
@@ -618,13 +624,17 @@ struct kregion *kregion_create_owned(const char *name, const struct kregion_attr
 	if (!name_valid(name) || !attr_valid(&a))
 		return ERR_PTR(-EINVAL);
 
-	/* Not struct_size(): the first bucket lies in what sizeof() pads. */
+	/*
+	 * Not struct_size(): the first bucket is in the padding of the struct.
+	 */
 	size = offsetof(struct kregion_priv,
 			bucket[a.flags & KREGION_F_PERCPU ? KREGION_BUCKETS : 1]);
 	rg = kmalloc(max(size, sizeof(*rg)), GFP_KERNEL);
 	if (!rg)
 		return ERR_PTR(-ENOMEM);
-	/* Not kzalloc(): cleared a word at a time, this is a good part of a region's life. */
+	/*
+	 * Not kzalloc(): the compiler clears by words, and omits the buckets.
+	 */
 	*rg = (struct kregion_priv){ .attr_flags = a.flags };
 	nr_buckets = region_buckets(rg);
 	for (i = 0; i < nr_buckets; i++) {
@@ -641,7 +651,7 @@ struct kregion *kregion_create_owned(const char *name, const struct kregion_attr
 		rg->fast.pcpu = (__force struct __kregion_cpu __percpu *)pcpu;
 	}
 	raw_spin_lock_init(&rg->lock);
-	rg->epoch = 1;		/* no block is in use that has none */
+	rg->epoch = 1;		/* new blocks have 0: not in use */
 	rg->node = a.flags & KREGION_F_NODE ? a.node : NUMA_NO_NODE;
 	rg->block_size = a.block_size;
 	rg->limit = a.limit;
@@ -670,11 +680,10 @@ EXPORT_SYMBOL_GPL(kregion_create_owned);
  * kregion_destroy - free a region with all its objects
  * @r: The region; NULL and ERR_PTR are no-ops.
  *
- * The caller guarantees that nobody uses the region or its objects any more. A
+ * The caller guarantees that nothing uses the region or its objects any more. A
  * client that allocates from probes or interrupts stops them first:
- * tracepoint_synchronize_unregister(), irq_work_sync(), cancel_work_sync(). A drop,
- * a reset or an allocation in the slow path that is under way all the same is
- * waited for, with a WARN.
+ * tracepoint_synchronize_unregister(), irq_work_sync(), cancel_work_sync(). A
+ * racing drop, reset or allocation in the slow path is waited for, with a WARN.
  *
  * Context: Process context, may sleep.
  */
@@ -701,7 +710,7 @@ void kregion_destroy(struct kregion *r)
 }
 EXPORT_SYMBOL_GPL(kregion_destroy);
 
-/* ---- module ------------------------------------------------------------- */
+/* ---- module -------------------------------------------------------------- */
 
 static int __init kregion_init(void)
 {
@@ -718,7 +727,7 @@ static int __init kregion_init(void)
 	return 0;
 }
 
-/* No client is left that could use a region: report those that were never destroyed. */
+/* All clients are gone: report and free regions that were never destroyed. */
 static void __exit regions_report(void)
 {
 	struct kregion_stats st;

@@ -9,9 +9,9 @@
  *	 <- left redzone: max(align, 8) ->
  *
  * Memory outside of chunks is poisoned, spare blocks included: when a block is
- * allocated, and again when its objects are freed. An allocation checks that the
- * memory it takes is still poisoned, so a write after free is reported at the
- * latest when its memory is allocated again.
+ * allocated, and again when its objects are freed. An allocation checks that
+ * the memory it takes is still poisoned, so a write after free is reported at
+ * the latest when its memory is allocated again.
  *
  * Generic KASAN poisons everything but the objects in its shadow, too.
  */
@@ -44,7 +44,10 @@ static_assert(KREGION_MAX_ALLOC <= U32_MAX);
 
 static void shadow_set(const void *p, size_t bytes, u8 value)
 {
-	/* Without CONFIG_KASAN_VMALLOC the shadow of vmalloc memory is one read-only page. */
+	/*
+	 * Without CONFIG_KASAN_VMALLOC the shadow of vmalloc memory is one
+	 * read-only page.
+	 */
 #ifdef CONFIG_KASAN_GENERIC
 	if (IS_ENABLED(CONFIG_KASAN_VMALLOC) || !is_vmalloc_addr(p))
 		kasan_poison(p, bytes, value, false);
@@ -111,8 +114,8 @@ size_t kregion_debug_bytes(size_t size, size_t align)
 }
 
 /*
- * The key depends on the address, so a copy of metadata is not valid elsewhere. No
- * byte of it is 0, so a fill with one value over both words is never valid.
+ * The key depends on the address, so a copy of metadata is not valid elsewhere.
+ * No byte of it is 0, so a fill with one value over both words is never valid.
  */
 static u32 meta_key(const struct debug_meta *meta)
 {
@@ -183,9 +186,9 @@ static const char *redzone_damage(const char *object, size_t size)
 }
 
 /*
- * The size of the object behind a damaged @meta: that of its two copies which an
- * intact right redzone confirms, or 0. The smaller one comes first: if both end
- * in the same word, its redzone includes that of the larger one.
+ * The size of the object behind a damaged @meta: that of its two copies which
+ * an intact right redzone confirms, or 0. The smaller one comes first: if both
+ * end in the same word, its redzone includes that of the larger one.
  */
 static size_t meta_recover(const struct debug_meta *meta, const char *end)
 {
@@ -206,8 +209,8 @@ static bool word_is(const char *p, u8 byte)
 }
 
 /*
- * @p holds neither poison nor valid metadata. Reports the damage and returns the
- * address to go on from, at most that of the next valid metadata.
+ * @p holds neither poison nor valid metadata. Reports the damage and returns
+ * the address to go on from, at most that of the next valid metadata.
  */
 static const char *check_left_redzone(struct kregion_priv *rg, const char *start,
 				      const char *p, const char *end)
@@ -227,7 +230,10 @@ static const char *check_left_redzone(struct kregion_priv *rg, const char *start
 	}
 	while ((const char *)next < end && !meta_valid(next, end))
 		next++;
-	/* A right redzone before @next: @p was metadata. None: padding of @next. */
+	/*
+	 * A right redzone before @next: @p was metadata. None: padding of
+	 * @next.
+	 */
 	q = (const char *)next;
 	while (q - sizeof(u64) > p && word_is(q - sizeof(u64), POISON_FREE))
 		q -= sizeof(u64);
@@ -285,7 +291,10 @@ static void check_block(struct kregion_priv *rg, struct kregion_block *b)
 	kregion_debug_poison(b);
 }
 
-/* Check all objects of @rg, which are about to be freed, and poison their blocks. */
+/*
+ * Check all objects of @rg, which are about to be freed, and poison their
+ * blocks.
+ */
 void kregion_debug_check(struct kregion_priv *rg)
 {
 	struct kregion_block *b;

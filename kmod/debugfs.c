@@ -10,11 +10,11 @@
 
 static struct dentry *debugfs_dir;
 
-/* ---- iteration: a heading, then a region a step --------------------------- */
+/* ---- iteration: a header line, then one region per step ------------------ */
 
 /*
- * The position is one more than the id of the last region shown. It only grows, but
- * for a new beginning at 0.
+ * The position is the id of the last region shown, plus one. It only increases,
+ * except for a restart at 0.
  */
 static void *regions_start(struct seq_file *m, loff_t *pos)
 {
@@ -42,7 +42,7 @@ static void regions_stop(struct seq_file *m, void *v)
 		kregion_unpin(v);
 }
 
-/* ---- regions and totals --------------------------------------------------- */
+/* ---- regions and totals -------------------------------------------------- */
 
 static const struct {
 	const char *name;
@@ -107,11 +107,11 @@ static int totals_show(struct seq_file *m, void *v)
 }
 DEFINE_SHOW_ATTRIBUTE(totals);
 
-/* ---- blocks --------------------------------------------------------------- */
+/* ---- blocks -------------------------------------------------------------- */
 
 struct blocks_ctx {
 	struct seq_file *m;
-	size_t count;		/* of the buffer when the walk began */
+	size_t count;		/* of the buffer at the start of the walk */
 };
 
 static void blocks_restart(void *v)
@@ -139,7 +139,7 @@ static bool blocks_fn(struct kregion_priv *rg, const struct kregion_block *b,
 	seq_printf(ctx->m, " %s %d %zu %zu\n",
 		   b->backing == KREGION_BACKING_VMALLOC ? "vmalloc" : "pages",
 		   kregion_block_node(b), info->held, info->used);
-	return !seq_has_overflowed(ctx->m);	/* seq_file comes again with a larger buffer */
+	return !seq_has_overflowed(ctx->m);	/* seq_file retries with a larger buffer */
 }
 
 static int blocks_show(struct seq_file *m, void *v)
@@ -153,7 +153,7 @@ static int blocks_show(struct seq_file *m, void *v)
 	return 0;
 }
 
-/* ---- files ------------------------------------------------------------------ */
+/* ---- files --------------------------------------------------------------- */
 
 static int reader_open(struct file *file, const struct seq_operations *ops)
 {
@@ -187,9 +187,9 @@ static const struct file_operations name##_fops = {					\
 DEFINE_READER_ATTRIBUTE(regions, regions_show);
 DEFINE_READER_ATTRIBUTE(blocks, blocks_show);
 
-/* ---- module ---------------------------------------------------------------- */
+/* ---- module -------------------------------------------------------------- */
 
-/* Like all users of debugfs, go on without it if it is not there. */
+/* Errors are ignored, as debugfs is optional. */
 void kregion_debugfs_init(void)
 {
 	debugfs_dir = debugfs_create_dir("kregion", NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Definitions shared by the files of kregion.ko. The DOC block of core.c has the
- * design; read that first.
+ * Definitions shared by the files of kregion.ko. The DOC block of core.c has
+ * the design; read that first.
  */
 #ifndef _KREGION_INTERNAL_H
 #define _KREGION_INTERNAL_H
@@ -13,7 +13,10 @@
 #include <linux/spinlock.h>
 #include <linux/workqueue.h>
 
-/* Number of buckets of a per-CPU region; a block is filed by its CPU modulo this. */
+/*
+ * Number of buckets of a per-CPU region; a block is filed by its CPU modulo
+ * this.
+ */
 #define KREGION_BUCKETS		16
 
 enum kregion_backing {
@@ -37,8 +40,8 @@ enum kregion_backing {
 
 /*
  * The header of a block, at the end of its memory. Objects start at the first
- * byte of the block, so the value and the address of the cursor delimit the free
- * bytes.
+ * byte of the block, so the value and the address of the cursor delimit the
+ * free bytes.
  */
 struct kregion_block {
 	struct __kregion_cursor cursor;	/* C: next free byte; first, see __kregion_alloc() */
@@ -59,7 +62,7 @@ struct kregion_cpu {
 	struct kregion_block *standby;	/* A: xchg() only; next current block for nofill */
 	struct llist_node refill_node;	/* A: in reserve->refill_list while refill_pending */
 	struct kregion_cpu *active;	/* L: next in region->active */
-	size_t last_size;		/* L, A to read: bytes of the last block made for it */
+	size_t last_size;		/* L, A to read: bytes of the last block allocated for it */
 	unsigned int refill_pending;	/* A: the refill worker will provide a standby block */
 	int cpu;			/* I: -1 if the region is not per-CPU */
 };
@@ -90,7 +93,7 @@ struct kregion_priv {
 	raw_spinlock_t lock ____cacheline_aligned_in_smp;
 	atomic_t pins;			/* A: readers that defer destruction */
 	atomic_t users;			/* A: calls in the slow path, see region_enter() */
-	unsigned int fills_in_flight;	/* L: blocks being made, if there is a limit */
+	unsigned int fills_in_flight;	/* L: blocks being allocated, if there is a limit */
 	unsigned int fills_ended;	/* L, A to read: counts the ends of these */
 	unsigned int spare_miss;	/* L: no spare block has this much room; 0: unknown */
 	unsigned int unlink_seq;	/* L: incremented when blocks leave their chains */
@@ -98,7 +101,7 @@ struct kregion_priv {
 	unsigned long epoch;		/* L, A to read: incremented by drop and reset */
 	struct kregion_block *large;	/* L: chain of large blocks */
 	struct kregion_cpu *active;	/* L: those that had a block since the last drop */
-	atomic_long_t held;		/* A: bytes of blocks, those being made included */
+	atomic_long_t held;		/* A: bytes of blocks, also of those being allocated */
 	unsigned long nr_blocks;	/* L, A to read */
 	unsigned long nr_spare;		/* L, A to read: spare blocks in buckets */
 	unsigned long peak;		/* L */
@@ -211,8 +214,8 @@ static inline struct __kregion_cursor **region_current(struct kregion_priv *rg,
 }
 
 /*
- * Most blocks visited in one critical section of region->lock. Kernels with KUnit
- * count them, for a test of the longest one.
+ * Most blocks visited in one critical section of region->lock. Kernels with
+ * KUnit count them, for a test of the longest one.
  */
 #define KREGION_HOLD_MAX	64
 
@@ -259,7 +262,9 @@ do {							\
 	raw_spin_unlock_irqrestore(&(rg)->lock, irq);	\
 } while (0)
 
-/* A search for a spare block that drops the lock now and then; starts zeroed. */
+/*
+ * A search for a spare block that drops the lock now and then; starts zeroed.
+ */
 struct kregion_spare_scan {
 	struct kregion_block *last;	/* visited last in the present bucket */
 	unsigned int nr;		/* buckets searched */
@@ -305,9 +310,9 @@ static inline void region_leave(struct kregion_priv *rg)
 }
 
 /*
- * Start of a call that uses the region without its lock, in any context. Returns
- * false, with a warning, during a drop or reset; otherwise these wait for
- * region_leave().
+ * Start of a call that uses the region without its lock, in any context.
+ * Returns false, with a warning, during a drop or reset; otherwise these wait
+ * for region_leave().
  */
 static inline bool region_enter(struct kregion_priv *rg)
 {
@@ -332,7 +337,7 @@ void kregion_block_exit(void);
 
 extern struct workqueue_struct *kregion_wq;
 
-/* A charged block was linked, or could not be made: wake those that wait for it. */
+/* A charged block was linked, or its allocation failed: wake the waiters. */
 static inline void kregion_block_done(struct kregion_priv *rg)
 {
 	if (unlikely(rg->limit))
@@ -391,7 +396,9 @@ void kregion_walk(struct kregion_priv *rg, void (*restart)(void *ctx), kregion_b
 
 /* registry.c: the list of all regions */
 
-/* The position of a reader in the list, stable against additions and removals. */
+/*
+ * The position of a reader in the list, stable against additions and removals.
+ */
 struct kregion_reader {
 	struct list_head list;		/* G: entry in the list of readers */
 	struct list_head *pos;		/* G: of the region to continue after */

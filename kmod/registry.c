@@ -2,10 +2,10 @@
 /*
  * The list of all regions.
  *
- * A reader pins the region it is at and takes its lock for a few blocks at a time, so
- * neither allocations nor the creation of other regions wait for it; only the
- * destruction of that very region does. Between two regions it keeps its place in the
- * list, so that a step costs the same however many regions there are.
+ * A reader pins the region that it shows and takes its lock for a few blocks at
+ * a time. So neither allocations nor the creation of other regions wait for it;
+ * only the destruction of that region does. Between two regions it keeps its
+ * position in the list, so a step costs the same with any number of regions.
  */
 
 #include <linux/wait_bit.h>
@@ -25,7 +25,7 @@ void kregion_registry_add(struct kregion_priv *rg)
 	spin_unlock(&registry_lock);
 }
 
-/* Unlist @rg and wait until no reader looks at it. */
+/* Unlist @rg and wait for its readers. */
 void kregion_registry_del(struct kregion_priv *rg)
 {
 	struct kregion_reader *reader;
@@ -40,7 +40,9 @@ void kregion_registry_del(struct kregion_priv *rg)
 	wait_var_event(&rg->pins, !atomic_read(&rg->pins));
 }
 
-/* Any region, or NULL; the module is unloading and nothing else uses the list. */
+/*
+ * Some region, or NULL; the module is unloading and the list has no other user.
+ */
 struct kregion_priv *kregion_registry_first(void)
 {
 	return list_first_entry_or_null(&registry, struct kregion_priv, registry);
@@ -69,8 +71,9 @@ void kregion_registry_rewind(struct kregion_reader *reader)
 }
 
 /*
- * The first region with an id over @id, pinned, or NULL: the one of the last call or its
- * successor, so that no more than one region is passed.
+ * Pin and return the first region with an id greater than @id, or NULL. That is
+ * the region of the last call or its successor, so one region is skipped at
+ * most.
  */
 struct kregion_priv *kregion_registry_next(struct kregion_reader *reader, u64 id)
 {

@@ -1,31 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * kregion_alloc_nofill() behind its fast path: the reserve and its refill.
+ * Slow path of kregion_alloc_nofill(): the reserve and its refill.
  */
 
 /**
  * DOC: reserve
  *
- * The reserve is a queue of blocks, which stay in their buckets' chains. Anybody,
- * NMIs included, takes objects from the block at its head with compare-and-exchange,
- * and moves the head on to the next block when an object does not fit. The head is
- * moved forward only and the last block stays, so a block is never at the head twice
- * in an epoch. New blocks are appended under the region's lock. Because all CPUs
- * take from the same blocks, what was promised holds whatever CPUs the calls come
- * from.
+ * The reserve is a queue of blocks, which stay in the chains of their buckets.
+ * Any context, NMI included, takes objects from the block at the head with
+ * compare-and-exchange, and advances the head to the next block when an object
+ * does not fit. The head only advances and the last block stays, so a block is
+ * at the head once per epoch at most. New blocks are appended under the
+ * region's lock. All CPUs take from the same blocks, so the promise holds
+ * whatever CPUs the calls come from.
  *
- * That would make a tracer's every record an atomic on a shared line. So each
- * CPU has a slot for one spare block that is not part of the promise; a nofill
- * call that finds no room takes it and makes it current, and from then on the
- * fast path serves. Emptying the slot, and touching the reserve, queue an
- * irq_work, which queues a work item, which tops up the reserve and then fills
- * the slots of the CPUs that asked.
+ * With the reserve alone, each record of a tracer would be an atomic on a
+ * shared cache line. So each CPU has a standby block, which is not part of the
+ * promise. A nofill call that finds no room makes it current, and the fast path
+ * serves the calls after that. Using the standby block or the reserve queues an
+ * irq_work, which queues a work item, which refills the reserve and then the
+ * standby blocks.
  *
- * The promise counts sizes rounded up to KREGION_ALIGN. A block may be left when
- * the largest object just does not fit, so each block but the last one is good for
- * its room less that tail; the last one is good for all of its room, since nothing
- * is lost before the first call that fails. With KREGION_F_DEBUG the worst case is
- * objects of KREGION_ALIGN bytes, each with its metadata and redzones.
+ * The promise counts sizes rounded up to KREGION_ALIGN. A block may be left
+ * behind when the largest object just does not fit, so each block but the last
+ * one guarantees its room less that tail. The last one guarantees all of its
+ * room, since nothing is lost before the first call that fails. With
+ * KREGION_F_DEBUG the worst case is objects of KREGION_ALIGN bytes, each with
+ * its metadata and redzones.
  */
 
 #include <linux/jiffies.h>
@@ -38,7 +39,7 @@
 
 #include <trace/events/kregion.h>
 
-/* Delay before a refill that found no memory is tried again, in jiffies. */
+/* Delay before the retry of a failed refill, in jiffies. */
 #define REFILL_RETRY_DELAY	(HZ / 10)
 
 static size_t object_bytes(const struct kregion_priv *rg, size_t size)
@@ -46,7 +47,7 @@ static size_t object_bytes(const struct kregion_priv *rg, size_t size)
 	return region_bytes(rg, size, KREGION_ALIGN);
 }
 
-/* Most bytes that can be promised: what fits into half of the machine's memory. */
+/* Largest promise: as many bytes as fit into half of the machine's memory. */
 static size_t reserve_max(const struct kregion_priv *rg)
 {
 	const size_t half = min_t(u64, (u64)totalram_pages() * (PAGE_SIZE / 2), SIZE_MAX);
@@ -54,7 +55,7 @@ static size_t reserve_max(const struct kregion_priv *rg)
 	return half / object_bytes(rg, KREGION_ALIGN) * KREGION_ALIGN;
 }
 
-/* ---- taking: no lock, any context ---------------------------------------- */
+/* ---- allocation: without the lock, in any context ------------------------ */
 
 static void *reserve_take(struct kregion_priv *rg, size_t bytes)
 {
@@ -85,26 +86,26 @@ static void *reserve_take(struct kregion_priv *rg, size_t bytes)
 	}
 }
 
-/* Queue a refill, of the standby block of @c too. */
+/* Queue a refill of the reserve and of the standby block of @c. */
 static void refill_request(struct kregion_priv *rg, struct kregion_cpu *c)
 {
 	/* LMM(refill_request:A) pairs with LMM(reserve_get:B) */
 	struct kregion_reserve *rv = smp_load_acquire(&rg->reserve);
 
-	/* Ordered after the look at the cursor by LMM(kregion_cursor_take:A). */
+	/* Read after the cursor, by LMM(kregion_cursor_take:A). */
 	if (!rv || !READ_ONCE(rv->bytes))
 		return;
 	if (!READ_ONCE(c->refill_pending) && !xchg(&c->refill_pending, 1))
 		llist_add(&c->refill_node, &rv->refill_list);
 	/*
-	 * Pending work sees all this when it runs. It is also pending while it waits to
-	 * be tried again.
+	 * Pending work sees all of this when it runs. It is pending during its
+	 * retry delay, too.
 	 */
 	if (!delayed_work_pending(&rv->refill))
 		irq_work_queue(&rv->refill_irq_work);
 }
 
-/* The fast path of kregion_alloc_nofill() found no room. */
+/* No room on the fast path, or a case that it does not handle. */
 void *kregion_nofill_slow(struct kregion *r, size_t size)
 {
 	struct kregion_priv *rg = to_priv(r);
@@ -151,22 +152,22 @@ void *kregion_nofill_undo(struct kregion *r, size_t size, struct __kregion_curso
 }
 EXPORT_SYMBOL_GPL(kregion_nofill_undo);
 
-/* In NMI, where __KREGION_NMI_SAFE is false: touch nothing but the count of failures. */
+/* Refuse an NMI without __KREGION_NMI_SAFE: only count the failure. */
 void *kregion_nofill_refuse(struct kregion *r, size_t size)
 {
 	return size ? kregion_fail(to_priv(r), size, KREGION_FAIL_NOFILL) : ZERO_SIZE_PTR;
 }
 EXPORT_SYMBOL_GPL(kregion_nofill_refuse);
 
-/* ---- filling: under the region's lock ------------------------------------ */
+/* ---- refill: under the region's lock ------------------------------------- */
 
-/* What may be left unused at a block's end: a little less than the largest object. */
+/* Bytes that may stay unused at the end of a block. */
 static size_t reserve_tail(const struct kregion_priv *rg)
 {
 	return object_bytes(rg, region_small_max(rg)) - KREGION_ALIGN;
 }
 
-/* Bytes that any sequence of calls gets out of a block that is not the last one. */
+/* Bytes that a block other than the last one guarantees. */
 static size_t reserve_guaranteed(const struct kregion_priv *rg, size_t room)
 {
 	const size_t tail = reserve_tail(rg);
@@ -174,7 +175,7 @@ static size_t reserve_guaranteed(const struct kregion_priv *rg, size_t room)
 	return room > tail ? room - tail : 0;
 }
 
-/* The least room of a block that brings the reserve nearer to @need. */
+/* Least room of a block that contributes to @need. */
 static size_t reserve_min(const struct kregion_priv *rg, size_t need)
 {
 	return min(reserve_tail(rg) + KREGION_ALIGN, need);
@@ -200,7 +201,7 @@ static void reserve_append(struct kregion_priv *rg, struct kregion_block *b)
 	rv->last = b;
 }
 
-/* The region is quiet, and its blocks are spare again. */
+/* Empty the reserve of a quiesced region, whose blocks become spare. */
 void kregion_reserve_empty(struct kregion_priv *rg)
 {
 	lockdep_assert_held(&rg->lock);
@@ -210,7 +211,7 @@ void kregion_reserve_empty(struct kregion_priv *rg)
 	}
 }
 
-/* Bytes that are ready if one more block is appended, not counting that one. */
+/* Bytes that are ready once another block is appended, without that block. */
 static size_t reserve_base(struct kregion_priv *rg)
 {
 	const struct kregion_reserve *rv = rg->reserve;
@@ -223,7 +224,7 @@ static size_t reserve_base(struct kregion_priv *rg)
 	       rv->guaranteed - b->guaranteed_end;
 }
 
-/* Bytes that any sequence of calls gets out of the reserve. */
+/* Bytes that the reserve guarantees to any sequence of calls. */
 static size_t reserve_ready(struct kregion_priv *rg)
 {
 	const struct kregion_reserve *rv = rg->reserve;
@@ -236,13 +237,13 @@ static size_t reserve_ready(struct kregion_priv *rg)
 	return reserve_base(rg) + min(left, reserve_tail(rg));
 }
 
-/* What must be ready so that calls adding up to @bytes succeed. */
+/* Bytes that must be ready for a promise of @bytes. */
 static size_t reserve_need(const struct kregion_priv *rg, size_t bytes)
 {
 	return DIV_ROUND_UP(bytes, KREGION_ALIGN) * object_bytes(rg, KREGION_ALIGN);
 }
 
-/* Bytes of a new block that is to bring @want nearer to what is promised. */
+/* Size of a new block for @want more bytes of the reserve. */
 static size_t reserve_block_size(const struct kregion_priv *rg, size_t want, size_t min)
 {
 	const size_t bytes = max(want, min);
@@ -256,10 +257,10 @@ static size_t reserve_block_size(const struct kregion_priv *rg, size_t want, siz
 }
 
 /*
- * Move spare blocks to the reserve until @need is ready. Returns the bytes that are
- * missing all the same. A reset has the reserve for itself, and what stays of a drop is
- * what the reserve holds: it takes blocks of the size of new ones first. Any other
- * caller stops for it.
+ * Move spare blocks to the reserve until @need is ready, and return the bytes
+ * that are still missing. During a drop or reset (@resetting) blocks of the
+ * size of new ones are preferred, as a drop keeps what the reserve holds. Any
+ * other caller stops for a drop or reset.
  */
 static size_t reserve_requeue(struct kregion_priv *rg, size_t need, bool resetting)
 {
@@ -296,7 +297,7 @@ static size_t reserve_requeue(struct kregion_priv *rg, size_t need, bool resetti
 	return missing;
 }
 
-/* Ask the page allocator for one more block, spare when it comes, of about @want bytes. */
+/* Allocate a spare block of about @want bytes. */
 static struct kregion_block *reserve_grow(struct kregion_priv *rg, size_t want, size_t min,
 					  gfp_t gfp)
 {
@@ -317,7 +318,7 @@ static struct kregion_block *reserve_grow(struct kregion_priv *rg, size_t want, 
 	return b;
 }
 
-/* What spare blocks can add to the reserve. */
+/* Bytes that spare blocks can add to the reserve. */
 struct prepare_ctx {
 	size_t base, have, need;
 };
@@ -343,7 +344,7 @@ static bool spare_fn(struct kregion_priv *rg, const struct kregion_block *b,
 	return s->have < s->need;
 }
 
-/* Have so many spare blocks that @need can be ready, and touch none of them until then. */
+/* Allocate the spare blocks missing for @need, without using any yet. */
 static int reserve_prepare(struct kregion_priv *rg, size_t need, gfp_t gfp)
 {
 	struct prepare_ctx s = { .need = need };
@@ -369,7 +370,7 @@ static int reserve_prepare(struct kregion_priv *rg, size_t need, gfp_t gfp)
 	return 0;
 }
 
-/* Have @bytes ready, or as many as there is memory for. */
+/* Fill the reserve for a promise of @bytes, as far as there is memory. */
 static int reserve_fill(struct kregion_priv *rg, size_t bytes, gfp_t gfp)
 {
 	const size_t need = reserve_need(rg, bytes);
@@ -386,18 +387,18 @@ static int reserve_fill(struct kregion_priv *rg, size_t bytes, gfp_t gfp)
 	return 0;
 }
 
-/* A reset or drop has spared all blocks: have ready again what was promised. */
+/* All blocks are spare after a drop or reset: restore the reserve. */
 void kregion_reserve_restore(struct kregion_priv *rg)
 {
 	if (rg->reserve)
 		reserve_requeue(rg, reserve_need(rg, rg->reserve->bytes), true);
 }
 
-/* ---- refill in the background -------------------------------------------- */
+/* ---- refill: in the background ------------------------------------------- */
 
 /*
- * A drop waits for the worker, and its caller may be where reclaim would wait for it. As
- * a refill is tried again, nothing is killed for it.
+ * A drop waits for the worker, and reclaim may wait for the caller of the drop.
+ * No OOM kill: the refill is retried.
  */
 #define REFILL_GFP	(GFP_NOIO | __GFP_NOWARN | __GFP_RETRY_MAYFAIL)
 
@@ -422,7 +423,8 @@ static int standby_fill(struct kregion_priv *rg, struct kregion_cpu *c)
 			kregion_activate(rg, c);
 			/*
 			 * LMM(standby_fill:A) pairs with
-			 * LMM(kregion_nofill_slow:A) and LMM(region_invalidate:A)
+			 * LMM(kregion_nofill_slow:A) and
+			 * LMM(region_invalidate:A)
 			 */
 			xchg(&c->standby, b);
 		}
@@ -436,7 +438,7 @@ static int standby_fill(struct kregion_priv *rg, struct kregion_cpu *c)
 	return 0;
 }
 
-/* Fill the standby slots on the refill list; those that fail stay on it. */
+/* Provide the standby blocks on the refill list; failed ones stay listed. */
 static int standbys_fill(struct kregion_reserve *rv)
 {
 	struct llist_node *node, *next;
@@ -457,7 +459,7 @@ static int standbys_fill(struct kregion_reserve *rv)
 	return err;
 }
 
-/* A refill that fails is tried again until the promise stands. */
+/* A failed refill is retried until the promise holds again. */
 static void refill_work(struct work_struct *work)
 {
 	struct kregion_reserve *rv = container_of(to_delayed_work(work), struct kregion_reserve,
@@ -476,9 +478,9 @@ static void refill_queue(struct irq_work *work)
 	queue_delayed_work(kregion_wq, &rv->refill, 0);
 }
 
-/* ---- life ------------------------------------------------------------------ */
+/* ---- setup and teardown -------------------------------------------------- */
 
-/* The reserve of @rg, made with the first promise. */
+/* Get the reserve of @rg; the first promise allocates it. */
 static struct kregion_reserve *reserve_get(struct kregion_priv *rg, gfp_t gfp)
 {
 	/* LMM(reserve_get:A) pairs with LMM(reserve_get:B) */
@@ -490,7 +492,7 @@ static struct kregion_reserve *reserve_get(struct kregion_priv *rg, gfp_t gfp)
 	if (!rv)
 		return NULL;
 	rv->region = rg;
-	/* Hard, or PREEMPT_RT runs it in a thread that a FIFO task may keep waiting. */
+	/* Hard: a FIFO task may starve the irq_work thread of PREEMPT_RT. */
 	rv->refill_irq_work = IRQ_WORK_INIT_HARD(refill_queue);
 	INIT_DELAYED_WORK(&rv->refill, refill_work);
 	init_llist_head(&rv->refill_list);
@@ -536,21 +538,21 @@ static int reserve_promise(struct kregion_priv *rg, size_t bytes, gfp_t gfp)
 /**
  * kregion_reserve - keep memory ready for kregion_alloc_nofill()
  * @r: The region.
- * @bytes: Bytes that nofill calls may add up to, each size rounded up to 8.
+ * @bytes: Total of the nofill sizes, each rounded up to 8.
  * @gfp: As for kregion_alloc().
  *
- * After success, kregion_alloc_nofill() calls whose sizes, each rounded up to 8, add
- * up to @bytes succeed, from whatever CPUs and contexts, with no other allocation in
- * between. The largest amount ever promised is kept ready from then on: used
+ * After success, kregion_alloc_nofill() calls whose sizes, each rounded up to
+ * 8, add up to @bytes succeed, from any CPUs and contexts, with no other
+ * allocation in between. The largest promise so far stays in force: used
  * reserve is refilled in the background, and drop and reset restore it.
  *
- * A reserve holds a seventh more than @bytes, rounded up to blocks; with
- * KREGION_F_DEBUG it holds at least three times @bytes. A CPU whose nofill calls
- * find no room gets a standby block beside its current one.
+ * A reserve holds a seventh more than @bytes, rounded up to blocks, or with
+ * KREGION_F_DEBUG at least three times @bytes. A CPU whose nofill calls find no
+ * room also gets a standby block.
  *
- * Context: As @gfp says; not NMI.
- * Return: 0; -ENOMEM; -ENOSPC if the limit, or half of the memory of the machine,
- * is too small. After an error the promise is what it was.
+ * Context: As allowed by @gfp; not NMI.
+ * Return: 0; -ENOMEM; -ENOSPC if the limit, or half of the memory of the
+ * machine, is too small. An error leaves the promise unchanged.
  */
 int kregion_reserve(struct kregion *r, size_t bytes, gfp_t gfp)
 {
@@ -571,7 +573,7 @@ int kregion_reserve(struct kregion *r, size_t bytes, gfp_t gfp)
 }
 EXPORT_SYMBOL_GPL(kregion_reserve);
 
-/* No refill is running or will run; the region is quiet. */
+/* Stop the refill; the region is quiesced. */
 void kregion_reserve_stop(struct kregion_priv *rg)
 {
 	struct kregion_reserve *rv = rg->reserve;
@@ -587,7 +589,7 @@ void kregion_reserve_stop(struct kregion_priv *rg)
 	}
 }
 
-/* A reset or drop is over: the worker goes on with what it left alone meanwhile. */
+/* End of a drop or reset: resume the refill. */
 void kregion_reserve_resume(struct kregion_priv *rg)
 {
 	struct kregion_reserve *rv = rg->reserve;
@@ -603,7 +605,7 @@ void kregion_reserve_resume(struct kregion_priv *rg)
 		queue_delayed_work(kregion_wq, &rv->refill, 0);
 }
 
-/* The region goes away; kregion_reserve_stop() has been called. */
+/* Called after kregion_reserve_stop(). */
 void kregion_reserve_free(struct kregion_priv *rg)
 {
 	kfree(rg->reserve);

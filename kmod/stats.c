@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Reading a region while it is being used: statistics and "is this yours".
+ * Readers of a live region: statistics and kregion_contains().
  */
 
 #include "internal.h"
 
-/* A walk that begins anew so often, as blocks keep being freed, ends where it is. */
+/* Restarts of a walk, as blocks were freed meanwhile, until it gives up. */
 #define WALK_RESTARTS	8
 
-/* What the single mode's own pointers say of the block that is current. */
+/* As block_used(), but the region has the position of a single mode block. */
 static size_t single_used(const struct kregion_priv *rg, const struct kregion_block *b)
 {
 	const char *end = READ_ONCE(rg->fast.end), *ptr = READ_ONCE(rg->fast.ptr);
@@ -18,7 +18,7 @@ static size_t single_used(const struct kregion_priv *rg, const struct kregion_bl
 	return ptr - b->start;
 }
 
-/* Are small objects taken from @b, for a CPU or out of the reserve? */
+/* Does @b serve small objects, of a CPU or of the reserve? */
 static bool block_current(struct kregion_priv *rg, const struct kregion_block *b)
 {
 	/* LMM(block_current:A) pairs with LMM(reserve_get:B) */
@@ -51,9 +51,9 @@ static void block_describe(struct kregion_priv *rg, const struct kregion_block *
 }
 
 /*
- * Call @fn for each block, under the lock, until it returns false. The walk lets go of
- * the lock every so often and goes on behind the block where it was, unless blocks have
- * been freed: then it begins again with @restart.
+ * Call @fn for each block, under the lock, until it returns false. The walk
+ * drops the lock now and then and continues at its position, unless blocks were
+ * freed meanwhile: then it calls @restart and starts over.
  */
 void kregion_walk(struct kregion_priv *rg, void (*restart)(void *ctx), kregion_block_fn fn,
 		  void *ctx)
@@ -127,13 +127,13 @@ static bool stats_fn(struct kregion_priv *rg, const struct kregion_block *b,
 }
 
 /**
- * kregion_stats - what a region holds and what befell it
+ * kregion_stats - read the memory and event counters of a region
  * @r: The region.
- * @out: Filled in.
+ * @out: The result.
  *
- * Derived from the blocks, as the fast path counts nothing; exact while nobody
- * allocates. Takes time in proportion to the number of blocks, but never keeps
- * an allocation waiting for more than a few of them.
+ * Derived from the blocks, as the fast path has no counters; exact while the
+ * region is idle. The time is proportional to the number of blocks, but the
+ * lock is held for a bounded number of them at a time.
  *
  * Context: Any but NMI.
  */
@@ -176,12 +176,12 @@ static bool contains_fn(struct kregion_priv *rg, const struct kregion_block *b,
 /**
  * kregion_contains - does a pointer point into an object area of a region?
  * @r: The region.
- * @p: Any value; it is not followed.
+ * @p: Any value; it is not dereferenced.
  *
- * Context: Process context, may sleep. Takes time in proportion to the number of
- * blocks.
- * Return: true if @p lies in memory that @r has handed out since it was last
- * dropped or reset.
+ * Context: Process context, may sleep. The time is proportional to the number
+ * of blocks.
+ * Return: true if @p is in memory that @r handed out since its last drop or
+ * reset.
  */
 bool kregion_contains(struct kregion *r, const void *p)
 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Copies and strings in a region, as their k*() namesakes make them on the heap.
+ * Duplicates and formatted strings in a region, like their k*() namesakes.
  */
 
 #include <linux/kregion.h>
@@ -9,12 +9,12 @@
 /**
  * kregion_memdup - copy memory into a region
  * @r: The region.
- * @src: What to copy.
- * @len: Bytes.
+ * @src: The memory to copy.
+ * @len: Its size in bytes.
  * @gfp: As for kregion_alloc().
  *
- * Context: As @gfp says; not NMI.
- * Return: The copy, or what kregion_alloc() returned instead.
+ * Context: As allowed by @gfp; not NMI.
+ * Return: The copy; ZERO_SIZE_PTR or NULL as kregion_alloc().
  */
 void *kregion_memdup(struct kregion *r, const void *src, size_t len, gfp_t gfp)
 {
@@ -27,14 +27,14 @@ void *kregion_memdup(struct kregion *r, const void *src, size_t len, gfp_t gfp)
 EXPORT_SYMBOL_GPL(kregion_memdup);
 
 /**
- * kregion_strndup - copy at most so many characters of a string into a region
+ * kregion_strndup - copy a string of limited length into a region
  * @r: The region.
  * @s: The string; NULL gives NULL.
- * @max: Most characters to copy; the terminating zero is added.
+ * @max: Maximum number of characters, without the terminating NUL.
  * @gfp: As for kregion_alloc().
  *
- * Context: As @gfp says; not NMI.
- * Return: The copy, or NULL as for kregion_alloc().
+ * Context: As allowed by @gfp; not NMI.
+ * Return: The copy, or NULL as kregion_alloc().
  */
 char *kregion_strndup(struct kregion *r, const char *s, size_t max, gfp_t gfp)
 {
@@ -59,8 +59,8 @@ EXPORT_SYMBOL_GPL(kregion_strndup);
  * @s: The string; NULL gives NULL.
  * @gfp: As for kregion_alloc().
  *
- * Context: As @gfp says; not NMI.
- * Return: The copy, or NULL as for kregion_alloc().
+ * Context: As allowed by @gfp; not NMI.
+ * Return: The copy, or NULL as kregion_alloc().
  */
 char *kregion_strdup(struct kregion *r, const char *s, gfp_t gfp)
 {
@@ -73,10 +73,10 @@ EXPORT_SYMBOL_GPL(kregion_strdup);
  * @r: The region.
  * @gfp: As for kregion_alloc().
  * @fmt: As for vsnprintf().
- * @ap: The values.
+ * @ap: The arguments of @fmt.
  *
- * Context: As @gfp says; not NMI.
- * Return: The string, or NULL as for kregion_alloc().
+ * Context: As allowed by @gfp; not NMI.
+ * Return: The string, or NULL as kregion_alloc().
  */
 char *kregion_vasprintf(struct kregion *r, gfp_t gfp, const char *fmt, va_list ap)
 {
@@ -88,7 +88,7 @@ char *kregion_vasprintf(struct kregion *r, gfp_t gfp, const char *fmt, va_list a
 	va_copy(again, ap);
 	len = vsnprintf(NULL, 0, fmt, again);
 	va_end(again);
-	/* A length over INT_MAX comes back negative. */
+	/* vsnprintf() returns a length over INT_MAX as a negative value. */
 	size = len < 0 ? SIZE_MAX : (size_t)len + 1;
 	p = kregion_alloc(r, size, gfp & ~__GFP_ZERO);
 	if (p)
@@ -103,8 +103,8 @@ EXPORT_SYMBOL_GPL(kregion_vasprintf);
  * @gfp: As for kregion_alloc().
  * @fmt: As for snprintf().
  *
- * Context: As @gfp says; not NMI.
- * Return: The string, or NULL as for kregion_alloc().
+ * Context: As allowed by @gfp; not NMI.
+ * Return: The string, or NULL as kregion_alloc().
  */
 char *kregion_asprintf(struct kregion *r, gfp_t gfp, const char *fmt, ...)
 {

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Region allocator: bump-pointer allocation out of large blocks, and one call
- * that frees everything.
+ * Region allocator: bump allocation from large blocks, freed all at once.
  *
- * For objects that are born over a while and die together: the records of a
- * trace, the nodes of a parse, what one request or one transaction needs.
- * Not for objects with lives of their own: there is no free of one object,
+ * For objects that are created over time and die together: the records of a
+ * trace, the nodes of a parse tree, the memory of one request or transaction.
+ * Not for objects with individual lifetimes: there is no free of one object,
  * and kfree() of region memory is a bug.
  *
  * Calls that may run concurrently on one region:
@@ -20,8 +19,8 @@
  *	drop, reset	NO	NO	NO	yes	yes	NO	NO
  *	destroy		NO	NO	NO	NO	yes	NO	NO
  *
- * With KREGION_F_SINGLE every NO and yes of the first three rows becomes "the
- * caller serializes". What may be called from where is said by each function.
+ * With KREGION_F_SINGLE, "the caller serializes" replaces each entry of the
+ * first three rows. The contexts of each call are in its kernel-doc.
  */
 #ifndef _LINUX_KREGION_H
 #define _LINUX_KREGION_H
@@ -44,35 +43,35 @@
 
 struct kregion;
 
-/* Every pointer handed out is a multiple of this. */
+/* Alignment of all objects. */
 #define KREGION_ALIGN		8UL
-/* The longest name, without its terminating zero. */
+/* Maximum length of a name, without the terminating NUL. */
 #define KREGION_NAME_MAX	31
-/* The block size that attr->block_size = 0 asks for, in bytes. */
+/* Default block size, in bytes. */
 #define KREGION_BLOCK_SIZE	ALIGN((size_t)SZ_64K, PAGE_SIZE)
-/* The largest block size, in bytes. */
+/* Maximum block size, in bytes. */
 #define KREGION_BLOCK_SIZE_MAX	((size_t)SZ_16M)
-/* The largest object, in bytes. */
+/* Maximum size of an object, in bytes. */
 #define KREGION_MAX_ALLOC	((size_t)SZ_64M)
 
 /**
- * enum kregion_flags - what a region is made for
+ * enum kregion_flags - mode, backing and options of a region
  * @KREGION_F_PERCPU: Thread-safe, a current block for each CPU that allocates.
  * @KREGION_F_SINGLE: The caller serializes every call on the region.
  * @KREGION_F_PAGES: Blocks from the page allocator only.
- * @KREGION_F_VMALLOC: Blocks from vmalloc only; a fill needs a caller that may
- *	sleep.
- * @KREGION_F_NODE: Blocks from the node in &kregion_attr.node. Without it pages for a
- *	per-CPU region are taken from the CPU's own node, and all other memory from where
- *	the task's memory policy wants it.
+ * @KREGION_F_VMALLOC: Blocks from vmalloc only; only callers that may sleep can
+ *	get a new one.
+ * @KREGION_F_NODE: Blocks from the node in &kregion_attr.node. Without it,
+ *	pages of a per-CPU region come from the CPU's own node, and all other
+ *	memory from where the memory policy of the task places it.
  * @KREGION_F_ACCOUNT: Blocks are charged to the memory cgroup of the task that
- *	makes them; those of the background refill and of interrupts to the cgroup of
- *	the region's creator.
+ *	allocates them; those of the background refill and of interrupts to the
+ *	cgroup of the region's creator.
  * @KREGION_F_DEBUG: Redzones around each object and poison in free memory,
  *	checked at drop, reset and destroy.
  *
- * None of them: thread-safe, one current block shared by all CPUs, blocks of
- * pages first and of vmalloc where the caller may sleep and pages are short.
+ * Without flags: thread-safe, one current block shared by all CPUs, blocks of
+ * pages, or of vmalloc where the caller may sleep and pages are short.
  */
 enum kregion_flags {
 	KREGION_F_PERCPU	= 1U << 0,
@@ -85,15 +84,15 @@ enum kregion_flags {
 };
 
 /**
- * struct kregion_attr - how a region is made; zeroed fields are the defaults
+ * struct kregion_attr - attributes of a region; zeroed fields are the defaults
  * @flags: KREGION_F_*, or 0.
  * @block_size: Bytes of a block: a power of two, PAGE_SIZE to
- *	KREGION_BLOCK_SIZE_MAX; 0 stands for KREGION_BLOCK_SIZE. With
- *	KREGION_F_PERCPU the blocks of all CPUs but the first to allocate begin with
- *	PAGE_SIZE and double up to it.
- * @limit: Most bytes of blocks that the region may hold, 0 for no limit.
- * @reserve: Bytes kept ready for kregion_alloc_nofill(), each size rounded up to 8; 0
- *	for none. See kregion_reserve() for the promise and its cost.
+ *	KREGION_BLOCK_SIZE_MAX; 0 means KREGION_BLOCK_SIZE. With
+ *	KREGION_F_PERCPU, the blocks of all CPUs but the first one to allocate
+ *	start at PAGE_SIZE and double up to it.
+ * @limit: Maximum bytes of blocks that the region holds, 0 for no limit.
+ * @reserve: Bytes kept ready for kregion_alloc_nofill(), each size rounded up
+ *	to 8; 0 for none. See kregion_reserve() for the guarantee and its cost.
  * @node: The memory node; read only with KREGION_F_NODE.
  */
 struct kregion_attr {
@@ -106,18 +105,18 @@ struct kregion_attr {
 
 /**
  * struct kregion_stats - memory and event counters of a region
- * @blocks_current: Blocks that small objects are now taken from.
- * @blocks_full: Blocks closed for want of room.
+ * @blocks_current: Blocks that serve small objects now.
+ * @blocks_full: Blocks closed for lack of room.
  * @blocks_large: Blocks that hold one large object each.
  * @blocks_spare: Blocks that hold no object: kept by a reset, or the reserve.
- * @blocks_peak: Most blocks ever held at once.
+ * @blocks_peak: Maximum number of blocks held at once.
  * @bytes_held: All memory held.
- * @bytes_used: Memory handed out, rounding and alignment included.
- * @bytes_lost: Tails of closed blocks.
- * @fills: Blocks ever taken from the page allocator or vmalloc.
- * @failed_nomem: Requests refused for want of memory.
- * @failed_limit: Requests refused because of &kregion_attr.limit.
- * @failed_size: Requests refused for their size or alignment.
+ * @bytes_used: Allocated memory, rounding and alignment included.
+ * @bytes_lost: Unused tails of full blocks.
+ * @fills: Blocks allocated from the page allocator or vmalloc so far.
+ * @failed_nomem: Requests that failed for lack of memory.
+ * @failed_limit: Requests that failed because of &kregion_attr.limit.
+ * @failed_size: Requests that failed for their size or alignment.
  * @failed_nofill: kregion_alloc_nofill() calls that found no room.
  * @drops: Calls of kregion_drop().
  * @resets: Calls of kregion_reset().
@@ -142,7 +141,9 @@ struct kregion_stats {
 	unsigned long resets;
 };
 
-/* All fields of &struct kregion_stats, in the order of the struct and of debugfs. */
+/*
+ * All fields of struct kregion_stats, in the order of the struct and debugfs.
+ */
 #define __KREGION_STATS(X)							\
 	X(blocks_current) X(blocks_full) X(blocks_large) X(blocks_spare)	\
 	X(blocks_peak) X(bytes_held) X(bytes_used) X(bytes_lost) X(fills)	\
@@ -152,12 +153,12 @@ struct kregion_stats {
 struct kregion *kregion_create_owned(const char *name, const struct kregion_attr *attr,
 				     struct module *owner);
 /**
- * kregion_create - make a region
+ * kregion_create - create a region
  * @name: 1 to 31 printable characters, no white space, no '/', not "." or "..";
  *	copied, need not be unique.
- * @attr: How the region is to be; NULL for all defaults. May be a compound literal.
+ * @attr: Attributes; NULL for all defaults. May be a compound literal.
  *
- * See kregion_create_owned(), which this calls with THIS_MODULE.
+ * Calls kregion_create_owned() with THIS_MODULE.
  */
 #define kregion_create(name, attr...) kregion_create_owned(name, attr, THIS_MODULE)
 void kregion_destroy(struct kregion *r);
@@ -178,26 +179,26 @@ char *kregion_asprintf(struct kregion *r, gfp_t gfp, const char *fmt, ...);
 __printf(3, 0)
 char *kregion_vasprintf(struct kregion *r, gfp_t gfp, const char *fmt, va_list ap);
 
-/* The fast path: what follows is inlined into the caller. */
+/* The fast path, inlined into the caller. */
 #include <linux/kregion_inline.h>
 
 /**
  * kregion_alloc - allocate from a region
  * @r: The region.
- * @size: Bytes; 0 gives ZERO_SIZE_PTR, over KREGION_MAX_ALLOC gives NULL. Over
- *	an eighth of the block size the object gets a block of its own.
- * @gfp: What the call may do when a block is needed: with direct reclaim it
- *	may sleep, without it goes where the page allocator may be called.
+ * @size: Bytes; 0 gives ZERO_SIZE_PTR, over KREGION_MAX_ALLOC gives NULL. An
+ *	object over an eighth of the block size gets a block of its own.
+ * @gfp: Constraints of a call that needs a block: it may sleep with direct
+ *	reclaim, and without it works wherever the page allocator may be called.
  *	__GFP_ZERO clears the object. Zone bits, __GFP_NOFAIL, __GFP_COMP,
  *	__GFP_RECLAIMABLE and __GFP_WRITE warn once and are ignored.
  *
- * The object is aligned to 8 bytes, is not cleared unless asked for, and lives
+ * The object is aligned to 8 bytes, is not cleared unless requested, and lives
  * until the region is dropped, reset or destroyed.
  *
- * Context: As @gfp says; not NMI (see kregion_alloc_nofill()).
+ * Context: As allowed by @gfp; not NMI (see kregion_alloc_nofill()).
  * Return: The object; ZERO_SIZE_PTR; or NULL, with the reason counted in
- * &struct kregion_stats: no memory, limit or size. NULL and a WARN if a drop or
- * reset is under way; see kregion_drop() for what is not noticed.
+ * &struct kregion_stats: no memory, limit or size. NULL and a WARN during a
+ * drop or reset; see kregion_drop() for the race that goes unnoticed.
  */
 static __always_inline void *kregion_alloc(struct kregion *r, size_t size, gfp_t gfp)
 {
@@ -216,7 +217,7 @@ static __always_inline void *kregion_alloc(struct kregion *r, size_t size, gfp_t
  * @size: Bytes, as for kregion_alloc().
  * @gfp: As for kregion_alloc().
  *
- * Context: As @gfp says; not NMI.
+ * Context: As allowed by @gfp; not NMI.
  * Return: As kregion_alloc().
  */
 static __always_inline void *kregion_zalloc(struct kregion *r, size_t size, gfp_t gfp)
@@ -231,7 +232,7 @@ static __always_inline void *kregion_zalloc(struct kregion *r, size_t size, gfp_
  * @size: Bytes of one element.
  * @gfp: As for kregion_alloc().
  *
- * Context: As @gfp says; not NMI.
+ * Context: As allowed by @gfp; not NMI.
  * Return: As kregion_alloc(); NULL, counted as failed_size, if @n times @size
  * overflows.
  */
@@ -241,19 +242,20 @@ static __always_inline void *kregion_calloc(struct kregion *r, size_t n, size_t 
 }
 
 /**
- * kregion_alloc_nofill - allocate without ever asking the system for memory
+ * kregion_alloc_nofill - allocate without calling the page allocator
  * @r: The region.
  * @size: Bytes, at most an eighth of the block size; 0 gives ZERO_SIZE_PTR.
  *
  * Serves from the current block and the reserve. Allocates no pages, takes no
- * lock and wakes nobody; what was used of the reserve is refilled in the
- * background. The object is not cleared.
+ * lock and wakes no task. Used reserve is refilled in the background. The
+ * object is not cleared.
  *
  * Context: Any: NMI, under the run-queue lock, in any tracepoint. In NMI, every
- * call is refused on an architecture without CONFIG_ARCH_HAVE_NMI_SAFE_CMPXCHG and
- * on 64-bit Book3S PowerPC, as atomic operations are not atomic against NMIs there.
+ * call fails on an architecture without CONFIG_ARCH_HAVE_NMI_SAFE_CMPXCHG and
+ * on 64-bit Book3S PowerPC, as atomic operations are not atomic against NMIs
+ * there.
  * Return: The object; ZERO_SIZE_PTR; NULL, counted as failed_nofill, when the
- * current block and the reserve are spent, or when the NMI is refused; NULL,
+ * current block and the reserve are exhausted, or the NMI is refused; NULL,
  * counted as failed_size, for a size over an eighth of the block size.
  */
 static __always_inline void *kregion_alloc_nofill(struct kregion *r, size_t size)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The fast path of kregion_alloc() and kregion_alloc_nofill(). Do not include this
- * directly; nothing in it is for callers. The design stands in the DOC block of
- * kmod/core.c.
+ * The fast path of kregion_alloc() and kregion_alloc_nofill(). Do not include
+ * this directly; all of it is private. The DOC block of kmod/core.c has the
+ * design.
  */
 #ifndef _LINUX_KREGION_INLINE_H
 #define _LINUX_KREGION_INLINE_H
@@ -12,8 +12,8 @@
 #endif
 
 /*
- * The address of the next free byte. The word stands right behind the bytes that it
- * hands out, so its own address is their end.
+ * The address of the next free byte. The cursor is stored right behind the
+ * bytes of the block, so its own address is their end.
  */
 struct __kregion_cursor {
 	union {
@@ -25,19 +25,19 @@ struct __kregion_cursor {
 /* The current block of one CPU, or of the whole region. */
 struct __kregion_cpu {
 	struct __kregion_cursor *cur;
-	struct __kregion_cursor sentinel;	/* full: what cur points to without a block */
+	struct __kregion_cursor sentinel;	/* an empty block: current if there is none */
 };
 
-/* The fast path's part of a region; one cache line. */
+/* The part of a region that the fast path uses; one cache line. */
 struct kregion {
 	long mode;		/* largest constant size per CPU; 0: shared; LONG_MIN: single */
-	size_t percpu_max;	/* largest size served per CPU, 0: none, ... */
-	size_t shared_max;	/* ... from the shared block ... */
-	size_t single_max;	/* ... and without atomics */
+	size_t percpu_max;	/* largest size per CPU; 0: not this mode, or disabled */
+	size_t shared_max;	/* the same from the shared block */
+	size_t single_max;	/* the same without atomics */
 	struct __kregion_cpu __percpu *pcpu;
 	struct __kregion_cursor *cur;	/* shared */
-	char *ptr;			/* single: next free byte ... */
-	char *end;			/* ... and the first one behind the block */
+	char *ptr;			/* single: next free byte */
+	char *end;			/* single: end of the block */
 };
 
 /* The slow paths. */
@@ -48,13 +48,13 @@ void *kregion_nofill_slow(struct kregion *r, size_t size);
 void *kregion_nofill_refuse(struct kregion *r, size_t size);
 void *kregion_nofill_undo(struct kregion *r, size_t size, struct __kregion_cursor *cursor);
 
-/* Bits of a gfp that mean nothing to a region. */
+/* Unsupported bits of a gfp. */
 #define __KREGION_GFP_BAD \
 	(GFP_ZONEMASK | __GFP_NOFAIL | __GFP_COMP | __GFP_RECLAIMABLE | __GFP_WRITE)
 
 /*
- * Are cmpxchg and local_t atomic against NMIs? Not where they mask interrupts, as
- * local_t does on Book3S-64.
+ * Whether cmpxchg and local_t are atomic against NMIs. Not where they mask
+ * interrupts, as local_t does on Book3S-64.
  */
 #ifndef __KREGION_NMI_SAFE
 #define __KREGION_NMI_SAFE	(IS_ENABLED(CONFIG_ARCH_HAVE_NMI_SAFE_CMPXCHG) && \
@@ -62,8 +62,9 @@ void *kregion_nofill_undo(struct kregion *r, size_t size, struct __kregion_curso
 #endif
 
 /*
- * Kernels that check contexts check each call, not only those that need a block. Not
- * might_alloc() alone: with CONFIG_PREEMPT_VOLUNTARY it is a call.
+ * Debug kernels check the context of each call, not only of those that need a
+ * block. Other kernels skip might_alloc(), which is a call with
+ * CONFIG_PREEMPT_VOLUNTARY.
  */
 static __always_inline void __kregion_might_alloc(gfp_t gfp)
 {
@@ -71,15 +72,15 @@ static __always_inline void __kregion_might_alloc(gfp_t gfp)
 		might_alloc(gfp);
 }
 
-/* A constant size that no block size makes large. */
+/* A constant size that is small with any block size. */
 static __always_inline bool __kregion_always_small(const size_t size)
 {
 	return __builtin_constant_p(size) && size > 0 && size <= PAGE_SIZE / 8;
 }
 
 /*
- * Does what goes up to @next go over @limit, the end of a block? With 32 bits an
- * overshoot may wrap, but the distance is right all the same.
+ * Does @next exceed @limit, the end of a block? On 32 bits an overshoot may
+ * wrap, but the signed distance is correct.
  */
 static __always_inline bool __kregion_over(unsigned long next, const void *limit)
 {
@@ -88,7 +89,7 @@ static __always_inline bool __kregion_over(unsigned long next, const void *limit
 	return IS_ENABLED(CONFIG_64BIT) ? next > end : (long)(next - end) > 0;
 }
 
-/* Per-CPU: add first; the slow path undoes an overshoot, with preemption still off. */
+/* Per-CPU: add first, then check; the slow path undoes an overshoot. */
 static __always_inline void *__kregion_alloc_percpu(struct kregion *r, size_t size, size_t bytes,
 						    gfp_t gfp, bool nofill)
 {
@@ -106,7 +107,7 @@ static __always_inline void *__kregion_alloc_percpu(struct kregion *r, size_t si
 	return (void *)(next - bytes);
 }
 
-/* Shared: exchange if there is room. False: none, or another CPU changed the word. */
+/* Shared: false if there is no room, or another CPU advanced the cursor. */
 static __always_inline bool __kregion_alloc_shared(struct kregion *r, size_t bytes, void **p)
 {
 	/* LMM(__kregion_alloc_shared:A) pairs with LMM(current_install:A) */
@@ -118,13 +119,13 @@ static __always_inline bool __kregion_alloc_shared(struct kregion *r, size_t byt
 		return false;
 	if (unlikely(!atomic_long_try_cmpxchg_relaxed(&cursor->shared, &old, next)))
 		return false;
-	/* Hidden, or the compiler keeps a copy of old beside what cmpxchg may change. */
+	/* Hidden, or the compiler keeps a copy of old across the cmpxchg. */
 	OPTIMIZER_HIDE_VAR(next);
 	*p = (void *)(next - bytes);
 	return true;
 }
 
-/* Single: the caller serializes. False: no room. */
+/* Single: the caller serializes; false if there is no room. */
 static __always_inline bool __kregion_alloc_single(struct kregion *r, size_t bytes, void **p)
 {
 	char *ptr = r->ptr;
@@ -137,9 +138,10 @@ static __always_inline bool __kregion_alloc_single(struct kregion *r, size_t byt
 }
 
 /*
- * The first compare settles the mode, a drop under way (0 and a full block) and, for a
- * size not known at compile time, zero and too large; the next ones tell the other modes.
- * If a drop of a per-CPU region makes mode 0 in between, cur is full.
+ * The first compare handles the per-CPU mode, a drop in progress (mode 0 and a
+ * full block) and, for a variable size, 0 and large objects. The next ones
+ * select between the other modes. If a drop of a per-CPU region clears mode in
+ * between, cur is full.
  */
 static __always_inline void *__kregion_alloc(struct kregion *r, size_t size, gfp_t gfp, bool nofill)
 {
@@ -152,7 +154,9 @@ static __always_inline void *__kregion_alloc(struct kregion *r, size_t size, gfp
 	if (!nofill && __builtin_constant_p(gfp) && (gfp & __KREGION_GFP_BAD))
 		return kregion_alloc_slow(r, size, gfp);
 
-	/* data_race(), as READ_ONCE() would keep the load out of the compare. */
+	/*
+	 * data_race(), as READ_ONCE() would keep the load out of the compare.
+	 */
 	if (likely(small ? (long)bytes <= data_race(r->mode) : size - 1 < data_race(r->percpu_max)))
 		return __kregion_alloc_percpu(r, size, bytes, gfp, nofill);
 

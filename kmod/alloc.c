@@ -280,23 +280,23 @@ static size_t region_next_size(const struct kregion_priv *rg, size_t min)
 
 static DEFINE_PER_CPU(unsigned int, failing);
 
-void *kregion_fail(struct kregion_priv *rg, size_t size, enum kregion_failure why)
+void *kregion_fail(struct kregion_priv *rg, size_t size, enum kregion_failure reason)
 {
-	atomic_long_inc(&rg->failed[why]);
+	atomic_long_inc(&rg->failed[reason]);
 	/* Do not recurse: a probe of this event may allocate and fail, too. */
 	preempt_disable_notrace();
 	if (__this_cpu_inc_return(failing) == 1)
-		trace_kregion_alloc_fail(rg->id, rg->name, size, why);
+		trace_kregion_alloc_fail(rg->id, rg->name, size, reason);
 	__this_cpu_dec(failing);
 	preempt_enable_notrace();
 	return NULL;
 }
 
 /* Warn, once per drop, reset or destroy. */
-noinline __cold void kregion_warn(struct kregion_priv *rg, const char *what)
+noinline __cold void kregion_warn(struct kregion_priv *rg, const char *msg)
 {
 	if (!test_and_set_bit(KREGION_MISUSED, &rg->flags))
-		region_WARN(rg, "%s\n", what);
+		region_WARN(rg, "%s\n", msg);
 }
 
 bool kregion_refuse(struct kregion_priv *rg)
@@ -394,15 +394,15 @@ static void *alloc_small(struct kregion_priv *rg, struct alloc_request *req)
 	const size_t min = req->bytes + req->align - KREGION_ALIGN;
 	struct kregion_spare_scan scan = {};
 	struct kregion_block *b;
-	unsigned long irq;
+	unsigned long flags;
 	unsigned int seen;
 	struct kregion_cpu *c;
 	void *p;
 
 	for (;;) {
-		region_lock(rg, irq);
+		region_lock(rg, flags);
 		if (unlikely(test_bit(KREGION_BUSY, &rg->flags))) {
-			region_unlock(rg, irq);
+			region_unlock(rg, flags);
 			region_refuse_busy(rg);
 			request_put(rg, req);
 			return NULL;
@@ -423,7 +423,7 @@ static void *alloc_small(struct kregion_priv *rg, struct alloc_request *req)
 				kregion_activate(rg, c);
 			}
 		}
-		region_unlock(rg, irq);
+		region_unlock(rg, flags);
 		if (req->fresh)
 			kregion_block_done(rg);
 		if (p)
@@ -440,7 +440,7 @@ static void *alloc_large(struct kregion_priv *rg, struct alloc_request *req)
 {
 	const size_t held = PAGE_ALIGN(req->bytes + sizeof(struct kregion_block));
 	struct kregion_block *b;
-	unsigned long irq;
+	unsigned long flags;
 
 	do {
 		request_get(rg, req, held, held - sizeof(*b), READ_ONCE(rg->fills_ended));
@@ -450,16 +450,16 @@ static void *alloc_large(struct kregion_priv *rg, struct alloc_request *req)
 	b = req->fresh;
 	block_set_used(b, req->bytes);
 
-	region_lock(rg, irq);
+	region_lock(rg, flags);
 	if (unlikely(test_bit(KREGION_BUSY, &rg->flags))) {
-		region_unlock(rg, irq);
+		region_unlock(rg, flags);
 		region_refuse_busy(rg);
 		request_put(rg, req);
 		return NULL;
 	}
 	b->epoch = rg->epoch;
 	region_link_large(rg, b);
-	region_unlock(rg, irq);
+	region_unlock(rg, flags);
 	kregion_block_done(rg);
 	return b->start;
 }
@@ -571,7 +571,7 @@ static noinline void *percpu_refill_fresh(struct kregion_priv *rg, size_t size, 
 	const size_t bytes = ALIGN(size, KREGION_ALIGN);
 	const size_t held = percpu_next_size(rg, bytes);
 	struct kregion_block *fresh;
-	unsigned long irq;
+	unsigned long flags;
 	bool done;
 	void *p;
 
@@ -585,9 +585,9 @@ static noinline void *percpu_refill_fresh(struct kregion_priv *rg, size_t size, 
 	/* Never NULL: the check removes the one in percpu_refill(). */
 	done = false;
 	if (!IS_ERR_OR_NULL(fresh)) {
-		region_lock(rg, irq);
+		region_lock(rg, flags);
 		done = percpu_refill(rg, size, fresh, cursor, &p);
-		region_unlock(rg, irq);
+		region_unlock(rg, flags);
 	}
 	if (likely(done))
 		kregion_block_done(rg);
@@ -604,7 +604,7 @@ static noinline void *percpu_refill_fresh(struct kregion_priv *rg, size_t size, 
 void *kregion_alloc_undo(struct kregion *r, size_t size, gfp_t gfp, struct __kregion_cursor *cursor)
 {
 	struct kregion_priv *rg = to_priv(r);
-	unsigned long irq;
+	unsigned long flags;
 	void *p;
 
 	local_sub(ALIGN(size, KREGION_ALIGN), &cursor->local);
@@ -612,16 +612,16 @@ void *kregion_alloc_undo(struct kregion *r, size_t size, gfp_t gfp, struct __kre
 	if (!data_race(rg->nr_spare))
 		return percpu_refill_fresh(rg, size, gfp, cursor);
 
-	region_lock(rg, irq);
+	region_lock(rg, flags);
 	/* Hidden, or the compiler keeps derived values in registers as well. */
 	OPTIMIZER_HIDE_VAR(size);
 	OPTIMIZER_HIDE_VAR(rg);
 	if (likely(percpu_refill(rg, size, NULL, cursor, &p))) {
-		region_unlock(rg, irq);
+		region_unlock(rg, flags);
 		preempt_enable_notrace();
 		return p;
 	}
-	region_unlock(rg, irq);
+	region_unlock(rg, flags);
 	preempt_enable_notrace();
 	return kregion_alloc_slow(&rg->fast, size, gfp);
 }

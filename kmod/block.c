@@ -244,10 +244,10 @@ static noinline ssize_t charge_limited(struct kregion_priv *rg, size_t size, siz
 {
 	ssize_t charged = -ENOSPC;
 	bool wait = false;
-	unsigned long irq;
+	unsigned long flags;
 	size_t held, room;
 
-	region_lock(rg, irq);
+	region_lock(rg, flags);
 	held = atomic_long_read(&rg->held);
 	room = rg->limit > held ? rg->limit - held : 0;
 	while (size > room && size / 2 >= least)
@@ -262,7 +262,7 @@ static noinline ssize_t charge_limited(struct kregion_priv *rg, size_t size, siz
 		   (current_gfp_context(gfp) & __GFP_FS)) {
 		wait = true;
 	}
-	region_unlock(rg, irq);
+	region_unlock(rg, flags);
 	if (!wait)
 		return charged;
 	/* LMM(charge_limited:A) pairs with LMM(kregion_block_done_limited:A) */
@@ -273,12 +273,12 @@ static noinline ssize_t charge_limited(struct kregion_priv *rg, size_t size, siz
 /* See kregion_block_done(). */
 void kregion_block_done_limited(struct kregion_priv *rg)
 {
-	unsigned long irq;
+	unsigned long flags;
 
-	region_lock(rg, irq);
+	region_lock(rg, flags);
 	rg->fills_in_flight--;
 	WRITE_ONCE(rg->fills_ended, rg->fills_ended + 1);
-	region_unlock(rg, irq);
+	region_unlock(rg, flags);
 	/*
 	 * wake_up_var() checks for waiters without a barrier.
 	 * LMM(kregion_block_done_limited:A) pairs with LMM(charge_limited:A)

@@ -277,6 +277,7 @@ static void region_fast_off(struct kregion_priv *rg)
 	rg->cpu.fast.cur = &rg->cpu.fast.sentinel;
 }
 
+/* Enable the fast path of the mode; KREGION_F_DEBUG has none. */
 static void region_fast_on(struct kregion_priv *rg)
 {
 	if (region_debug(rg))
@@ -308,18 +309,18 @@ static void region_unquiesce(struct kregion_priv *rg)
  * time. Returns false if the caller must give up. @force: wait for another drop
  * or reset instead.
  */
-static bool region_quiesce(struct kregion_priv *rg, const char *what, bool sleep, bool force)
+static bool region_quiesce(struct kregion_priv *rg, const char *msg, bool sleep, bool force)
 {
 	unsigned int i;
 
 	/* LMM(region_quiesce:A) pairs with LMM(region_unquiesce:A) */
 	while (test_and_set_bit(KREGION_BUSY, &rg->flags)) {
-		kregion_warn(rg, what);
+		kregion_warn(rg, msg);
 		if (!force)
 			return false;
 		schedule_timeout_uninterruptible(1);
 	}
-	/* Not in region_unquiesce(): late calls may set it again later. */
+	/* Not in region_unquiesce(): a late call may still set it there. */
 	clear_bit(KREGION_MISUSED, &rg->flags);
 	region_fast_off(rg);
 	/* LMM(region_quiesce:B) pairs with LMM(region_enter:A) */
@@ -345,10 +346,10 @@ static struct kregion_block *region_new_epoch(struct kregion_priv *rg)
 {
 	const unsigned int nr_buckets = region_buckets(rg);
 	struct kregion_block *large;
-	unsigned long irq;
+	unsigned long flags;
 	unsigned int i;
 
-	region_lock(rg, irq);
+	region_lock(rg, flags);
 	WRITE_ONCE(rg->epoch, rg->epoch + 1);
 	kregion_reserve_empty(rg);
 	for (i = 0; i < nr_buckets; i++)
@@ -358,26 +359,26 @@ static struct kregion_block *region_new_epoch(struct kregion_priv *rg)
 	if (large)
 		rg->unlink_seq++;
 	WRITE_ONCE(rg->large, NULL);
-	region_unlock(rg, irq);
+	region_unlock(rg, flags);
 	return large;
 }
 
-/* Account for @nr blocks that left; @spare: all others are spare. */
+/* Uncount @nr blocks; @spare: all others are spare now. */
 static void region_uncount(struct kregion_priv *rg, unsigned int nr, bool spare)
 {
-	unsigned long irq;
+	unsigned long flags;
 
-	region_lock(rg, irq);
+	region_lock(rg, flags);
 	WRITE_ONCE(rg->nr_blocks, rg->nr_blocks - nr);
 	WRITE_ONCE(rg->nr_spare, spare ? rg->nr_blocks : 0);
-	region_unlock(rg, irq);
+	region_unlock(rg, flags);
 }
 
 /*
  * Invalidate all objects. All blocks become spare but the large ones, which are
  * uncounted and returned. @as_new: block sizes of CPUs grow from the start
- * again. KREGION_BUSY excludes all others, the refill worker included, from
- * what is done without the lock.
+ * again. KREGION_BUSY protects the state that changes without the lock, from
+ * the refill worker too.
  */
 static struct kregion_block *region_invalidate(struct kregion_priv *rg, bool as_new)
 {
@@ -409,16 +410,16 @@ static void region_release(struct kregion_priv *rg, struct kregion_block *large)
 	const unsigned int nr_buckets = region_buckets(rg);
 	struct kregion_block *spare[KREGION_BUCKETS];
 	unsigned int i, nr = 0;
-	unsigned long irq;
+	unsigned long flags;
 
 	/* Blocks of the reserve are in front of the spare ones, and stay. */
-	region_lock(rg, irq);
+	region_lock(rg, flags);
 	rg->unlink_seq++;
 	for (i = 0; i < nr_buckets; i++) {
 		spare[i] = *rg->bucket[i].spare;
 		WRITE_ONCE(*rg->bucket[i].spare, NULL);
 	}
-	region_unlock(rg, irq);
+	region_unlock(rg, flags);
 
 	kregion_blocks_put(rg, large);
 	for (i = 0; i < nr_buckets; i++)
@@ -497,8 +498,8 @@ EXPORT_SYMBOL_GPL(kregion_reset);
 
 /*
  * alloc_percpu() walks all possible CPUs, so the per-CPU state of destroyed
- * regions is cached, in its initial state. The cache is limited to 64 KiB, but
- * holds the state of at least four regions.
+ * regions is cached, in its initial state. The cache is limited to 64 KiB or
+ * four regions, whichever is more.
  */
 #define PCPU_CACHE_MAX	64
 
@@ -624,17 +625,13 @@ struct kregion *kregion_create_owned(const char *name, const struct kregion_attr
 	if (!name_valid(name) || !attr_valid(&a))
 		return ERR_PTR(-EINVAL);
 
-	/*
-	 * Not struct_size(): the first bucket is in the padding of the struct.
-	 */
+	/* Not struct_size(): the first bucket is in the struct's padding. */
 	size = offsetof(struct kregion_priv,
 			bucket[a.flags & KREGION_F_PERCPU ? KREGION_BUCKETS : 1]);
 	rg = kmalloc(max(size, sizeof(*rg)), GFP_KERNEL);
 	if (!rg)
 		return ERR_PTR(-ENOMEM);
-	/*
-	 * Not kzalloc(): the compiler clears by words, and omits the buckets.
-	 */
+	/* Not kzalloc(): the compiler clears words, and omits the buckets. */
 	*rg = (struct kregion_priv){ .attr_flags = a.flags };
 	nr_buckets = region_buckets(rg);
 	for (i = 0; i < nr_buckets; i++) {

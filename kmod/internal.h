@@ -13,10 +13,7 @@
 #include <linux/spinlock.h>
 #include <linux/workqueue.h>
 
-/*
- * Number of buckets of a per-CPU region; a block is filed by its CPU modulo
- * this.
- */
+/* Buckets of a per-CPU region; blocks are filed by CPU modulo this. */
 #define KREGION_BUCKETS		16
 
 enum kregion_backing {
@@ -250,21 +247,19 @@ static inline void region_hold_begin(void) { }
 static inline void region_hold_end(void) { }
 #endif
 
-#define region_lock(rg, irq)				\
+#define region_lock(rg, flags)				\
 do {							\
-	raw_spin_lock_irqsave(&(rg)->lock, irq);	\
+	raw_spin_lock_irqsave(&(rg)->lock, flags);	\
 	region_hold_begin();				\
 } while (0)
 
-#define region_unlock(rg, irq)				\
+#define region_unlock(rg, flags)			\
 do {							\
 	region_hold_end();				\
-	raw_spin_unlock_irqrestore(&(rg)->lock, irq);	\
+	raw_spin_unlock_irqrestore(&(rg)->lock, flags);	\
 } while (0)
 
-/*
- * A search for a spare block that drops the lock now and then; starts zeroed.
- */
+/* A search for a spare block, which may drop the lock; starts zeroed. */
 struct kregion_spare_scan {
 	struct kregion_block *last;	/* visited last in the present bucket */
 	unsigned int nr;		/* buckets searched */
@@ -282,7 +277,7 @@ struct kregion_spare_scan {
 /* alloc.c: shared by the slow paths */
 extern struct kregion_bucket kregion_no_bucket;
 void kregion_sync_single(struct kregion_priv *rg);
-void kregion_warn(struct kregion_priv *rg, const char *what);
+void kregion_warn(struct kregion_priv *rg, const char *msg);
 void *kregion_cursor_take(struct __kregion_cursor *cursor, size_t bytes, size_t align, bool percpu);
 void *kregion_take_current(struct kregion_priv *rg, struct kregion_cpu *c, size_t bytes,
 			   size_t align);
@@ -292,7 +287,7 @@ void kregion_link(struct kregion_priv *rg, struct kregion_block *b, bool spare);
 struct kregion_block *kregion_take_spare(struct kregion_priv *rg, int cpu, size_t min,
 					 struct kregion_spare_scan *scan);
 void kregion_activate(struct kregion_priv *rg, struct kregion_cpu *c);
-void *kregion_fail(struct kregion_priv *rg, size_t size, enum kregion_failure why);
+void *kregion_fail(struct kregion_priv *rg, size_t size, enum kregion_failure reason);
 gfp_t kregion_gfp(struct kregion_priv *rg, gfp_t gfp);
 
 bool kregion_refuse(struct kregion_priv *rg);

@@ -269,12 +269,12 @@ static size_t reserve_requeue(struct kregion_priv *rg, size_t need, bool resetti
 	bool any = !resetting, again;
 	struct kregion_block *b;
 	size_t missing;
-	unsigned long irq;
+	unsigned long flags;
 	unsigned int n;
 
 	do {
 		again = false;
-		region_lock(rg, irq);
+		region_lock(rg, flags);
 		for (n = 0; n < KREGION_HOLD_MAX / 2; n++) {
 			missing = reserve_ready(rg) < need ? need - reserve_base(rg) : 0;
 			if (!missing || (!resetting && test_bit(KREGION_BUSY, &rg->flags)))
@@ -292,7 +292,7 @@ static size_t reserve_requeue(struct kregion_priv *rg, size_t need, bool resetti
 				break;
 			}
 		}
-		region_unlock(rg, irq);
+		region_unlock(rg, flags);
 	} while (missing && again);
 	return missing;
 }
@@ -303,17 +303,17 @@ static struct kregion_block *reserve_grow(struct kregion_priv *rg, size_t want, 
 {
 	const size_t size = reserve_block_size(rg, want, min);
 	struct kregion_block *b;
-	unsigned long irq;
+	unsigned long flags;
 
 	do {
 		b = kregion_block_get(rg, size, min, gfp, READ_ONCE(rg->fills_ended));
 	} while (b == ERR_PTR(-EAGAIN));
 	if (IS_ERR(b))
 		return b;
-	region_lock(rg, irq);
+	region_lock(rg, flags);
 	b->cpu = region_this_cpu(rg)->cpu;
 	kregion_link(rg, b, true);
-	region_unlock(rg, irq);
+	region_unlock(rg, flags);
 	kregion_block_done(rg);
 	return b;
 }
@@ -349,13 +349,13 @@ static int reserve_prepare(struct kregion_priv *rg, size_t need, gfp_t gfp)
 {
 	struct prepare_ctx s = { .need = need };
 	struct kregion_block *b;
-	unsigned long irq;
+	unsigned long flags;
 	bool ready;
 
-	region_lock(rg, irq);
+	region_lock(rg, flags);
 	ready = reserve_ready(rg) >= need;
 	s.base = min(reserve_base(rg), need);
-	region_unlock(rg, irq);
+	region_unlock(rg, flags);
 	if (ready)
 		return 0;
 	kregion_walk(rg, spare_restart, spare_fn, &s);
@@ -408,12 +408,12 @@ static int standby_fill(struct kregion_priv *rg, struct kregion_cpu *c)
 	const size_t min = object_bytes(rg, region_small_max(rg));
 	struct kregion_spare_scan scan = {};
 	struct kregion_block *b;
-	unsigned long irq;
+	unsigned long flags;
 
 	while (!READ_ONCE(c->standby)) {
-		region_lock(rg, irq);
+		region_lock(rg, flags);
 		if (test_bit(KREGION_BUSY, &rg->flags)) {
-			region_unlock(rg, irq);
+			region_unlock(rg, flags);
 			return -EBUSY;
 		}
 		b = kregion_take_spare(rg, c->cpu, min, &scan);
@@ -428,7 +428,7 @@ static int standby_fill(struct kregion_priv *rg, struct kregion_cpu *c)
 			 */
 			xchg(&c->standby, b);
 		}
-		region_unlock(rg, irq);
+		region_unlock(rg, flags);
 		if (b || scan.more)
 			continue;
 		b = reserve_grow(rg, SIZE_MAX, min, REFILL_GFP);
@@ -511,7 +511,7 @@ static int reserve_promise(struct kregion_priv *rg, size_t bytes, gfp_t gfp)
 {
 	const size_t need = reserve_need(rg, bytes);
 	struct kregion_reserve *rv = reserve_get(rg, gfp);
-	unsigned long irq;
+	unsigned long flags;
 	bool ready;
 	int err;
 
@@ -520,7 +520,7 @@ static int reserve_promise(struct kregion_priv *rg, size_t bytes, gfp_t gfp)
 	err = reserve_prepare(rg, need, gfp) ?: reserve_fill(rg, bytes, gfp);
 	if (err)
 		return err;
-	region_lock(rg, irq);
+	region_lock(rg, flags);
 	WRITE_ONCE(rv->bytes, max(rv->bytes, bytes));
 	/*
 	 * A nofill call that did not see the promise queued no refill, so look
@@ -529,7 +529,7 @@ static int reserve_promise(struct kregion_priv *rg, size_t bytes, gfp_t gfp)
 	 */
 	smp_mb();
 	ready = reserve_ready(rg) >= need;
-	region_unlock(rg, irq);
+	region_unlock(rg, flags);
 	if (!ready)
 		queue_delayed_work(kregion_wq, &rv->refill, 0);
 	return 0;
@@ -594,13 +594,13 @@ void kregion_reserve_resume(struct kregion_priv *rg)
 {
 	struct kregion_reserve *rv = rg->reserve;
 	bool ready;
-	unsigned long irq;
+	unsigned long flags;
 
 	if (!rv)
 		return;
-	region_lock(rg, irq);
+	region_lock(rg, flags);
 	ready = reserve_ready(rg) >= reserve_need(rg, rv->bytes);
-	region_unlock(rg, irq);
+	region_unlock(rg, flags);
 	if (!ready || !llist_empty(&rv->refill_list))
 		queue_delayed_work(kregion_wq, &rv->refill, 0);
 }

@@ -61,9 +61,9 @@ void kregion_walk(struct kregion_priv *rg, void (*restart)(void *ctx), kregion_b
 	unsigned int i, unlink_seq, n = 0, restarts = 0;
 	struct kregion_block_info info;
 	struct kregion_block *b;
-	unsigned long irq;
+	unsigned long flags;
 
-	region_lock(rg, irq);
+	region_lock(rg, flags);
 again:
 	restart(ctx);
 	unlink_seq = rg->unlink_seq;
@@ -75,9 +75,9 @@ again:
 			region_step();
 			if (++n % KREGION_HOLD_MAX)
 				continue;
-			region_unlock(rg, irq);
+			region_unlock(rg, flags);
 			cpu_relax();
-			region_lock(rg, irq);
+			region_lock(rg, flags);
 			if (rg->unlink_seq == unlink_seq)
 				continue;
 			if (restarts++ == WALK_RESTARTS)
@@ -86,7 +86,7 @@ again:
 		}
 	}
 out:
-	region_unlock(rg, irq);
+	region_unlock(rg, flags);
 }
 
 #if IS_ENABLED(CONFIG_KUNIT)

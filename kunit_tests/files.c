@@ -11,10 +11,13 @@
 
 #include "test.h"
 
-static const char * const fields[] = {
-	"blocks_current", "blocks_full", "blocks_large", "blocks_spare", "blocks_peak",
-	"bytes_held", "bytes_used", "bytes_lost", "fills", "failed_nomem", "failed_limit",
-	"failed_size", "failed_nofill", "drops", "resets",
+static const struct {
+	const char *name;
+	size_t offset;		/* of an unsigned long */
+} fields[] = {
+#define FIELD(f)	{ #f, offsetof(struct kregion_stats, f) },
+	__KREGION_STATS(FIELD)
+#undef FIELD
 };
 
 #define NR_FIELDS	ARRAY_SIZE(fields)
@@ -87,8 +90,10 @@ static void regions_has_a_version_and_a_header(struct kunit *test)
 	expect_column(test, header, 1, "name");
 	expect_column(test, header, 2, "owner");
 	expect_column(test, header, 3, "mode");
-	for (i = 0; i < NR_FIELDS; i++)
-		expect_column(test, header, REGION_COLUMNS + i, fields[i]);
+	for (i = 0; i < NR_FIELDS; i++) {
+		KUNIT_EXPECT_EQ(test, fields[i].offset, i * sizeof(unsigned long));
+		expect_column(test, header, REGION_COLUMNS + i, fields[i].name);
+	}
 }
 
 static const struct mode file_modes[] = {
@@ -115,7 +120,7 @@ static void a_line_says_what_stats_says(struct kunit *test)
 	expect_column(test, line, 3, mode->name);
 	for (i = 0; i < NR_FIELDS; i++)
 		KUNIT_EXPECT_EQ_MSG(test, column(line, REGION_COLUMNS + i), (u64)value[i], "%s",
-				    fields[i]);
+				    fields[i].name);
 	KUNIT_EXPECT_GT(test, st.failed_limit + st.failed_size + st.drops + st.resets, 3UL);
 }
 
@@ -224,7 +229,8 @@ static void totals_are_the_sums_of_all_regions(struct kunit *test)
 	KUNIT_EXPECT_GE(test, n, 3ULL);
 	KUNIT_EXPECT_EQ(test, total(totals, "regions"), n);
 	for (i = 0; i < NR_FIELDS; i++)
-		KUNIT_EXPECT_EQ_MSG(test, total(totals, fields[i]), sum[i], "%s", fields[i]);
+		KUNIT_EXPECT_EQ_MSG(test, total(totals, fields[i].name), sum[i], "%s",
+				    fields[i].name);
 }
 
 static void no_file_shows_an_address(struct kunit *test)

@@ -75,16 +75,14 @@ static const struct kregion_trace_field fields[] = { TYPES(TYPE_FIELDS) };
 
 /* ---- statistics --------------------------------------------------------- */
 
-#define STAT(_name)	{ #_name, offsetof(struct kregion_stats, _name) }
-
+/* Values of the end section. */
 static const struct {
 	const char *name;
 	size_t offset;		/* of an unsigned long */
 } region_stats[] = {
-	STAT(blocks_current), STAT(blocks_full), STAT(blocks_large), STAT(blocks_spare),
-	STAT(blocks_peak), STAT(bytes_held), STAT(bytes_used), STAT(bytes_lost),
-	STAT(fills), STAT(failed_nomem), STAT(failed_limit), STAT(failed_size),
-	STAT(failed_nofill),
+#define STAT(_name)	{ #_name, offsetof(struct kregion_stats, _name) },
+	__KREGION_STATS(STAT)
+#undef STAT
 };
 
 /* ---- the stream --------------------------------------------------------- */

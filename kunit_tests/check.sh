@@ -227,7 +227,7 @@ checkpatch() {
 		case $f in
 		*/trace/events/*) types="--ignore=OPEN_ENDED_LINE,PARENTHESIS_ALIGNMENT" ;;
 		*/linux/kregion.h) types="--ignore=COMPLEX_MACRO,MACRO_ARG_REUSE" ;;
-		*/trace/stream.c) types="--ignore=COMPLEX_MACRO,MACRO_ARG_UNUSED" ;;
+		*/trace/stream.c | */trace/types.h) types="--ignore=COMPLEX_MACRO,MACRO_ARG_UNUSED" ;;
 		*/bench.c) types="--ignore=COMPLEX_MACRO,MACRO_ARG_REUSE" ;;
 		userspace_demo/* | kunit_tests/krtrace/* | */native.c) types="--ignore=BIT_MACRO,PREFER_KERNEL_TYPES,CAMELCASE,ARRAY_SIZE,SPLIT_STRING,EMBEDDED_FUNCTION_NAME,PREFER_DEFINED_ATTRIBUTE_MACRO,AVOID_EXTERNS" ;;
 		esac

@@ -16,62 +16,14 @@
 #include <linux/uaccess.h>
 
 #include "trace.h"
+#include "types.h"
 
 /* ---- types of records --------------------------------------------------- */
 
-/* Fields are bits of an 8-byte word, except for the comm. */
-#define WORD(_word, _shift, _bits, _name) \
-	{ KREGION_TRACE_UINT, (_word) * 8, 8, _shift, _bits, { 0 }, _name }
-#define CHARS(_word, _width, _name) \
-	{ KREGION_TRACE_CHARS, (_word) * 8, _width, 0, 0, { 0 }, _name }
-#define TIME		WORD(0, 0, KREGION_TRACE_TIME_BITS, "time")
-#define ID		WORD(0, KREGION_TRACE_TIME_BITS, 8, "type")
-#define FIRST(_name)	WORD(1, KREGION_TRACE_FIRST_SHIFT, KREGION_TRACE_PID_BITS, _name)
-#define PRIO(_name)	WORD(1, KREGION_TRACE_PRIO_SHIFT, 8, _name)
-#define SECOND(_name)	WORD(1, KREGION_TRACE_SECOND_SHIFT, KREGION_TRACE_PID_BITS, _name)
-#define STATE(_name)	WORD(1, KREGION_TRACE_STATE_SHIFT, 8, _name)
-
-/* TYPE(id, struct, name, fields...) for each type. */
-#define TYPES(TYPE) \
-	TYPE(RUNNING_TASK, kregion_trace_event, "running_task", \
-	     TIME, ID, FIRST("pid"), PRIO("prio")) \
-	TYPE(SWITCH, kregion_trace_event, "switch", \
-	     TIME, ID, FIRST("next_pid"), PRIO("next_prio"), \
-	     SECOND("prev_pid"), STATE("prev_state")) \
-	TYPE(WAKEUP, kregion_trace_event, "wakeup", \
-	     TIME, ID, FIRST("pid"), PRIO("prio"), SECOND("target_cpu")) \
-	TYPE(WAKEUP_NEW, kregion_trace_event, "wakeup_new", \
-	     TIME, ID, FIRST("pid"), PRIO("prio"), SECOND("target_cpu")) \
-	TYPE(FORK, kregion_trace_event, "fork", \
-	     TIME, ID, FIRST("pid"), PRIO("prio"), SECOND("parent_pid")) \
-	TYPE(EXEC, kregion_trace_event, "exec", \
-	     TIME, ID, FIRST("pid"), PRIO("prio"), SECOND("old_pid")) \
-	TYPE(EXIT, kregion_trace_event, "exit", \
-	     TIME, ID, FIRST("pid"), PRIO("prio")) \
-	TYPE(NAME, kregion_trace_name, "name", \
-	     TIME, ID, WORD(1, 0, 32, "pid"), WORD(1, 32, 32, "tgid"), \
-	     CHARS(2, TASK_COMM_LEN, "comm")) \
-	TYPE(LOST, kregion_trace_lost, "lost", \
-	     TIME, ID, WORD(1, 0, 64, "since"), WORD(2, 0, 64, "count"))
-
+/* Bytes of a record by its type, 0 if there is no such type. */
 #define TYPE_SIZE(_id, _struct, ...) \
 	[KREGION_TRACE_##_id] = sizeof(struct _struct),
-#define TYPE_DESC(_id, _struct, _name, ...) { \
-	.id = KREGION_TRACE_##_id, \
-	.size = sizeof(struct _struct), \
-	.nr_fields = sizeof((struct kregion_trace_field[]){ __VA_ARGS__ }) / \
-		     sizeof(struct kregion_trace_field), \
-	.name = _name, \
-},
-#define TYPE_FIELDS(_id, _struct, _name, ...) \
-	__VA_ARGS__,
-
-/* Bytes of a record by its type, 0 if there is no such type. */
 static const u8 record_size[U8_MAX + 1] = { TYPES(TYPE_SIZE) };
-
-/* Parts of the stream. */
-static const struct kregion_trace_type types[] = { TYPES(TYPE_DESC) };
-static const struct kregion_trace_field fields[] = { TYPES(TYPE_FIELDS) };
 
 /* ---- statistics --------------------------------------------------------- */
 

@@ -10,6 +10,7 @@ usage: test.py [unittest arguments]
 import ctypes
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -19,11 +20,12 @@ import subprocess
 import sys
 import tempfile
 import unittest
+from collections import namedtuple
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 RUNNING_TASK, SWITCH, WAKEUP, WAKEUP_NEW, FORK, EXEC, EXIT, NAME, LOST = range(1, 10)
-SIZES = {NAME: 32, LOST: 24}
-FIELDS = 4 + 6 + 5 + 5 + 5 + 5 + 4 + 5 + 4
+Type = namedtuple("Type", "id size nr_fields name")
+Field = namedtuple("Field", "kind offset width shift bits name")
 MS = 1000000
 
 
@@ -73,11 +75,11 @@ class Trace:
 
     def __init__(self, duration=100 * MS, **values):
         self.header = {"magic": b"KRTRACE\0", "version": 1, "byte_order": 0x01020304,
-                       "header_size": 88, "type_size": 24, "nr_types": 9, "field_size": 24,
-                       "nr_fields": FIELDS, "nr_cpus": None, "cpu_limit": 8, "clock": 1,
+                       "header_size": 88, "type_size": 24, "nr_types": len(TYPES), "field_size": 24,
+                       "nr_fields": len(FIELDS), "nr_cpus": None, "cpu_limit": 8, "clock": 1,
                        "start_ns": 5000, "stop_ns": 5000 + duration, "start_real_ns": 0,
                        "budget": 32 << 20, "stream_size": None}
-        self.types = [(i, SIZES.get(i, 16)) for i in range(1, 10)]
+        self.types = [(t.id, t.size) for t in TYPES]
         self.sections = []
         self.value_size = 32
         self.values = values
@@ -93,7 +95,7 @@ class Trace:
         values = b"".join(struct.pack("24sQ", name.encode(), value).ljust(min(self.value_size, 64), b"\0")
                           for name, value in self.values.items())
         end = struct.pack("=IIQII", 2, 24, 24 + len(values), len(self.values), self.value_size)
-        rest = types + bytes(24 * FIELDS) + sections + end + values
+        rest = types + bytes(24 * len(FIELDS)) + sections + end + values
         header = dict(self.header)
         if header["nr_cpus"] is None:
             header["nr_cpus"] = len(self.sections)
@@ -164,6 +166,89 @@ class Case(unittest.TestCase):
         self.write("4n.krt", make(4 * n))
         once, four = self.cost(*args, "n.krt"), self.cost(*args, "4n.krt")
         self.assertLess(four, 6 * once)
+
+
+def tables(text):
+    """The tables of a document: heading and rows, each a list of cells."""
+    lines = text.splitlines()
+    borders = [i for i, line in enumerate(lines) if re.fullmatch(r"=+( +=+)+", line)]
+    for top, middle, bottom in zip(*[iter(borders)] * 3):
+        starts = [m.start() for m in re.finditer("=+", lines[top])]
+        rows = [[line[start:end].strip().strip("`") for start, end in zip(starts, starts[1:] + [None])]
+                for line in lines[top + 1:middle] + lines[middle + 1:bottom]]
+        yield rows[0], [row for row in rows[1:] if row[0]]
+
+
+def structs(text):
+    """Offset, size and name of the members of each structure of a header."""
+    sizes = {"char": 1, "__u8": 1, "__u16": 2, "__u32": 4, "__u64": 8}
+    found = {}
+    for name, body in re.findall(r"^struct (\w+) {\n(.*?)^};", text, re.M | re.S):
+        members, at = [], 0
+        for kind, member, count in re.findall(r"^\t(?:struct )?(\w+) (\w+)(?:\[(\d+)\])?;", body, re.M):
+            size = sizes[kind] * int(count or 1)
+            members += [(at + m[0], *m[1:]) for m in found.get(kind, [(0, size, member)])]
+            at += size
+        found[name], sizes[name] = members, at
+    return found, sizes
+
+
+class Format(unittest.TestCase):
+    """Documentation/trace-format.rst against the module's header and list of types."""
+
+    def setUp(self):
+        with open(f"{TOP}/Documentation/trace-format.rst", encoding="ascii") as f:
+            self.text = f.read()
+        with open(f"{TOP}/kmod/include/uapi/linux/kregion_trace.h", encoding="ascii") as f:
+            self.structs, self.sizes = structs(f.read())
+        fields = iter(FIELDS)
+        self.fields = {t.name: [next(fields) for _ in range(t.nr_fields)] for t in TYPES}
+        self.tables = list(tables(self.text))
+        self.layouts = [rows for heading, rows in self.tables if heading[0] == "offset"]
+
+    def layout(self, rows):
+        return [(int(row[0]), int(row[1]), row[2]) for row in rows]
+
+    def test_structures(self):
+        names = "header", "type", "field", "cpu", "end"
+        for name, rows in zip(names, self.layouts):
+            members = [(at, size, "" if member == "reserved" else member)
+                       for at, size, member in self.structs[f"kregion_trace_{name}"]]
+            self.assertEqual(self.layout(rows), members, name)
+
+    def test_sizes(self):
+        """The sizes that a table gives are those of the structures."""
+        header, _, _, cpu, end = ({row[2]: row[3] for row in rows} for rows in self.layouts[:5])
+        for row, name in ((header["header_size"], "header"), (header["type_size"], "type"),
+                          (header["field_size"], "field"), (cpu["header_size"], "cpu"),
+                          (end["header_size"], "end"), (end["value_size"], "value")):
+            self.assertEqual(re.search(r"\d+", row)[0], str(self.sizes[f"kregion_trace_{name}"]))
+
+    def test_events(self):
+        rows, = (rows for heading, rows in self.tables if heading[0] == "id")
+        shifts = 0, 24, 32, 56
+        for t, row in zip(TYPES, rows):
+            ids = {f.shift: f.name for f in self.fields[t.name] if f.offset == 8}
+            self.assertEqual(row, [str(t.id), t.name, *(ids.get(shift, "0") for shift in shifts)])
+            self.assertIn(f"\n{t.size} bytes; the second word", self.text)
+        self.assertEqual([t.id for t in TYPES[:len(rows)]], list(range(RUNNING_TASK, EXIT + 1)))
+
+    def test_other_records(self):
+        described = re.findall(r"^Type (\d+), ``(\w+)``, (\d+) bytes", self.text, re.M)
+        self.assertEqual(described, [(str(t.id), t.name, str(t.size)) for t in TYPES[EXIT:]])
+        for t, rows in zip(TYPES[EXIT:], self.layouts[5:]):
+            fields = [(f.offset + f.shift // 8, f.bits // 8 or f.width, f.name)
+                      for f in self.fields[t.name] if f.offset]
+            self.assertEqual([row for row in self.layout(rows) if row[2]], fields, t.name)
+
+    def test_first_word(self):
+        for t in TYPES:
+            self.assertEqual(self.fields[t.name][:2], [Field(0, 0, 8, 0, 56, "time"),
+                                                       Field(0, 0, 8, 56, 8, "type")])
+
+    def test_fields_fill_the_record(self):
+        for t in TYPES:
+            self.assertEqual(max(f.offset + f.width for f in self.fields[t.name]), t.size)
 
 
 class Cost(Case):
@@ -773,12 +858,28 @@ def build(place):
     return f"{place}/userspace_demo/krtrace"
 
 
+def describe(place):
+    """Types and fields as the module describes them."""
+    subprocess.run(["gcc", "-Wall", "-Wextra", "-Werror", f"-I{TOP}/kmod/include/uapi", "-o",
+                    f"{place}/types", f"{TOP}/kunit_tests/krtrace/types.c"], check=True)
+    data = subprocess.run([f"{place}/types"], stdout=subprocess.PIPE, check=True).stdout
+    types, fields, at = [], [], 0
+    while sum(t.nr_fields for t in types) * 24 < len(data) - at:
+        *numbers, name = struct.unpack_from("HHHxx16s", data, at)
+        types.append(Type(*numbers, name.rstrip(b"\0").decode()))
+        at += 24
+    for *numbers, name in struct.iter_unpack("5B3x16s", data[at:]):
+        fields.append(Field(*numbers, name.rstrip(b"\0").decode()))
+    return types, fields
+
+
 if __name__ == "__main__":
     # A shell's background job ignores some signals, and so would krtrace.
     for number in signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM:
         signal.signal(number, signal.SIG_DFL)
     with tempfile.TemporaryDirectory() as built:
         PROGRAM = build(built)
+        TYPES, FIELDS = describe(built)
         # gcc 12's address sanitizer does not bear as random addresses as some kernels give.
         ctypes.CDLL(None).personality(0x0040000)    # ADDR_NO_RANDOMIZE
         OPTIONS = {"ASAN_OPTIONS": "detect_leaks=0"}

@@ -9,7 +9,10 @@
  * All of this runs under the device's lock, with no probe registered.
  */
 
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/cpumask.h>
+#include <linux/printk.h>
 #include <linux/sched/signal.h>
 #include <linux/string.h>
 #include <linux/time.h>
@@ -174,8 +177,7 @@ static void cpu_prepare(int cpu, size_t block_size, u64 *region_left)
 	};
 
 	runs_prepare(c, &walk);
-	if (WARN_ONCE(walk.end == WALK_DAMAGE, "kregion_trace: records of CPU %d are damaged\n",
-		      cpu)) {
+	if (WARN_ONCE(walk.end == WALK_DAMAGE, pr_fmt("records of CPU %d are damaged\n"), cpu)) {
 		walk.unreported = c->lost - walk.reported + c->records - walk.records;
 		walk.since = walk.last;
 	}

@@ -36,6 +36,7 @@
 #define MIN_COLS	80
 #define MIN_LINES	5
 
+/* Columns of the file that the program interprets. */
 enum field {
 	ID, NAME, OWNER, MODE, CURRENT, FULL, LARGE, SPARE, PEAK, HELD, USED, LOST, FILLS,
 	NOMEM, LIMIT, SIZE, NOFILL, DROPS, RESETS, NR_FILE,
@@ -43,36 +44,54 @@ enum field {
 };
 
 static const char * const field_names[NR_FILE] = {
-	"id", "name", "owner", "mode", "blocks_current", "blocks_full", "blocks_large",
-	"blocks_spare", "blocks_peak", "bytes_held", "bytes_used", "bytes_lost", "fills",
-	"failed_nomem", "failed_limit", "failed_size", "failed_nofill", "drops", "resets",
+	[ID] = "id",
+	[NAME] = "name",
+	[OWNER] = "owner",
+	[MODE] = "mode",
+	[CURRENT] = "blocks_current",
+	[FULL] = "blocks_full",
+	[LARGE] = "blocks_large",
+	[SPARE] = "blocks_spare",
+	[PEAK] = "blocks_peak",
+	[HELD] = "bytes_held",
+	[USED] = "bytes_used",
+	[LOST] = "bytes_lost",
+	[FILLS] = "fills",
+	[NOMEM] = "failed_nomem",
+	[LIMIT] = "failed_limit",
+	[SIZE] = "failed_size",
+	[NOFILL] = "failed_nofill",
+	[DROPS] = "drops",
+	[RESETS] = "resets",
 };
 
-/* The table. A negative width is for text that begins at the left, as in printf. */
+enum {
+	C_ID, C_NAME, C_MODE, C_CURRENT, C_FULL, C_LARGE, C_SPARE, C_HELD, C_USED, C_LOST,
+	C_FILLS, C_FAILED, C_BAR, NR_COLS
+};
+
+/* Columns of the table. A negative width aligns to the left, as in printf. */
 static struct {
 	enum field field;
 	const char *title;
 	int width;
 	const char *key;	/* for sorting, and its letter */
 	char letter;
-} cols[] = {
-	{ ID, "ID", 5, "id", 'i' },
-	{ NAME, "NAME", -12, "name", 'n' },
-	{ MODE, "MODE", -6, NULL, 0 },
-	{ CURRENT, "CUR", 3, NULL, 0 },
-	{ FULL, "FULL", 4, NULL, 0 },
-	{ LARGE, "LRG", 4, NULL, 0 },
-	{ SPARE, "SPR", 4, NULL, 0 },
-	{ HELD, "HELD", 5, "held", 'e' },
-	{ USED, "USED", 5, "used", 'u' },
-	{ LOST, "LOST", 5, "lost", 'l' },
-	{ FILLS, "FILL/s", 6, "fills", 'b' },
-	{ FAILED, "FAIL/s", 6, "failed", 'x' },
-	{ BAR, "HOW FULL", -9, "full", 'f' },
+} cols[NR_COLS] = {
+	[C_ID] = { ID, "ID", 5, "id", 'i' },
+	[C_NAME] = { NAME, "NAME", -12, "name", 'n' },
+	[C_MODE] = { MODE, "MODE", -6, NULL, 0 },
+	[C_CURRENT] = { CURRENT, "CUR", 3, NULL, 0 },
+	[C_FULL] = { FULL, "FULL", 4, NULL, 0 },
+	[C_LARGE] = { LARGE, "LRG", 4, NULL, 0 },
+	[C_SPARE] = { SPARE, "SPR", 4, NULL, 0 },
+	[C_HELD] = { HELD, "HELD", 5, "held", 'e' },
+	[C_USED] = { USED, "USED", 5, "used", 'u' },
+	[C_LOST] = { LOST, "LOST", 5, "lost", 'l' },
+	[C_FILLS] = { FILLS, "FILL/s", 6, "fills", 'b' },
+	[C_FAILED] = { FAILED, "FAIL/s", 6, "failed", 'x' },
+	[C_BAR] = { BAR, "HOW FULL", -9, "full", 'f' },
 };
-
-enum { C_ID, C_NAME, C_HELD = 7, C_BAR = 12, NR_COLS };
-_Static_assert(sizeof(cols) / sizeof(cols[0]) == NR_COLS, "the table and its columns");
 
 struct region {
 	char **cells;		/* one for each column of the file */

@@ -2,10 +2,10 @@
 /*
  * Time of a trace: ticks in the records, nanoseconds in the stream.
  *
- * Times are of the fast monotonic clock. Reading it takes as long as all the
- * rest of a record, so where the kernel's clock source is the CPU's counter
- * (the time stamp counter, say), records are stamped with the counter. Both are
- * read at start and stop, and the times in between are interpolated at stop.
+ * Trace time is the NMI-safe CLOCK_MONOTONIC. Reading it costs as much as the
+ * rest of a record, so where the clock source is the CPU's cycle counter (the
+ * TSC, for example), records hold cycles. Start and stop read both clocks, and
+ * stop interpolates between the two readings.
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -15,11 +15,11 @@
 
 #include "trace.h"
 
-/* What invalidates the interpolation, if it changes. */
+/* State that must not change between start and stop. */
 struct clock_source {
-	bool cycles;		/* is the CPU's counter */
-	u8 changes;		/* so far */
-	s64 suspended_ns;	/* so far */
+	bool cycles;		/* it is the cycle counter */
+	u8 changes;		/* number of changes since boot */
+	s64 suspended_ns;	/* time in suspend since boot */
 };
 
 struct krtrace_clock krtrace_clock __read_mostly;
@@ -28,8 +28,9 @@ DEFINE_STATIC_KEY_FALSE(krtrace_cycles);
 static struct clock_source start_source;	/* D */
 
 /*
- * A clock source that reads as the counter does is the counter, and in step on
- * all CPUs. mul_u64_u64_div_u64() is exact in all kernels on x86-64 only.
+ * A clock source that returns the value of get_cycles() is the cycle counter,
+ * and synchronized between CPUs. x86-64 only: elsewhere mul_u64_u64_div_u64()
+ * of some kernels is not exact.
  */
 static struct clock_source clock_source_read(void)
 {
@@ -37,9 +38,9 @@ static struct clock_source clock_source_read(void)
 	const u64 before = get_cycles();
 	u64 after;
 
-	rmb();		/* the first get_cycles() comes before the clock ... */
+	rmb();		/* order the first get_cycles() before the clock ... */
 	ktime_get_snapshot(&snapshot);
-	rmb();		/* ... and the second one after it */
+	rmb();		/* ... and the clock before the second one */
 	after = get_cycles();
 	return (struct clock_source) {
 		.cycles = IS_ENABLED(CONFIG_X86_64) && snapshot.cycles - before <= after - before,
@@ -48,7 +49,7 @@ static struct clock_source clock_source_read(void)
 	};
 }
 
-/* Both clocks at once: the shortest of five readings, in case of interrupts. */
+/* Read both clocks; the shortest of five attempts is free of interrupts. */
 static void clock_read(u64 *ticks, u64 *ns)
 {
 	u64 before, now, took, least = U64_MAX;
@@ -97,12 +98,12 @@ void krtrace_clock_stop(void)
 		return;
 	source = clock_source_read();
 	if (!source.cycles || source.changes != start_source.changes)
-		pr_warn("the clock source was changed, the times in this trace are not exact\n");
+		pr_warn("the clock source has changed, times in this trace are not exact\n");
 	else if (abs(source.suspended_ns - start_source.suspended_ns) > NSEC_PER_MSEC)
-		pr_warn("the machine was suspended, the times in this trace are not exact\n");
+		pr_warn("the machine was suspended, times in this trace are not exact\n");
 }
 
-/* For a stopped trace; @ticks count from its start. */
+/* Needs a stopped trace; @ticks count from its start. */
 u64 krtrace_ticks_to_ns(u64 ticks)
 {
 	const struct krtrace_clock *clock = &krtrace_clock;

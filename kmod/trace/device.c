@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * /dev/kregion_trace, a scheduler tracer whose records live in a region.
- * Documentation/trace-format.rst has the interface.
+ * /dev/kregion_trace: a scheduler tracer that keeps its records in a region.
+ * Documentation/trace-format.rst describes the interface.
  */
 
 #include <linux/capability.h>
@@ -44,12 +44,12 @@ static int trace_start(u64 budget)
 	if (budget < KREGION_TRACE_BUDGET_MIN || budget > min_t(u64, budget_max(), SIZE_MAX))
 		return -EINVAL;
 
-	/* Some eight blocks per CPU, if the budget is small. */
+	/* About eight blocks per CPU if the budget is small. */
 	attr.limit = max_t(size_t, budget, PAGE_SIZE);
 	attr.block_size = clamp_t(size_t, attr.limit / (8 * num_online_cpus()), PAGE_SIZE,
 				  KREGION_BLOCK_SIZE);
 	attr.block_size = rounddown_pow_of_two(attr.block_size);
-	/* For the records of a CPU until its next block is there. */
+	/* Covers the records of a CPU until its next block is available. */
 	attr.reserve = clamp_t(size_t, budget / 64, SZ_4K, SZ_256K);
 	region = kregion_create("kregion_trace", &attr);
 	if (IS_ERR(region))

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Probes on the scheduler's tracepoints, and the records that they write.
+ * Probes on scheduler tracepoints, and the records that they write.
  *
- * A record is allocated with kregion_alloc_nofill() from a per-CPU region.
- * There is no index: successive objects of a CPU are adjacent as long as its
- * block lasts, so a CPU's records form runs, and only runs are linked. A run
+ * kregion_alloc_nofill() allocates each record from a per-CPU region. There is
+ * no index: successive objects of a CPU are adjacent as long as its block
+ * lasts, so the records of a CPU form runs, and only runs are linked. A run
  * begins with its header, which is allocated together with its first record.
- * run->end moves only over an object that begins there, so a run never extends
- * beyond the memory that the region handed out for it.
+ * run->end advances only over an object that begins there, so a run never
+ * extends beyond the memory that the region handed out for it.
  *
- * Everything that probes use is set before they are registered, except for the
- * region: a CPU gets it when all probes are in place, and has one without
- * memory until then. tracepoint_synchronize_unregister() waits for running
- * probes at the end.
+ * All state that probes use is set before they are registered, except for the
+ * region: a CPU gets it when all probes are registered, and has a region
+ * without memory until then. tracepoint_synchronize_unregister() waits for
+ * running probes at the end.
  *
- * Probes and what they inline stay in one file, as a record has to be cheap.
+ * Probes and their inlines stay in one file to keep a record cheap.
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -52,10 +52,11 @@ static void cpu_reset(struct krtrace_cpu *c, struct kregion *region)
 /* ---- records: interrupts off -------------------------------------------- */
 
 /*
- * Start a run for a record of @size bytes, which the caller writes at its end,
- * after a lost record where losses are unreported. @p does not continue the
- * current run, or is NULL if the allocation failed. It is given up, as header
- * and records must be adjacent. Returns NULL if the record is lost.
+ * Start a run for a record of @size bytes, which the caller writes at run->end,
+ * and write a lost record first if there are unreported losses. @p is an object
+ * that does not continue the current run, and remains unused, as header and
+ * records must be adjacent; or NULL after a failed allocation. Returns NULL if
+ * the record is lost.
  */
 static noinline __cold struct krtrace_run *run_start(void *p, size_t size)
 {
@@ -95,9 +96,9 @@ static noinline __cold struct krtrace_run *run_start(void *p, size_t size)
 
 /*
  * Write the first two words of a record of @size bytes; returns NULL if it is
- * lost. The clock may step back when the timekeeper is updated, the times of a
- * CPU's records do not. The time is read back at the end, and the state of the
- * CPU without a pointer, so that few registers are live across the calls.
+ * lost. The clock may step back when the timekeeper is updated, but record
+ * times of a CPU do not. Reloads the time at the end and uses no pointer to
+ * krtrace_cpu, so that few registers are live across the calls.
  */
 static __always_inline void *record_write(u64 type, u64 ids, size_t size)
 {
@@ -115,7 +116,7 @@ static __always_inline void *record_write(u64 type, u64 ids, size_t size)
 			return NULL;
 		rec = (u64 *)run->end;
 	}
-	/* Hidden, so that the compiler adds to it in place. */
+	/* Let the compiler add in place. */
 	OPTIMIZER_HIDE_VAR(run);
 	run->end += size;
 	__this_cpu_inc(krtrace_cpu.records);
@@ -124,7 +125,7 @@ static __always_inline void *record_write(u64 type, u64 ids, size_t size)
 	return rec;
 }
 
-/* The second word of an event, in one register before the clock is read. */
+/* Second word of an event, in one register before the clock is read. */
 static __always_inline u64 record_ids(u32 first, u32 prio, u32 second, u32 state)
 {
 	const u32 low = first | prio << KREGION_TRACE_PRIO_SHIFT;
@@ -136,9 +137,9 @@ static __always_inline u64 record_ids(u32 first, u32 prio, u32 second, u32 state
 }
 
 /*
- * A record holds the low 8 bits of a task state, of which 0 means runnable. A
- * sleep in none of these states (frozen, or a lock of PREEMPT_RT) is recorded
- * as uninterruptible.
+ * A record holds the low 8 bits of a task state; 0 means runnable. A sleep that
+ * sets none of them (TASK_FROZEN, TASK_RTLOCK_WAIT) is recorded as
+ * uninterruptible.
  */
 static __always_inline u32 record_state(u32 state)
 {
@@ -152,7 +153,7 @@ static __always_inline void record_event(u64 type, u64 ids)
 	record_write(type, ids, sizeof(struct kregion_trace_event));
 }
 
-/* Like record_event(), with interrupts on or off. */
+/* As record_event(), but interrupts may be on. */
 static __always_inline void record_event_irqsave(u64 type, u64 ids)
 {
 	unsigned long flags;
@@ -162,7 +163,7 @@ static __always_inline void record_event_irqsave(u64 type, u64 ids)
 	local_irq_restore(flags);
 }
 
-/* @comm is the name of @p, or is about to become it. */
+/* @comm is the current or the new name of @p. */
 static noinline void record_name(const struct task_struct *p, const char *comm)
 {
 	struct kregion_trace_name *name;
@@ -174,7 +175,7 @@ static noinline void record_name(const struct task_struct *p, const char *comm)
 	__this_cpu_write(krtrace_cpu.named[p->pid % KRTRACE_NAMED], name ? p->pid : 0);
 	if (!name)
 		return;
-	/* @p->comm may be changing; its last byte is always a zero. */
+	/* @p->comm may change concurrently; its last byte is always 0. */
 	strscpy_pad(name->comm, comm, sizeof(name->comm));
 }
 
@@ -185,18 +186,18 @@ static noinline void record_name(const struct task_struct *p, const char *comm)
  *
  * sched_switch		__schedule(): run-queue lock of this CPU, interrupts off
  * sched_wakeup		try_to_wake_up(), sched_ttwu_pending(): run-queue lock
- *			of the task's CPU, which may be this one, mostly the
- *			task's pi_lock, interrupts off; but a task that wakes
- *			itself holds no lock, and has only preemption off
- * sched_wakeup_new	wake_up_new_task(): as sched_wakeup of another task
+ *			of the task's CPU, possibly this one, usually the task's
+ *			pi_lock, interrupts off; but for a task that wakes
+ *			itself no lock, and only preemption off
+ * sched_wakeup_new	wake_up_new_task(): as sched_wakeup for another task
  * sched_process_fork	kernel_clone(), in the parent: no lock, interrupts on
  * sched_process_exec	exec_binprm(), in the task: no spinlock, interrupts on
  * sched_process_exit	do_exit(), in the task: no lock, interrupts on
  * task_rename		__set_task_comm(), before the change, in any task:
  *			alloc_lock of the renamed task, interrupts on
  *
- * Interrupts are off wherever a run-queue lock is held, so probe_switch()
- * leaves them alone; all others disable them.
+ * A run-queue lock implies that interrupts are off, so probe_switch() leaves
+ * them alone; all other probes disable them.
  */
 
 static void probe_switch(void *data, bool preempt, struct task_struct *prev,
@@ -247,7 +248,7 @@ static void probe_exit(void *data, struct task_struct *p)
 	record_event_irqsave(KREGION_TRACE_EXIT, record_ids(p->pid, p->prio, 0, 0));
 }
 
-/* A CPU that switches to @p before its name changes records the old name. */
+/* A CPU that switches to @p before the change records the old name. */
 static void probe_rename(void *data, struct task_struct *p, const char *comm)
 {
 	unsigned long flags;
@@ -293,7 +294,7 @@ static void probes_find(struct tracepoint *tp, void *data)
 	}
 }
 
-/* Unregister the first @nr probes, and wait until none is running. */
+/* Unregister the first @nr probes, and wait for running ones. */
 static void probes_unregister(int nr)
 {
 	while (nr--)
@@ -333,8 +334,8 @@ int krtrace_record_init(void)
 }
 
 /*
- * The trace of a CPU begins with the task that it runs, when all probes are in
- * place. Losses that some of them counted earlier are discarded.
+ * Begin the trace of this CPU with its current task, once all probes are
+ * registered. This discards the losses that probes have counted until then.
  */
 static void cpu_begin(void *region)
 {
@@ -348,9 +349,9 @@ static void cpu_begin(void *region)
 }
 
 /*
- * Begin on all CPUs; on an offline one, the first event after it comes online
- * is the first record. Probes run with interrupts off, so after the IPIs none
- * of them uses the previous region.
+ * Begin on all CPUs; the trace of an offline CPU begins with the first event
+ * after it comes online. Probes run with interrupts off, so none of them uses
+ * the previous region after the IPIs.
  */
 static void cpus_begin(struct kregion *region)
 {
@@ -391,7 +392,7 @@ void krtrace_record_stop(void)
 	probes_unregister(ARRAY_SIZE(probes));
 }
 
-/* A snapshot: CPUs may be counting meanwhile. */
+/* An inconsistent snapshot while CPUs write records. */
 void krtrace_record_counts(u64 *records, u64 *lost)
 {
 	int cpu;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Stream of a stopped trace, as Documentation/trace-format.rst has it.
+ * Stream of a stopped trace, as described in Documentation/trace-format.rst.
  *
- * The records stay where the probes have written them: krtrace_stream_prepare()
- * walks all runs once, to convert the times and to cut off what came after the
- * stop, and krtrace_stream_read() copies the runs out one after the other.
+ * The records stay where the probes wrote them: krtrace_stream_prepare() walks
+ * all runs once to convert times and to cut off records after the stop, and
+ * krtrace_stream_read() copies one run after the other.
  *
  * All of this runs under the device's lock, with no probe registered.
  */
@@ -57,7 +57,7 @@ enum part {				/* of the stream, in its order */
 	PART_NONE,
 };
 
-/* Position of the reader: rest of the current part, and the next part. */
+/* Position of the reader: remainder of the current part, and the next part. */
 static struct {
 	const char *data;		/* D */
 	size_t len;			/* D */
@@ -75,28 +75,28 @@ u64 krtrace_stream_size(void)
 
 enum walk_end {
 	WALK_COMPLETE,
-	WALK_STOP,		/* at the first record written after the stop */
-	WALK_DAMAGE,		/* at something that is not a record */
+	WALK_STOP,		/* at the first record after the stop */
+	WALK_DAMAGE,		/* at bytes that are not a valid record */
 };
 
-/* State of the walk through the records of a CPU. */
+/* Walk through the records of a CPU. */
 struct walk {
 	enum walk_end end;
 	size_t run_max;		/* no run is longer: the block size */
-	u64 region_left;	/* bytes that the region handed out, minus the runs so far */
+	u64 region_left;	/* bytes that the region handed out, less the runs so far */
 	u64 last;		/* ticks */
 	u64 records;
 	u64 bytes;
-	u64 reported;		/* losses that lost records account for ... */
-	u64 unreported;		/* ... and others, ... */
-	u64 since;		/* ... which began at this time */
+	u64 reported;		/* losses that lost records account for */
+	u64 unreported;		/* other losses ... */
+	u64 since;		/* ... and the time of the first of them */
 };
 
 /*
- * Convert the times of a run, and add it up. Returns the end of the last good
- * record. Nothing in memory is trusted: a run is accepted within a block's size
- * and within what the region has handed out in all, a record within its run,
- * with a known type, and in the order of time.
+ * Convert the times of a run and count its records. Returns the end of the last
+ * valid record. Trusts nothing in memory: a valid run exceeds neither the block
+ * size nor the bytes that the region handed out; a valid record lies within its
+ * run, has a known type, and does not precede the one before it.
  */
 static char *run_prepare(struct krtrace_run *run, struct walk *walk)
 {
@@ -137,7 +137,7 @@ static char *run_prepare(struct krtrace_run *run, struct walk *walk)
 	return p;
 }
 
-/* Prepare the runs of a CPU, and cut them off where the walk ends. */
+/* Prepare the runs of a CPU, and truncate them where the walk ends. */
 static void runs_prepare(struct krtrace_cpu *c, struct walk *walk)
 {
 	struct krtrace_run **link, *run;
@@ -146,7 +146,7 @@ static void runs_prepare(struct krtrace_cpu *c, struct walk *walk)
 	for (link = &c->first; (run = *link); link = &run->next) {
 		end = run_prepare(run, walk);
 		if (walk->end != WALK_COMPLETE) {
-			/* If empty, a damaged link may lead back to it. */
+			/* A damaged link may lead back to an empty run. */
 			if (end == (char *)(run + 1)) {
 				*link = NULL;
 			} else {
@@ -162,9 +162,8 @@ static void runs_prepare(struct krtrace_cpu *c, struct walk *walk)
 }
 
 /*
- * Make the section of a CPU. Records written after the stop, while the probes
- * were being unregistered, are left out; those that cannot be read count as
- * lost.
+ * Make the section of a CPU. It leaves out the records that probes wrote after
+ * the stop, until they were unregistered, and counts unreadable ones as lost.
  */
 static void cpu_prepare(int cpu, size_t block_size, u64 *region_left)
 {
@@ -226,7 +225,7 @@ static void values_prepare(const struct kregion_stats *stats)
 	}
 }
 
-/* Make the stream out of the records in @region, once the trace is stopped. */
+/* Make the stream from the records of a stopped trace in @region. */
 void krtrace_stream_prepare(struct kregion *region, size_t block_size, u64 budget)
 {
 	struct kregion_stats stats;
@@ -263,7 +262,7 @@ void krtrace_stream_prepare(struct kregion *region, size_t block_size, u64 budge
 
 /* ---- read --------------------------------------------------------------- */
 
-/* The next CPU with a section, nr_cpu_ids if none. */
+/* Next CPU with a section, or nr_cpu_ids. */
 static int reader_next_cpu(void)
 {
 	int cpu = reader.cpu;
@@ -282,7 +281,7 @@ static bool reader_set(const void *data, size_t len, enum part next)
 	return true;
 }
 
-/* Move to the next part of the stream; false at its end. */
+/* Advance to the next part of the stream; false at its end. */
 static bool reader_next(void)
 {
 	const struct krtrace_run *run = reader.run;
@@ -320,7 +319,7 @@ static bool reader_next(void)
 	return false;
 }
 
-/* Copy the next bytes of the stream, at most @len; 0 at its end. */
+/* Copy at most @len bytes of the stream; returns 0 at its end. */
 ssize_t krtrace_stream_read(char __user *buf, size_t len)
 {
 	ssize_t ret = 0;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Private interface of kregion_trace.ko. device.c controls a trace, record.c
- * writes its records, stream.c reads them; all of them take the time from
- * clock.c.
+ * writes its records, stream.c reads them, clock.c is their common clock.
  */
 #ifndef _KREGION_TRACE_H
 #define _KREGION_TRACE_H
@@ -18,34 +17,34 @@
 /*
  * Locking of the variables below:
  *
- * D: the device's lock (trace.lock in device.c). The functions below need it,
- *    except for krtrace_ticks() and krtrace_record_init().
+ * D: protected by trace.lock in device.c. Callers of the functions below hold
+ *    it, except for krtrace_ticks() and krtrace_record_init().
  * P: written under D while no probe is registered, read by probes.
  * C: accessed by their CPU with interrupts off while probes are registered,
- *    under D otherwise. No NMI passes through the tracepoints in use.
+ *    under D otherwise. No NMI hits the tracepoints in use.
  */
 
-/* Pids that a CPU remembers to have named; a power of two. */
+/* Entries in the cache of named pids of a CPU; a power of two. */
 #define KRTRACE_NAMED	256
 
-/* Header of a run: records that are adjacent in memory, right behind it. */
+/* Header of a run; its records follow it without gaps. */
 struct krtrace_run {
 	struct krtrace_run *next;	/* C */
 	char *end;			/* C: of the last record */
 };
 
 struct krtrace_cpu {
-	struct kregion *region;		/* C: of the records; one without memory before the start */
-	struct krtrace_run *run;	/* C: to be continued by the next record */
+	struct kregion *region;		/* C: of the records; no memory before start */
+	struct krtrace_run *run;	/* C: current run */
 	s64 last;			/* C: time of the last event, in ticks from the start */
-	u64 records;			/* C: read without lock by krtrace_record_counts() */
+	u64 records;			/* C: lockless read by krtrace_record_counts() */
 	u64 lost;			/* C: ditto */
 	u64 lost_reported;		/* C: part of lost that lost records account for */
 	u64 lost_since;			/* C: time of the first unreported loss */
 	struct krtrace_run *first;	/* C */
 	struct krtrace_run **link;	/* C: &next of the last run, or &first */
-	struct kregion_trace_cpu section; /* D: header in the stream, size 0 for no section */
-	u32 named[KRTRACE_NAMED];	/* C: pids, indexed by their low bits */
+	struct kregion_trace_cpu section; /* D: header; size 0: no section */
+	u32 named[KRTRACE_NAMED];	/* C: named pids, indexed by their low bits */
 };
 
 DECLARE_PER_CPU(struct krtrace_cpu, krtrace_cpu);
@@ -56,13 +55,13 @@ struct krtrace_clock {
 	u64 start;			/* P: ticks at the start */
 	u64 start_ns;			/* D: fast monotonic clock at the start */
 	u64 start_real_ns;		/* D: real-time clock at the start */
-	u64 ticks;			/* D: length of the stopped trace in ticks ... */
+	u64 ticks;			/* D: duration of the stopped trace in ticks ... */
 	u64 ns;				/* D: ... and in nanoseconds */
 };
 
 extern struct krtrace_clock krtrace_clock;
 
-/* P: a tick is a cycle of the CPU's counter, otherwise a nanosecond */
+/* P: a tick is a cycle if enabled, otherwise a nanosecond */
 DECLARE_STATIC_KEY_FALSE(krtrace_cycles);
 
 static __always_inline u64 krtrace_ticks(void)

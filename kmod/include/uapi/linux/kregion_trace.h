@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
 /*
- * /dev/kregion_trace: how a trace is controlled, and the stream that read()
- * gives. The stream is told byte by byte in Documentation/trace-format.rst.
+ * /dev/kregion_trace: control of a trace, and the stream that read() returns.
+ * Documentation/trace-format.rst describes both.
  */
 #ifndef _UAPI_LINUX_KREGION_TRACE_H
 #define _UAPI_LINUX_KREGION_TRACE_H
@@ -13,14 +13,14 @@
 
 /* ---- control ------------------------------------------------------------- */
 
-/* The smallest budget, in bytes. The largest is half of the memory. */
+/* Minimum budget in bytes. The maximum is half of the memory. */
 #define KREGION_TRACE_BUDGET_MIN	65536
 
 /**
  * struct kregion_trace_start - argument of KREGION_TRACE_START
- * @size: sizeof(struct kregion_trace_start), as the caller knows it.
+ * @size: sizeof(struct kregion_trace_start) of the caller.
  * @flags: 0.
- * @budget: Most bytes of memory that the trace may hold.
+ * @budget: Maximum of memory that the trace may hold, in bytes.
  */
 struct kregion_trace_start {
 	__u32 size;
@@ -36,18 +36,18 @@ enum kregion_trace_state {
 
 /**
  * struct kregion_trace_info - result of KREGION_TRACE_INFO
- * @state: One of enum kregion_trace_state. Idle: all that follows up to
- *	@budget_min is 0.
+ * @state: One of enum kregion_trace_state. If idle, the members up to
+ *	@budget_min are 0.
  * @reserved: 0.
- * @budget: As given to KREGION_TRACE_START.
- * @elapsed_ns: From start to now, or to stop.
+ * @budget: Budget of KREGION_TRACE_START.
+ * @elapsed_ns: Time since start, or from start to stop.
  * @records: Records written.
  * @lost: Records that found no memory.
  * @bytes_held: Memory that the region holds.
  * @bytes_used: Memory that the region handed out.
- * @stream_size: Bytes that read() will give in all; 0 while running.
- * @budget_min: The smallest budget.
- * @budget_max: The largest budget.
+ * @stream_size: Bytes of the whole stream; 0 while running.
+ * @budget_min: Minimum budget.
+ * @budget_max: Maximum budget.
  */
 struct kregion_trace_info {
 	__u32 state;
@@ -70,27 +70,27 @@ struct kregion_trace_info {
 
 /* ---- the stream ---------------------------------------------------------- */
 
-#define KREGION_TRACE_MAGIC	"KRTRACE"	/* with its terminating zero */
+#define KREGION_TRACE_MAGIC	"KRTRACE"	/* with the terminating zero */
 #define KREGION_TRACE_VERSION	1
 #define KREGION_TRACE_BYTE_ORDER	0x01020304
 
 /**
- * struct kregion_trace_header - the first bytes of a stream
+ * struct kregion_trace_header - header of a stream
  * @magic: KREGION_TRACE_MAGIC.
  * @version: KREGION_TRACE_VERSION.
- * @byte_order: KREGION_TRACE_BYTE_ORDER, as the traced machine writes it.
+ * @byte_order: KREGION_TRACE_BYTE_ORDER in the byte order of the machine.
  * @header_size: Bytes of this structure; the types follow.
  * @type_size: Bytes of a struct kregion_trace_type.
  * @nr_types: Number of types; the fields follow.
  * @field_size: Bytes of a struct kregion_trace_field.
  * @nr_fields: Number of fields; the sections follow.
  * @nr_cpus: Number of CPU sections.
- * @cpu_limit: All CPU numbers are below it.
+ * @cpu_limit: Exclusive limit of CPU numbers.
  * @clock: Clock of all times: CLOCK_MONOTONIC.
- * @start_ns: When the trace began. Times in records count from here.
- * @stop_ns: When it ended.
+ * @start_ns: Start of the trace. Times in records count from here.
+ * @stop_ns: End of the trace.
  * @start_real_ns: @start_ns on CLOCK_REALTIME.
- * @budget: Bytes that the trace might hold.
+ * @budget: Budget of KREGION_TRACE_START.
  * @stream_size: Bytes of the whole stream.
  */
 struct kregion_trace_header {
@@ -113,10 +113,10 @@ struct kregion_trace_header {
 };
 
 /**
- * struct kregion_trace_type - describes a type of record
- * @id: What the type field of the record's first word says.
+ * struct kregion_trace_type - description of a record type
+ * @id: Type in the first word of the record.
  * @size: Bytes of a record, a multiple of 8.
- * @nr_fields: How many of the field descriptions are of this type.
+ * @nr_fields: Number of field descriptions of this type.
  * @reserved: 0.
  * @name: Zero-terminated.
  */
@@ -134,7 +134,7 @@ enum kregion_trace_kind {
 };
 
 /**
- * struct kregion_trace_field - describes a field of a record
+ * struct kregion_trace_field - description of a field of a record
  * @kind: KREGION_TRACE_UINT: (word >> @shift) & ((1 << @bits) - 1), where word
  *	is the integer of @width bytes at @offset. KREGION_TRACE_CHARS: @width
  *	characters at @offset, padded with zeroes.
@@ -161,10 +161,10 @@ enum kregion_trace_section_kind {
 };
 
 /**
- * struct kregion_trace_section - how every section begins
+ * struct kregion_trace_section - common header of all sections
  * @kind: One of enum kregion_trace_section_kind.
- * @header_size: Bytes of the section's header, this structure included.
- * @size: Bytes of the section, header included.
+ * @header_size: Bytes of the section's header, including this structure.
+ * @size: Bytes of the section, including its header.
  */
 struct kregion_trace_section {
 	__u32 kind;
@@ -179,7 +179,7 @@ struct kregion_trace_section {
  * @reserved: 0.
  * @records: Number of records that follow.
  * @lost: Records that found no memory on this CPU.
- * @tail_lost: How many of @lost came after the last record.
+ * @tail_lost: Part of @lost after the last record.
  * @tail_since: Time of the first of @tail_lost, from @start_ns; 0 if none.
  */
 struct kregion_trace_cpu {
@@ -196,7 +196,7 @@ struct kregion_trace_cpu {
  * struct kregion_trace_end - header of the last section; the values follow
  * @section: Kind KREGION_TRACE_SECTION_END.
  * @nr_values: Number of struct kregion_trace_value that follow.
- * @value_size: Bytes of one.
+ * @value_size: Bytes of a struct kregion_trace_value.
  */
 struct kregion_trace_end {
 	struct kregion_trace_section section;
@@ -216,10 +216,10 @@ struct kregion_trace_value {
 
 /* ---- records ------------------------------------------------------------- */
 
-/* The first word of each record: the type and the nanoseconds since start. */
+/* First word of each record: type and nanoseconds since the start. */
 #define KREGION_TRACE_TIME_BITS		56
 #define KREGION_TRACE_TIME_MASK		((1ULL << KREGION_TRACE_TIME_BITS) - 1)
-/* The second word of an event: two ids of 24 bits, a byte over each. */
+/* Second word of an event: two ids of 24 bits, each with a byte above it. */
 #define KREGION_TRACE_PID_BITS		24
 #define KREGION_TRACE_PID_MASK		((1U << KREGION_TRACE_PID_BITS) - 1)
 #define KREGION_TRACE_FIRST_SHIFT	0
@@ -240,21 +240,22 @@ enum kregion_trace_record_type {
 };
 
 /**
- * struct kregion_trace_event - a record of two ids
+ * struct kregion_trace_event - record with two ids
  * @head: Type and time.
- * @ids: From the low bits: first id (24), priority (8), second id (24), state (8).
+ * @ids: From bit 0 on: first id (24 bits), priority (8), second id (24),
+ *	state (8).
  *
- * ============  ========  ========  ==============================  ==============
- * type          first     priority  second                          state
- * ============  ========  ========  ==============================  ==============
- * running_task  pid       of pid    0                               0
- * switch        next pid  of next   previous pid                    of previous
- * wakeup        pid       of pid    the CPU it is to run on         0
- * wakeup_new    pid       of pid    the CPU it is to run on         0
- * fork          child     of child  parent                          0
- * exec          pid       of pid    the pid before                  0
- * exit          pid       of pid    0                               0
- * ============  ========  ========  ==============================  ==============
+ * ============  ========  ========  ============  ===========
+ * type          first     priority  second        state
+ * ============  ========  ========  ============  ===========
+ * running_task  pid       of pid    0             0
+ * switch        next pid  of next   previous pid  of previous
+ * wakeup        pid       of pid    target CPU    0
+ * wakeup_new    pid       of pid    target CPU    0
+ * fork          child     of child  parent        0
+ * exec          pid       of pid    previous pid  0
+ * exit          pid       of pid    0             0
+ * ============  ========  ========  ============  ===========
  */
 struct kregion_trace_event {
 	__u64 head;
@@ -262,10 +263,10 @@ struct kregion_trace_event {
 };
 
 /**
- * struct kregion_trace_name - what a task is called from here on
+ * struct kregion_trace_name - name of a task from this record on
  * @head: Type and time.
- * @ids: From the low bits: pid (32), pid of its thread group (32).
- * @comm: Its name, zero-terminated.
+ * @ids: From bit 0 on: pid (32 bits), pid of its thread group (32).
+ * @comm: Name of the task, zero-terminated.
  */
 struct kregion_trace_name {
 	__u64 head;
@@ -274,8 +275,8 @@ struct kregion_trace_name {
 };
 
 /**
- * struct kregion_trace_lost - stands where records found no memory
- * @head: Type, and the time when memory was found again.
+ * struct kregion_trace_lost - marks a gap where records found no memory
+ * @head: Type, and the time when memory was available again.
  * @since: Time of the first lost record.
  * @count: Number of lost records.
  */

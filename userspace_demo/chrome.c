@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * krtrace convert --chrome: the JSON that the Chromium and Perfetto viewers
- * open. A track a CPU: the running task as slices, wake-ups as instants.
+ * krtrace convert --chrome: JSON for the Chromium and Perfetto viewers. One
+ * track per CPU, with running tasks as slices and wake-ups as instants.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -19,7 +19,7 @@
 
 struct chrome_task {
 	struct task base;
-	struct slice *slice;		/* where it runs; NULL: nowhere */
+	struct slice *slice;		/* NULL: not running */
 };
 
 struct slice {
@@ -42,7 +42,7 @@ static const char *name_of(const struct task *task, char buf[32])
 	return buf;
 }
 
-/* Times of the format are microseconds. */
+/* The unit of times is the microsecond. */
 static void put_time(struct json *j, const char *key, uint64_t ns)
 {
 	json_number(j, key, "%" PRIu64 ".%03" PRIu64, ns / 1000, ns % 1000);
@@ -54,7 +54,7 @@ static void put_track(struct json *j, unsigned int track)
 	json_number(j, "tid", "%u", track);
 }
 
-/* Begin the metadata @what of a track; the caller adds the value and ends it twice. */
+/* Begin metadata of a track; the caller adds a value and end_event(). */
 static void begin_meta(struct json *j, const char *what, unsigned int track)
 {
 	json_object(j, NULL, JSON_INLINE);
@@ -155,7 +155,7 @@ static void put_event(struct json *j, const struct stream *st, struct tasks *tas
 		slice_begin(s, chrome_task_get(tasks, e->first), e);
 		break;
 	case KREGION_TRACE_EXEC:
-		/* A thread may have taken over the pid of its process. */
+		/* A thread may take over the pid of its thread group. */
 		if (e->first == e->second || !s->task)
 			break;
 		slice_end(j, s, e->time, -1);
@@ -173,8 +173,8 @@ static void put_event(struct json *j, const struct stream *st, struct tasks *tas
 }
 
 /*
- * A wake-up may precede the first switch to its task, and so the name of a
- * task older than the trace: collect the first names beforehand.
+ * The name of a task older than the trace follows its first switch, but a
+ * wake-up may precede that: collect the first names in advance.
  */
 static void first_names(struct stream *st, struct tasks *names)
 {
@@ -257,7 +257,7 @@ int convert_chrome(const char *path, const char *file)
 	struct loss loss;
 	FILE *out;
 
-	/* Read all of the input first: the output may replace it. */
+	/* Read the whole input first, as the output may replace it. */
 	if (stream_open(&st, path))
 		return 1;
 	output_catch_signals();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* JSON writer: see json.h. Single-threaded, as its programs: stdio without locks. */
+/* JSON writer: see json.h. Single-threaded: stdio without locks. */
 #include <stdarg.h>
 
 #include "json.h"
@@ -20,7 +20,7 @@ static void put_string(FILE *out, const char *s)
 	putc_unlocked('"', out);
 }
 
-/* Everything of an element that precedes its value. */
+/* Write the part of an element before its value. */
 static void element(struct json *j, const char *key)
 {
 	struct json_level *level = &j->level[j->depth];

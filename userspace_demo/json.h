@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* JSON writer: it takes care of commas, line breaks and escapes. */
+/* JSON writer: commas, line breaks and escapes. */
 #ifndef JSON_H
 #define JSON_H
 
@@ -10,7 +10,7 @@
 
 enum json_layout {
 	JSON_INLINE,
-	JSON_LINES,			/* each element on a line of its own */
+	JSON_LINES,			/* one element per line */
 };
 
 struct json {
@@ -24,13 +24,13 @@ struct json {
 	} level[JSON_DEPTH + 1];	/* [0]: around the outermost object */
 };
 
-/* Begin an object or an array. @key is NULL in an array and at the outermost level. */
+/* Begin an object or array. @key: NULL in arrays and at the outermost level. */
 void json_object(struct json *j, const char *key, enum json_layout layout);
 void json_array(struct json *j, const char *key, enum json_layout layout);
-/* End the innermost of them; the outermost ends its line, too. */
+/* End the innermost object or array; the outermost one also ends its line. */
 void json_end(struct json *j);
 
-/* @s is taken as Latin-1. */
+/* @s is Latin-1. */
 void json_string(struct json *j, const char *key, const char *s);
 /* @fmt must yield a JSON number. */
 void __attribute__((format(printf, 3, 4)))

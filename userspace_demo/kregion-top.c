@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * kregion-top: the live picture of all regions, from debugfs.
+ * kregion-top: live view of all regions, from debugfs.
  *
- * Columns of the file are found by their names, so that columns added at the
- * end do no harm; --json hands them on. All text is taken as bytes of which only
- * printable ASCII reaches a terminal.
+ * Finds columns of the file by name, and thus tolerates new ones; --json passes
+ * them through. Only printable ASCII reaches a terminal.
  */
 
 #include <errno.h>
@@ -94,28 +93,28 @@ static struct {
 };
 
 struct region {
-	char **cells;		/* one for each column of the file */
+	char **cells;		/* one per column of the file */
 	const char *id, *name, *mode;
 	uint64_t v[NR_FIELDS];
-	double rate[2];		/* of FILLS and FAILED, a second; negative if not known */
-	double weight;		/* sort key, unless that is the name */
+	double rate[2];		/* FILLS and FAILED per second; negative: unknown */
+	double weight;		/* sort key, unless sorted by name */
 };
 
 struct sample {
-	char *buf;		/* the file; all strings point into it */
+	char *buf;		/* content of the file; all strings point into it */
 	char **names, **cells;
-	bool *is_text;		/* of each column: not all numbers */
+	bool *is_text;		/* per column: not all numbers */
 	size_t nr_columns, nr;
 	struct region *regions;
 	uint64_t sum[NR_FIELDS];
 	double when;
-	bool rated;		/* there is an earlier sample to compare with */
+	bool rated;		/* rates are known */
 };
 
 static const char *path = REGIONS;
 static int sort_col = C_HELD;
 static bool reverse;
-static char problem[512];	/* why the last read failed */
+static char problem[512];	/* error of the last read */
 
 static const char keys_help[] =
 	"  q                quit\n"
@@ -125,14 +124,14 @@ static const char keys_help[] =
 	"  r                reverse the order\n"
 	"  up, down, PgUp, PgDn, Home, End\n"
 	"                   scroll\n"
-	"  space            pause, go on\n";
+	"  space            pause, resume\n";
 
 static const char columns_help[] =
 	"  CUR FULL LRG SPR blocks by kind: current, full, large, spare\n"
 	"  HELD USED LOST   bytes held, handed out, lost in tails of closed blocks;\n"
 	"                   K, M, G are KiB, MiB, GiB\n"
-	"  FILL/s FAIL/s    blocks from the page allocator, and failed allocations,\n"
-	"                   a second; - where not known\n"
+	"  FILL/s FAIL/s    new blocks and failed allocations per second; - if\n"
+	"                   unknown\n"
 	"  HOW FULL         # used, x lost, . free; used in percent of held\n";
 
 static bool __attribute__((format(printf, 1, 2))) fail(const char *fmt, ...)
@@ -163,7 +162,7 @@ static double seconds(clockid_t clock)
 	return ts.tv_sec + ts.tv_nsec / 1e9;
 }
 
-/* ---- reading ---------------------------------------------------------------- */
+/* ---- reading ------------------------------------------------------------- */
 
 static bool fail_io(int err)
 {
@@ -174,14 +173,14 @@ static bool fail_io(int err)
 	if (statfs(DEBUGFS, &fs) ? errno == ENOENT : (unsigned long)fs.f_type != DEBUGFS_MAGIC)
 		return fail("debugfs is not mounted: mount -t debugfs none " DEBUGFS);
 	if (err == EACCES)
-		return fail("%s: %s: root is needed", path, strerror(err));
-	/* ENXIO and EIO: the module is being unloaded. */
+		return fail("%s: %s: root is required", path, strerror(err));
+	/* ENXIO, EIO: module unload in progress. */
 	if (err == ENOENT || err == ENXIO || err == EIO)
 		return fail("module kregion is not loaded: modprobe kregion");
 	return fail("%s: %s", path, strerror(err));
 }
 
-/* Opened anew each time: an open file pins the module. */
+/* Opens the file each time, as an open file pins the module. */
 static bool slurp(struct sample *s)
 {
 	size_t len = 0, size = 0;
@@ -207,7 +206,7 @@ static bool slurp(struct sample *s)
 	if (n > 0 || strlen(s->buf) != len)
 		return fail("%s: not a list of regions", path);
 	if (len && s->buf[len - 1] != '\n')
-		return fail("%s: the last line is cut off", path);
+		return fail("%s: the last line is truncated", path);
 	return true;
 }
 
@@ -224,7 +223,7 @@ static size_t split(char *line, char **cells, size_t max)
 	return n;
 }
 
-/* A decimal number in 64 bits, without the leading zeros that JSON forbids. */
+/* Parse a 64-bit decimal number without leading zeros, which JSON forbids. */
 static bool number(const char *s, uint64_t *v)
 {
 	const size_t len = strlen(s);
@@ -250,7 +249,7 @@ static bool parse_heading(struct sample *s, char *first, char *header, size_t *c
 	    !number(first + strlen(MAGIC_LINE), &version))
 		return fail("%s: not a list of regions", path);
 	if (version != FORMAT)
-		return fail("%s: format %" PRIu64 " is not known, only %d", path, version, FORMAT);
+		return fail("%s: unknown format %" PRIu64 ", expected %d", path, version, FORMAT);
 	if (!header)
 		return fail("%s:2: no header line", path);
 
@@ -274,7 +273,7 @@ static bool parse_region(struct sample *s, struct region *r, char *line, const s
 	uint64_t ignored;
 
 	if (n != s->nr_columns)
-		return fail("%s:%zu: %zu columns where the header has %zu", path, at, n,
+		return fail("%s:%zu: %zu columns, but %zu in the header", path, at, n,
 			    s->nr_columns);
 	for (size_t i = 0; i < n; i++)
 		s->is_text[i] |= !number(r->cells[i], &ignored);
@@ -336,7 +335,7 @@ static bool sample_read(struct sample *s)
 	return false;
 }
 
-/* ---- sorting ---------------------------------------------------------------- */
+/* ---- sorting ------------------------------------------------------------- */
 
 static double share(uint64_t part, uint64_t whole)
 {
@@ -396,7 +395,7 @@ static void rates(struct sample *s, struct sample *old)
 			o++;
 		if (o == old->regions + old->nr)
 			break;
-		/* Counters only grow, unless the module was loaded anew and numbers from 1. */
+		/* A counter that decreases is of a reloaded module, with ids from 1 again. */
 		if (o->v[ID] != r->v[ID] || o->v[FILLS] > r->v[FILLS] ||
 		    o->v[FAILED] > r->v[FAILED])
 			continue;
@@ -405,9 +404,9 @@ static void rates(struct sample *s, struct sample *old)
 	}
 }
 
-/* ---- the table -------------------------------------------------------------- */
+/* ---- the table ----------------------------------------------------------- */
 
-/* Fit the table into @room characters; with 0, make room for all. The id may go. */
+/* Fit the table into @room characters, if need be without ids; 0: no limit. */
 static void layout(const struct sample *s, int room)
 {
 	int left = room - MIN_COLS, id = 5, name = 12, more;
@@ -428,7 +427,7 @@ static void layout(const struct sample *s, int room)
 	cols[C_BAR].width = -9 - (left < 40 ? left : 40);
 }
 
-/* In at most @width characters if at all possible, with one decimal if it fits. */
+/* Format @v in @width characters if possible, with one decimal if it fits. */
 static void human(char *buf, size_t size, double v, int width, int base)
 {
 	static const char units[] = " KMGTPE";
@@ -481,7 +480,7 @@ static void cell(char *buf, size_t size, const struct region *r, int c)
 	}
 }
 
-/* A line of the table, or its heading if @r is NULL. */
+/* Format a line of the table, or its heading if @r is NULL. */
 static void row(char *out, size_t size, const struct region *r)
 {
 	size_t at = 0;
@@ -513,7 +512,7 @@ static void totals(char *out, size_t size, const struct sample *s)
 		 lost, s->sum[LOST] < 1024 ? "B" : "iB");
 }
 
-/* ---- plain text and JSON ---------------------------------------------------- */
+/* ---- plain text and JSON ------------------------------------------------- */
 
 static int finish(void)
 {
@@ -566,12 +565,12 @@ static void print_json(const struct sample *s)
 	json_end(&j);
 }
 
-/* ---- the screen ------------------------------------------------------------- */
+/* ---- the screen ---------------------------------------------------------- */
 
 static struct {
 	double delay;
 	bool paused, help, quit;
-	long top;		/* the first visible line of the table */
+	long top;		/* first visible line of the table */
 	short bad, head;	/* colour pairs, 0 without colours */
 } ui = { .delay = 2 };
 
@@ -612,11 +611,11 @@ static void draw(const struct sample *s)
 	erase();
 	ui.top = ui.top < 0 ? 0 : ui.top < last ? ui.top : last;
 	if (LINES < MIN_LINES || COLS < MIN_COLS) {
-		printw("%dx%d is too small, %dx%d is needed", COLS, LINES, MIN_COLS, MIN_LINES);
+		printw("%dx%d is too small, %dx%d is required", COLS, LINES, MIN_COLS, MIN_LINES);
 	} else if (ui.help) {
-		printw("Keys\n%s\nColumns\n%s\nAny key goes back.", keys_help, columns_help);
+		printw("Keys\n%s\nColumns\n%s\nPress any key to return.", keys_help, columns_help);
 	} else if (!s->buf) {
-		printw("%s\n\nTrying again every %g s; q quits.", problem, ui.delay);
+		printw("%s\n\nRetrying every %g s; q quits.", problem, ui.delay);
 		mvchgat(0, 0, -1, A_BOLD, ui.bad, NULL);
 	} else {
 		strftime(clock, sizeof(clock), "%H:%M:%S", localtime_r(&now, &tm));
@@ -676,7 +675,7 @@ static bool screen_open(void)
 	if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
 		return fail("not on a terminal: use --once or --json");
 	if (!term || !*term || !newterm(NULL, stdout, stdin))
-		return fail("terminal type \"%s\" is not known: set TERM, or use --once",
+		return fail("unknown terminal type \"%s\": set TERM, or use --once",
 			    term ? term : "");
 	cup = tigetstr("cup");
 	if (!cup || cup == (char *)-1) {
@@ -731,29 +730,29 @@ static bool live(struct sample *s)
 	return true;
 }
 
-/* ---- options ---------------------------------------------------------------- */
+/* ---- options ------------------------------------------------------------- */
 
 static void help(void)
 {
 	printf("NAME\n"
-	       "  " PROG " - show the regions of kregion as they are\n"
+	       "  " PROG " - display kregion regions\n"
 	       "\n"
 	       "SYNOPSIS\n"
 	       "  " PROG " [-d SECONDS] [-s KEY] [--once | --json] [--file PATH]\n"
 	       "\n"
 	       "DESCRIPTION\n"
-	       "  Shows each region with its blocks, bytes, fills and failures, read from\n"
-	       "  debugfs again and again. Needs root, as debugfs does.\n"
+	       "  Displays blocks, bytes, fills and failures of each region, read from\n"
+	       "  debugfs periodically. Requires root, as debugfs does.\n"
 	       "\n"
 	       "OPTIONS\n"
-	       "  -d, --delay SECONDS  time between two looks, 0.1 to 86400 (default 2)\n"
+	       "  -d, --delay SECONDS  time between updates, 0.1 to 86400 (default 2)\n"
 	       "  -s, --sort KEY       id, name, held, used, lost, full, fills or failed\n"
-	       "                       (default held); numbers from the largest down, but id\n"
+	       "                       (default held); descending, but id and name ascend\n"
 	       "      --once           print the table once as plain text, without rates; fills\n"
 	       "                       and failed then sort by the counts since creation\n"
 	       "      --json           print one JSON object: version, time (seconds since\n"
 	       "                       1970), regions (all columns by name) and totals\n"
-	       "  -f, --file PATH      read PATH, such as a saved copy, and not\n"
+	       "  -f, --file PATH      read PATH, such as a saved copy, instead of\n"
 	       "                       " REGIONS "\n"
 	       "  -h, --help           print this\n"
 	       "  -V, --version        print the version\n"
@@ -761,11 +760,11 @@ static void help(void)
 	       "KEYS\n%s"
 	       "\n"
 	       "COLUMNS\n%s"
-	       "  ID is shown if the terminal is wide enough.\n"
+	       "  ID requires a wide terminal.\n"
 	       "\n"
 	       "EXIT STATUS\n"
-	       "  0 if all went well, 1 if the regions cannot be read or shown, 2 for a\n"
-	       "  usage error.\n", keys_help, columns_help);
+	       "  0 on success, 1 if the regions cannot be read or displayed, 2 for wrong\n"
+	       "  usage.\n", keys_help, columns_help);
 }
 
 static int usage(const char *what, const char *arg)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* krtrace: scheduler traces of a command: record, report, convert. */
+/* krtrace: record, report and convert scheduler traces. */
 #include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
@@ -17,7 +17,7 @@
 #define EXIT_USAGE	2
 
 struct arguments {
-	const char *output;		/* NULL: the default of the command */
+	const char *output;		/* NULL: default of the command */
 	uint64_t budget;
 	bool chrome, tsv;
 	int nr_operands;
@@ -25,8 +25,8 @@ struct arguments {
 };
 
 struct command {
-	const char *name;		/* NULL: no command, only options */
-	const char *options;		/* short ones, for getopt */
+	const char *name;		/* NULL: options without a command */
+	const char *options;		/* short options for getopt */
 	int (*run)(const struct arguments *args);
 	const char *usage;
 };
@@ -79,36 +79,36 @@ static const struct command commands[] = {
 
 static const char help_text[] =
 "\n"
-"Records what the scheduler does while COMMAND runs, on all CPUs, through\n"
-"/dev/kregion_trace of the module kregion_trace, and shows it.\n"
+"Records scheduler events of all CPUs while COMMAND runs, using the device\n"
+"/dev/kregion_trace of module kregion_trace, and reports them.\n"
 "\n"
 "record   Run COMMAND and write the trace to FILE.\n"
 "  -o, --output FILE    default: " DEFAULT_FILE "\n"
-"  -b, --budget BYTES   most kernel memory that the trace may hold; K, M and G\n"
-"                       are understood; default: 32M\n"
-"  Needs CAP_PERFMON or CAP_SYS_ADMIN. Records that find no memory are counted.\n"
+"  -b, --budget BYTES   maximum of kernel memory for the trace, with an optional\n"
+"                       suffix K, M or G; default: 32M\n"
+"  Requires CAP_PERFMON or CAP_SYS_ADMIN. Counts records that find no memory.\n"
 "\n"
-"report   Print, for each task, the time that it ran, waited for a CPU (after a\n"
-"         wake-up, or preempted) and slept (or was stopped), switches, and\n"
-"         latency from wake-up to run (p50, p99, max); then CPU utilisation,\n"
-"         events, lost records, bytes a record, and what the region held.\n"
-"         Unknown time is none of the three: before a task's first record, and\n"
-"         where records were lost. If there are lost records, they come first,\n"
-"         with the budget that would have sufficed.\n"
-"  -t, --tsv            for programs: a line a task, times in ns, then lines\n"
+"report   Print for each task the time running, waiting for a CPU (woken or\n"
+"         preempted) and sleeping (or stopped), the switches, and the latency\n"
+"         from wake-up to run (p50, p99, max); then CPU utilisation, events,\n"
+"         lost records, bytes per record, and the memory of the region. The\n"
+"         times exclude unknown time: before the first record of a task, and\n"
+"         where records are lost. A report on lost records precedes the rest,\n"
+"         with a sufficient budget.\n"
+"  -t, --tsv            for programs: one line per task, times in ns, then lines\n"
 "                       \"# KEY VALUE\"\n"
 "\n"
 "convert  Print a trace in another format.\n"
-"  -c, --chrome         JSON for the Chromium and Perfetto trace viewers: a\n"
-"                       track a CPU, tasks as slices, wake-ups as instants\n"
+"  -c, --chrome         JSON for the Chromium and Perfetto trace viewers: one\n"
+"                       track per CPU, tasks as slices, wake-ups as instants\n"
 "  -o, --output FILE    default: standard output\n"
 "\n"
 "Without FILE, report and convert read " DEFAULT_FILE ".\n"
-"Options of all: -h, --help; -V, --version.\n"
+"Common options: -h, --help; -V, --version.\n"
 "\n"
-"Exit status: record: that of COMMAND, 128 and the number of the signal that\n"
-"ended it, 126 or 127 if it could not be run; otherwise 0, 1 for an error,\n"
-"2 for wrong usage.\n";
+"Exit status: 0 on success, 1 on error, 2 for wrong usage. record returns the\n"
+"status of COMMAND, 128 plus the number of the signal that terminated it, or\n"
+"126 or 127 if COMMAND cannot be executed.\n";
 
 static const struct option options[] = {
 	{ "output", required_argument, NULL, 'o' },
@@ -205,7 +205,7 @@ int main(int argc, char **argv)
 	if (!command)
 		return usage("unknown command", argv[1]);
 
-	/* getopt skips its first argument and begins messages with it. */
+	/* getopt() skips argv[0] and uses it as the prefix of messages. */
 	if (command->name) {
 		argv++;
 		argc--;
@@ -213,7 +213,7 @@ int main(int argc, char **argv)
 	argv[0] = "krtrace";
 	while ((opt = getopt_long(argc, argv, command->options, options, NULL)) != -1) {
 		if (opt != '?' && !strchr(command->options, opt))
-			return usage("option not of this command", NULL);
+			return usage("this command does not have that option", NULL);
 		switch (opt) {
 		case 'o':
 			args.output = optarg;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Commands of krtrace. Each prints its errors and returns an exit status. */
+/* Commands of krtrace. They print errors and return an exit status. */
 #ifndef KRTRACE_H
 #define KRTRACE_H
 
@@ -7,13 +7,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Run the command @argv and write a trace of that time to @file. */
+/* Run the command @argv and write a trace of its execution to @file. */
 int record(const char *file, uint64_t budget, char **argv);
 int report(const char *path, bool tsv);
-/* @file is NULL for standard output. */
+/* @file: NULL for standard output. */
 int convert_chrome(const char *path, const char *file);
 
-/* reallocarray() that ends the program without memory. */
+/* reallocarray() that exits on failure. */
 void *xrealloc(void *p, size_t n, size_t size);
 
 #endif

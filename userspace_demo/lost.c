@@ -28,8 +28,8 @@ const char *loss_advice(const struct loss *l, char buf[64])
 	const bool mib = enough > 1 << 20;
 
 	if (enough <= l->budget)
-		return "memory was not to be had in time";
-	/* Rounded up to what record -b understands. */
+		return "memory was not available in time";
+	/* Rounded up to a value for record -b. */
 	snprintf(buf, 64, "a budget of about %.0f%c would have sufficed",
 		 enough / (mib ? 1 << 20 : 1 << 10) + 0.5, mib ? 'M' : 'K');
 	return buf;

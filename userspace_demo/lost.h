@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Lost records, and the budget that avoids them. */
+/* Lost records, and a sufficient budget. */
 #ifndef LOST_H
 #define LOST_H
 
 #include "stream.h"
 
 struct loss {
-	uint64_t records;		/* that were kept */
+	uint64_t records;		/* in the trace */
 	uint64_t lost;
-	uint64_t held;			/* bytes of memory that the kept records took */
+	uint64_t held;			/* bytes of memory that the trace held */
 	uint64_t budget;
 };
 
 struct loss loss_of(const struct stream *s);
 /*
- * About the budget that all records need. A double, as a file may say that any
- * number was lost.
+ * Estimate of a budget for all records. A double, as the number of lost records
+ * in a file may be arbitrary.
  */
 double loss_budget(const struct loss *l);
-/* A remedy, as the end of a sentence. */
+/* Advice, as the end of a sentence. */
 const char *loss_advice(const struct loss *l, char buf[64]);
 /* Warn if records were lost. */
 void loss_warn(const struct loss *l, const char *path);

@@ -13,7 +13,7 @@
 #include "output.h"
 
 static char temporary[PATH_MAX];	/* empty: none */
-static char target[PATH_MAX];		/* its later name */
+static char target[PATH_MAX];		/* its final name */
 static const char *name = "standard output";
 
 static FILE *fail(void)
@@ -33,7 +33,7 @@ void output_abandon(void)
 static void on_signal(int sig)
 {
 	output_abandon();
-	raise(sig);		/* SA_RESETHAND: this one ends the program */
+	raise(sig);		/* terminates the program: SA_RESETHAND */
 }
 
 void output_catch_signals(void)
@@ -49,7 +49,7 @@ void output_catch_signals(void)
 	}
 }
 
-/* Copy mode and owner of the replaced file, as far as permitted. */
+/* Copy mode and owner of the replaced file as far as permitted. */
 static void copy_mode(int fd, const struct stat *old)
 {
 	mode_t mask;
@@ -66,7 +66,7 @@ static void copy_mode(int fd, const struct stat *old)
 	(void)ret;
 }
 
-/* Open a file that will replace @old, or be a new one if that is NULL. */
+/* Open a file that will replace @old; NULL for a new file. */
 static FILE *open_temporary(const char *path, const struct stat *old)
 {
 	const size_t len = strlen(path);
@@ -112,7 +112,7 @@ FILE *output_open(const char *path)
 	name = path;
 	atexit(output_abandon);
 	exists = !stat(path, &st);
-	/* Standard output goes to this file: write behind its present content. */
+	/* Standard output is this file: append to its current content. */
 	if (exists && !fstat(STDOUT_FILENO, &std) && st.st_dev == std.st_dev &&
 	    st.st_ino == std.st_ino)
 		return stdout;

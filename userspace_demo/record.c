@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* krtrace record: trace while a command runs, and save the trace. */
+/* krtrace record: trace the execution of a command, and save the trace. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -35,7 +35,7 @@ static int device_open(void)
 	if (errno == ENOENT || errno == ENODEV || errno == ENXIO)
 		fputs("krtrace: is the module kregion_trace loaded?\n", stderr);
 	else if (errno == EPERM || errno == EACCES)
-		fputs("krtrace: this needs CAP_PERFMON or CAP_SYS_ADMIN\n", stderr);
+		fputs("krtrace: CAP_PERFMON or CAP_SYS_ADMIN is required\n", stderr);
 	else if (errno == EBUSY)
 		fputs("krtrace: another process is tracing\n", stderr);
 	return -1;
@@ -52,11 +52,11 @@ static int device_start(int dev, uint64_t budget)
 		fprintf(stderr, "krtrace: budget %" PRIu64 ": must be %" PRIu64 " to %" PRIu64
 			" bytes\n", budget, (uint64_t)info.budget_min, (uint64_t)info.budget_max);
 	else
-		fail("start of the trace");
+		fail("cannot start the trace");
 	return -1;
 }
 
-/* Signals blocked while the command runs, and what the command inherits. */
+/* Signals blocked while the command runs, and the state that it inherits. */
 struct signals {
 	sigset_t blocked, old_mask;
 	void (*old_chld)(int sig);
@@ -71,11 +71,11 @@ static void signals_block(struct signals *s)
 	sigaddset(&s->blocked, SIGHUP);
 	sigaddset(&s->blocked, SIGQUIT);
 	sigprocmask(SIG_BLOCK, &s->blocked, &s->old_mask);
-	/* If it is ignored, the status of a child is not kept. */
+	/* An ignored SIGCHLD discards the status of children. */
 	s->old_chld = signal(SIGCHLD, SIG_DFL);
 }
 
-/* Start the command. Its exec closes the pipe; a failed exec writes errno to it. */
+/* Start the command. Its exec closes the pipe, or errno comes through it. */
 static pid_t command_start(char **argv, const struct signals *signals, int *error)
 {
 	int ends[2];
@@ -111,9 +111,8 @@ static pid_t command_start(char **argv, const struct signals *signals, int *erro
 }
 
 /*
- * Wait for the command. An interrupt from the terminal reaches it directly; a
- * signal to this process alone is forwarded. No output meanwhile: the command
- * uses the same terminal.
+ * Wait for the command. It receives signals of the terminal directly; others
+ * are forwarded. Prints nothing, as the command uses the same terminal.
  */
 static int command_wait(pid_t pid, const struct signals *signals)
 {
@@ -144,11 +143,11 @@ static int save(int dev, FILE *out, uint64_t *bytes)
 	}
 	free(buf);
 	if (n < 0)
-		return fail("reading the trace");
+		return fail("cannot read the trace");
 	return output_commit(out);
 }
 
-/* Context switches of all CPUs since boot, from /proc/stat; 0 if unavailable. */
+/* Context switches since boot, from /proc/stat; 0 if unavailable. */
 static uint64_t kernel_switches(void)
 {
 	FILE *f = fopen("/proc/stat", "r");
@@ -189,12 +188,12 @@ static int record_to(int dev, FILE *out, const char *file, uint64_t budget, char
 
 	switches = kernel_switches() - switches;
 	if (ioctl(dev, KREGION_TRACE_STOP))
-		return fail("end of the trace");
+		return fail("cannot stop the trace");
 	ioctl(dev, KREGION_TRACE_INFO, &info);
 	if (save(dev, out, &bytes))
 		return 1;
 	if (ioctl(dev, KREGION_TRACE_DROP))
-		return fail("drop of the trace");
+		return fail("cannot drop the trace");
 	fprintf(stderr, "krtrace: %s: %.3f s, %" PRIu64 " records, %" PRIu64 " lost, %" PRIu64
 		" bytes; region held %" PRIu64 " bytes; /proc/stat counted %" PRIu64
 		" switches\n", file, info.elapsed_ns / 1e9, (uint64_t)info.records,
@@ -221,6 +220,6 @@ int record(const char *file, uint64_t budget, char **argv)
 	out = output_open(file);
 	if (out)
 		ret = record_to(dev, out, file, budget, argv, &signals);
-	close(dev);		/* drops an unfinished trace */
+	close(dev);		/* also drops an incomplete trace */
 	return ret;
 }

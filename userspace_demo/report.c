@@ -13,10 +13,10 @@
 
 struct task_times {
 	struct task base;
-	enum { TASK_UNKNOWN, TASK_WAITING, TASK_SLEEPING } state;	/* off the CPUs */
+	enum { TASK_UNKNOWN, TASK_WAITING, TASK_SLEEPING } state;	/* not running */
 	bool woken;			/* waiting since a wake-up */
-	uint64_t since;			/* start of the state */
-	size_t gaps_before;		/* gaps of all CPUs that precede it */
+	uint64_t since;			/* begin of the state */
+	size_t gaps_before;		/* gaps of all CPUs before it */
 	uint64_t run_ns, wait_ns, sleep_ns, switches, wakeups;
 	uint64_t *lat;
 	size_t nr_lat, max_lat;
@@ -40,10 +40,10 @@ struct sums {
 
 	/*
 	 * During a gap of any CPU, the state of tasks that do not run is
-	 * unknown: that CPU may wake them or run them.
+	 * unknown: that CPU may wake or run them.
 	 */
 	unsigned int gaps;		/* CPUs in a gap */
-	uint64_t *gap_at;		/* start of each gap, of all CPUs */
+	uint64_t *gap_at;		/* begin of each gap of all CPUs */
 	size_t nr_gaps, max_gaps;
 };
 
@@ -78,7 +78,7 @@ static void cpu_run(struct cpu_state *c, struct task_times *task, uint64_t now)
 	c->since = now;
 }
 
-/* Account the state that ends now, up to the first gap since it began. */
+/* Account the state that ends @now, up to its first gap. */
 static void task_settle(const struct sums *s, struct task_times *task, uint64_t now)
 {
 	const uint64_t end = task->gaps_before < s->nr_gaps ? s->gap_at[task->gaps_before] : now;
@@ -91,7 +91,7 @@ static void task_settle(const struct sums *s, struct task_times *task, uint64_t 
 	task->woken = false;
 }
 
-/* True if the state is known and no gap began since. */
+/* True if the state is known and has seen no gap. */
 static bool task_sure(const struct sums *s, const struct task_times *task)
 {
 	return task->state != TASK_UNKNOWN && task->gaps_before == s->nr_gaps;
@@ -112,7 +112,7 @@ static void task_woken(struct sums *s, struct task_times *task, uint64_t now)
 {
 	task->wakeups++;
 	s->wakeups++;
-	/* A task that runs or waits already does not begin to wait here. */
+	/* No effect on a running or waiting task. */
 	if (task->on_cpus || (task_sure(s, task) && task->state == TASK_WAITING))
 		return;
 	task_becomes(s, task, TASK_WAITING, now);
@@ -122,7 +122,7 @@ static void task_woken(struct sums *s, struct task_times *task, uint64_t now)
 static void task_runs(struct sums *s, struct task_times *task, uint64_t now)
 {
 	if (task_sure(s, task)) {
-		/* Without a wake-up it has not slept: a pending signal kept it runnable. */
+		/* No wake-up: a pending signal prevented the sleep. */
 		if (task->state == TASK_SLEEPING)
 			task->state = TASK_WAITING;
 		if (task->woken) {
@@ -137,7 +137,7 @@ static void task_runs(struct sums *s, struct task_times *task, uint64_t now)
 	task_settle(s, task, now);
 }
 
-/* The task was running before, on a CPU in a gap. */
+/* The task has been running on a CPU in a gap. */
 static void task_ran(struct sums *s, struct task_times *task, uint64_t now)
 {
 	if (task_sure(s, task))
@@ -167,7 +167,7 @@ static void account_switch(struct sums *s, struct cpu_state *c, const struct eve
 {
 	struct task_times *prev, *next;
 
-	/* The task that ran, even if the next life of its pid has begun. */
+	/* The task of the CPU, even if its pid has been reused. */
 	if (c->task && c->task->base.pid == e->second) {
 		prev = c->task;
 	} else {
@@ -206,7 +206,7 @@ static void account(struct sums *s, const struct event *e)
 		account_switch(s, c, e);
 		break;
 	case KREGION_TRACE_EXEC:
-		/* The task runs here, whatever its pid was. */
+		/* The current task of the CPU, whatever its previous pid. */
 		cpu_account(c, e->time);
 		if (c->task)
 			cpu_run(c, times_get(s, e->first), e->time);
@@ -323,7 +323,7 @@ static double known(const struct stream *st, uint64_t known_ns, unsigned int nr_
 	return ratio(known_ns, (double)st->duration * nr_cpus);
 }
 
-/* First of all: the other figures cover the known time only. */
+/* Precedes the other figures, which cover the known time only. */
 static void print_lost(const struct stream *st, const struct sums *s)
 {
 	const double all = (double)st->records + st->lost;
@@ -332,7 +332,7 @@ static void print_lost(const struct stream *st, const struct sums *s)
 
 	printf("%" PRIu64 " of %.0f records (%.1f %%) were lost;\n%s.\n", st->lost, all,
 	       100 * st->lost / all, loss_advice(&loss, buf));
-	printf("The CPUs are known for %.1f %% of the time; all figures are of that time only.\n\n",
+	printf("The CPUs are known for %.1f %% of the time; all figures refer to that time.\n\n",
 	       100 * known(st, s->known_ns, st->nr_cpus));
 }
 
@@ -377,7 +377,8 @@ static void print_text(const struct stream *st, const struct sums *s, struct tas
 	stream_value(st, "bytes_used", &used);
 	stream_value(st, "bytes_lost", &tails);
 	stream_value(st, "blocks_peak", &peak);
-	printf("\n%.3f s traced, %" PRIu64 " events in %" PRIu64 " records, %.1f bytes a record\n",
+	printf("\n%.3f s traced, %" PRIu64 " events in %" PRIu64
+	       " records, %.1f bytes per record\n",
 	       st->duration / 1e9, s->events, st->records,
 	       ratio(st->record_bytes, st->records));
 	printf("region: %" PRIu64 " bytes held in at most %" PRIu64 " blocks, %" PRIu64

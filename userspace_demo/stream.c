@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Reader of trace files. stream_open() validates the whole file, so that
- * everything after it trusts the file; stream_next() yields the events.
+ * Reader of trace files. stream_open() validates the whole file; all other
+ * functions trust it. stream_next() returns the events.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +13,7 @@
 #include "krtrace.h"
 #include "stream.h"
 
-/* ---- checking ------------------------------------------------------------- */
+/* ---- validation ---------------------------------------------------------- */
 
 static int bad(const char *path, const char *what)
 {
@@ -118,7 +118,7 @@ static int check_header(struct stream *s, const char *path, size_t *at)
 		const struct kregion_trace_type *t = (const void *)((const char *)s->data +
 						     h->header_size + (size_t)i * h->type_size);
 
-		/* A record of type 0 would be an EVENT_GAP. */
+		/* Type 0 is EVENT_GAP. */
 		if (!t->id || t->id > 255 || s->type_size[t->id] ||
 		    !t->size || t->size % 8 || t->size < least_size(t->id))
 			return bad(path, "bad record type");
@@ -183,7 +183,7 @@ static int check_cpu(struct stream *s, const char *path, const struct kregion_tr
 	return 0;
 }
 
-/* Printable and one word: spaces separate the words of a report. */
+/* True for one printable word: spaces separate the words of a report. */
 static bool good_name(const char *name, size_t size)
 {
 	size_t i;
@@ -237,7 +237,7 @@ static int check(struct stream *s, const char *path)
 			return -1;
 	} while (sec->kind != KREGION_TRACE_SECTION_END);
 	if (at != s->size)
-		return bad(path, "bytes behind the end section");
+		return bad(path, "bytes after the end section");
 	if (s->nr_cpus != s->header->nr_cpus)
 		return bad(path, "number of CPU sections is not what the header says");
 	return 0;
@@ -291,7 +291,7 @@ uint64_t stream_held(const struct stream *s)
 	return held;
 }
 
-/* ---- events in the order of time ------------------------------------------- */
+/* ---- events in chronological order --------------------------------------- */
 
 /* True if the next event of the CPU is a gap. */
 static bool at_gap(const struct cpu_stream *c)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Reader of trace files. Documentation/trace-format.rst describes the format. */
+/* Reader of trace files; see Documentation/trace-format.rst. */
 #ifndef STREAM_H
 #define STREAM_H
 
@@ -9,11 +9,11 @@
 
 #include <linux/kregion_trace.h>
 
-/* Not in the file: no records of the CPU from here to its next lost record. */
+/* Not in the file: begin of a gap, up to the next lost record of the CPU. */
 #define EVENT_GAP	0
 
 struct event {
-	uint64_t time;			/* from the start of the trace */
+	uint64_t time;			/* since the start of the trace */
 	unsigned int index;		/* of the CPU, in stream.cpus */
 	unsigned int type;		/* EVENT_GAP or KREGION_TRACE_* */
 	uint32_t first, second;		/* ids: see enum kregion_trace_record_type */
@@ -41,15 +41,15 @@ struct stream {
 	uint64_t duration;
 	uint64_t records, lost, record_bytes;
 
-	unsigned int *heap;		/* of CPU indices, the next event first */
+	unsigned int *heap;		/* CPU indices, ordered by next_time */
 	unsigned int heap_len;
 };
 
-/* Prints its errors. */
+/* Prints errors. */
 int stream_open(struct stream *s, const char *path);
 void stream_close(struct stream *s);
 
-/* All events in the order of time. */
+/* Events of all CPUs in chronological order. */
 void stream_rewind(struct stream *s);
 bool stream_next(struct stream *s, struct event *e);
 

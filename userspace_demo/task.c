@@ -39,7 +39,7 @@ static void tasks_grow(struct tasks *t)
 	free(old);
 }
 
-/* Begin a life of @pid; it replaces the last one in the hash. */
+/* Begin a new use of @pid; it replaces the previous one in the hash. */
 static struct task *task_new(struct tasks *t, uint32_t pid)
 {
 	struct task *task = xrealloc(NULL, 1, t->task_size), **link = task_link(t, pid);
@@ -66,7 +66,7 @@ struct task *task_get(struct tasks *t, uint32_t pid)
 	return task ? task : task_new(t, pid);
 }
 
-/* Begin another life of @pid, unless nothing is known of the present one. */
+/* Begin a new use of @pid, unless the current one is still blank. */
 static void task_born(struct tasks *t, uint32_t pid)
 {
 	const struct task *task = task_get(t, pid);
@@ -90,7 +90,7 @@ void tasks_event(struct tasks *t, const struct event *e)
 		task_born(t, e->first);
 		break;
 	case KREGION_TRACE_EXEC:
-		/* A thread takes over the pid of its process. */
+		/* A thread takes over the pid of its thread group. */
 		if (e->first != e->second) {
 			task_get(t, e->second)->exited = true;
 			task_born(t, e->first);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Tasks of a trace: their pids, names, births and deaths, followed event by event. */
+/* Tasks of a trace: pids, names, fork and exit, tracked event by event. */
 #ifndef TASK_H
 #define TASK_H
 
 #include "stream.h"
 
-/* One life of a pid. Users with data of their own a task embed it as the first member. */
+/* One use of a pid. Users with private data embed it as their first member. */
 struct task {
-	struct task *next;		/* in its hash chain */
+	struct task *next;		/* in the hash chain */
 	struct task *older;		/* in tasks.all */
 	uint32_t pid;
 	bool named, exited;
@@ -15,20 +15,20 @@ struct task {
 };
 
 struct tasks {
-	size_t task_size;		/* of struct task or the embedding one; set by the user */
-	struct task **hash;		/* 1 << bits chains, of the last life of each pid */
+	size_t task_size;		/* of the embedding struct; set by the user */
+	struct task **hash;		/* 1 << bits chains: last use of each pid */
 	unsigned int bits;
-	uint64_t key;			/* random, so that no file can hold pids that collide */
+	uint64_t key;			/* random: no file provokes collisions */
 	struct task *all;		/* newest first */
 	size_t nr;
 };
 
-/* The present life of @pid; without one, it begins, and the user's data are zero. */
+/* Current task with @pid; if new, the private data is zeroed. */
 struct task *task_get(struct tasks *t, uint32_t pid);
-/* Follow names, births and deaths; call it with each event. */
+/* Track names, forks and exits; call it for each event. */
 void tasks_event(struct tasks *t, const struct event *e);
 void tasks_free(struct tasks *t);
-/* For people: never empty, no control characters. */
+/* Printable name, never empty. */
 const char *task_comm(const struct task *task, char buf[32]);
 
 #endif

@@ -567,7 +567,7 @@ class Lost(Case):
     def test_memory_not_in_time(self):
         trace = self.trace()
         trace.values["bytes_held"] = 1 << 20
-        self.assertIn("lost, 44.4 % of all; memory was not to be had in time",
+        self.assertIn("lost, 44.4 % of all; memory was not available in time",
                       self.report(trace).said)
 
     def test_everything_lost(self):

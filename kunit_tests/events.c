@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The trace events: one for each thing that happens, with its true values; and what
- * a request for a block asks of the page allocator.
+ * Trace events and their values, and the gfp flags of requests to the page
+ * allocator.
  */
 
 #include <linux/mm.h>
@@ -11,7 +11,7 @@
 
 KUNIT_ARRAY_PARAM(base, base_modes, mode_desc);
 
-/* ---- events ------------------------------------------------------------------- */
+/* ---- events -------------------------------------------------------------- */
 
 enum kind { CREATE, DESTROY, DROP, RESET, BLOCK_ALLOC, BLOCK_FREE, FAIL };
 
@@ -20,7 +20,7 @@ struct event {
 	u64 id;
 	char name[KREGION_NAME_MAX + 1];
 	unsigned long value;	/* held, bytes or size */
-	int what;		/* backing or reason */
+	int what;		/* backing or reason; 0: none */
 };
 
 #define EVENTS	64
@@ -32,7 +32,7 @@ static void see(enum kind kind, u64 id, const char *name, unsigned long value, i
 {
 	struct event *e;
 
-	/* Other regions are other cases' affair. */
+	/* Ignore regions of other cases. */
 	if (nr_seen == EVENTS || strncmp(name, "kunit-seen", 10))
 		return;
 	e = &seen[nr_seen++];
@@ -91,7 +91,7 @@ static void events_exit(struct kunit_suite *suite)
 	suite_exit(suite);
 }
 
-/* The next event, and no other, must be this one. */
+/* Compare the next event with the expected one. */
 static void expect_event(struct kunit *test, int *at, enum kind kind, u64 id, unsigned long value,
 			 int what)
 {
@@ -106,7 +106,7 @@ static void expect_event(struct kunit *test, int *at, enum kind kind, u64 id, un
 	++*at;
 }
 
-static void each_event_tells_what_happened(struct kunit *test)
+static void events_have_the_expected_values(struct kunit *test)
 {
 	static const unsigned int backings[] = { KREGION_F_PAGES, KREGION_F_VMALLOC };
 	const struct mode *mode = test->param_value;
@@ -129,7 +129,7 @@ static void each_event_tells_what_happened(struct kunit *test)
 		KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, large, GFP_KERNEL));
 		expect_event(test, &at, BLOCK_ALLOC, id, large + PAGE_SIZE, backing);
 
-		/* Each failure has an event, and each reason its own. */
+		/* Every failure has an event with its reason. */
 		KUNIT_EXPECT_NULL(test, kregion_alloc(r, large, GFP_KERNEL));
 		expect_event(test, &at, FAIL, id, large, 1);
 		KUNIT_EXPECT_NULL(test, kregion_alloc(r, SIZE_MAX - 3, GFP_KERNEL));
@@ -160,9 +160,9 @@ static void each_event_tells_what_happened(struct kunit *test)
 	}
 }
 
-/* ---- requests ---------------------------------------------------------------------- */
+/* ---- requests ------------------------------------------------------------ */
 
-struct ask {
+struct page_request {
 	const char *what;
 	unsigned int flags;
 	gfp_t gfp;
@@ -172,7 +172,7 @@ struct ask {
 #define MODIFIERS	(__GFP_NORETRY | __GFP_NOWARN)
 #define MEANINGLESS	(GFP_ZONEMASK | __GFP_NOFAIL | __GFP_COMP | __GFP_ZERO)
 
-static const struct ask asks[] = {
+static const struct page_request requests[] = {
 	{ "kernel", 0, GFP_KERNEL, GFP_KERNEL, MEANINGLESS | __GFP_ACCOUNT },
 	{ "kernel, zeroed", 0, GFP_KERNEL | __GFP_ZERO, GFP_KERNEL, MEANINGLESS | __GFP_ACCOUNT },
 	{ "pages alone", KREGION_F_PAGES, GFP_KERNEL, GFP_KERNEL, MEANINGLESS | __GFP_ACCOUNT },
@@ -181,32 +181,32 @@ static const struct ask asks[] = {
 	{ "accounted", KREGION_F_ACCOUNT, GFP_KERNEL, GFP_KERNEL_ACCOUNT, MEANINGLESS },
 };
 
-struct ask_param {
-	const struct ask *ask;
+struct page_request_param {
+	const struct page_request *req;
 	const struct mode *mode;
 };
 
-static const void *ask_gen_params(const void *prev, char *desc)
+static const void *request_gen_params(const void *prev, char *desc)
 {
-	static struct ask_param p;
+	static struct page_request_param p;
 	static int i;
 
 	i = prev ? i + 1 : 0;
-	if (i == ARRAY_SIZE(asks) * ARRAY_SIZE(base_modes))
+	if (i == ARRAY_SIZE(requests) * ARRAY_SIZE(base_modes))
 		return NULL;
-	p.ask = &asks[i / ARRAY_SIZE(base_modes)];
+	p.req = &requests[i / ARRAY_SIZE(base_modes)];
 	p.mode = &base_modes[i % ARRAY_SIZE(base_modes)];
-	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%s, %s", p.mode->name, p.ask->what);
+	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%s, %s", p.mode->name, p.req->what);
 	return &p;
 }
 
-/* Pages for small objects and for a large one, for the first block and for a later one. */
-static void a_block_is_asked_for_as_the_caller_says(struct kunit *test)
+/* Blocks for small and large objects, the first one and a later one. */
+static void block_requests_follow_the_gfp_of_the_caller(struct kunit *test)
 {
-	const struct ask_param *p = test->param_value;
-	const struct ask *ask = p->ask;
+	const struct page_request_param *p = test->param_value;
+	const struct page_request *req = p->req;
 	const struct kregion_attr attr = {
-		.flags = p->mode->flags | ask->flags, .block_size = 8 * PAGE_SIZE,
+		.flags = p->mode->flags | req->flags, .block_size = 8 * PAGE_SIZE,
 	};
 	struct kregion *r = region_make(test, &attr);
 	const size_t sizes[] = { 64, 7 * PAGE_SIZE };
@@ -214,10 +214,10 @@ static void a_block_is_asked_for_as_the_caller_says(struct kunit *test)
 	int i, n;
 
 	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
-		must = ask->must;
-		must_not = ask->must_not;
-		/* A large one neither comes in halves nor, here, from vmalloc: no second try. */
-		if (i && (ask->flags & KREGION_F_PAGES || !gfpflags_allow_blocking(ask->gfp)))
+		must = req->must;
+		must_not = req->must_not;
+		/* No fallback, smaller or vmalloc, for a large object here. */
+		if (i && (req->flags & KREGION_F_PAGES || !gfpflags_allow_blocking(req->gfp)))
 			must_not |= MODIFIERS;
 		else
 			must |= MODIFIERS;
@@ -225,7 +225,7 @@ static void a_block_is_asked_for_as_the_caller_says(struct kunit *test)
 			pages_watch(get_order(attr.block_size));
 			while (!pages_watched(&any, &all))
 				KUNIT_ASSERT_NOT_NULL(test,
-						      kregion_alloc(r, hidden(sizes[i]), ask->gfp));
+						      kregion_alloc(r, hidden(sizes[i]), req->gfp));
 			KUNIT_EXPECT_EQ_MSG(test, (__force unsigned int)(must & ~all), 0U,
 					    "size=%zu", sizes[i]);
 			KUNIT_EXPECT_EQ_MSG(test, (__force unsigned int)(must_not & any), 0U,
@@ -234,8 +234,8 @@ static void a_block_is_asked_for_as_the_caller_says(struct kunit *test)
 	}
 }
 
-/* What vmap() asks for on the way to a block of a given node may not do more than the caller. */
-static void node_vmalloc_does_no_more_than_the_caller_may(struct kunit *test)
+/* Requests of vmap() for a block on a node do not exceed the caller's gfp. */
+static void vmalloc_on_a_node_keeps_the_scope_of_the_caller(struct kunit *test)
 {
 	static const struct { gfp_t gfp, must_not; } asks[] = {
 		{ GFP_NOIO, __GFP_IO | __GFP_FS }, { GFP_NOFS, __GFP_FS },
@@ -257,9 +257,9 @@ static void node_vmalloc_does_no_more_than_the_caller_may(struct kunit *test)
 }
 
 static struct kunit_case cases[] = {
-	KUNIT_CASE_PARAM(each_event_tells_what_happened, base_gen_params),
-	KUNIT_CASE_PARAM(a_block_is_asked_for_as_the_caller_says, ask_gen_params),
-	KUNIT_CASE(node_vmalloc_does_no_more_than_the_caller_may),
+	KUNIT_CASE_PARAM(events_have_the_expected_values, base_gen_params),
+	KUNIT_CASE_PARAM(block_requests_follow_the_gfp_of_the_caller, request_gen_params),
+	KUNIT_CASE(vmalloc_on_a_node_keeps_the_scope_of_the_caller),
 	{}
 };
 

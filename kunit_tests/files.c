@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * /sys/kernel/debug/kregion/.
- */
+/* Files in /sys/kernel/debug/kregion/. */
 
 #include <linux/completion.h>
 #include <linux/fs.h>
@@ -51,7 +49,7 @@ static void expect_column(struct kunit *test, const char *line, int i, const cha
 	KUNIT_EXPECT_STREQ(test, got, text);
 }
 
-/* A region with something of everything. */
+/* A region with blocks of several kinds, and with failures. */
 static struct kregion *busy_region(struct kunit *test, const char *name, unsigned int flags)
 {
 	const struct kregion_attr attr = {
@@ -102,7 +100,7 @@ static const struct mode file_modes[] = {
 
 KUNIT_ARRAY_PARAM(mode, file_modes, mode_desc);
 
-static void a_line_says_what_stats_says(struct kunit *test)
+static void regions_line_matches_the_statistics(struct kunit *test)
 {
 	const struct mode *mode = test->param_value;
 	struct kregion *r = busy_region(test, "kunit-listed", mode->flags);
@@ -124,8 +122,8 @@ static void a_line_says_what_stats_says(struct kunit *test)
 	KUNIT_EXPECT_GT(test, st.failed_limit + st.failed_size + st.drops + st.resets, 3UL);
 }
 
-/* The region's blocks, one by one, are what its statistics add up. */
-static void block_lines_add_up_to_the_statistics(struct kunit *test)
+/* The lines of "blocks" of a region sum up to its statistics. */
+static void blocks_lines_sum_up_to_the_statistics(struct kunit *test)
 {
 	static const unsigned int backings[] = { KREGION_F_PAGES, KREGION_F_VMALLOC };
 	const struct mode *mode = test->param_value;
@@ -178,7 +176,7 @@ static void block_lines_add_up_to_the_statistics(struct kunit *test)
 	}
 }
 
-static void blocks_come_from_the_node_asked_for(struct kunit *test)
+static void blocks_are_on_the_requested_node(struct kunit *test)
 {
 	const struct kregion_attr attr = {
 		.flags = KREGION_F_NODE, .node = first_online_node,
@@ -290,7 +288,7 @@ static void more_blocks_than_fit_a_page(struct kunit *test)
 	KUNIT_EXPECT_GT(test, n, 200);
 }
 
-/* ---- while regions come and go -------------------------------------------------------- */
+/* ---- concurrent create and destroy -------------------------------------- */
 
 struct churn {
 	int failed;
@@ -359,29 +357,29 @@ static void reading_while_regions_come_and_go(struct kunit *test)
 	}
 }
 
-/* ---- the place of a reader ----------------------------------------------------------- */
+/* ---- position of a reader ----------------------------------------------- */
 
 static struct kregion *numbered_region(int i)
 {
 	char name[KREGION_NAME_MAX + 1];
 	struct kregion *r;
 
-	snprintf(name, sizeof(name), "kunit-place-%d", i);
+	snprintf(name, sizeof(name), "kunit-position-%d", i);
 	r = kregion_create(name, NULL);
 	return IS_ERR(r) ? NULL : r;
 }
 
-/* The number in the name of the region on this line, or -1. */
+/* Number in the name of the region on @line, or -1. */
 static int number_in_name(const char *line)
 {
 	char name[64];
 	int i;
 
 	column_text(line, 1, name, sizeof(name));
-	return sscanf(name, "kunit-place-%d", &i) == 1 ? i : -1;
+	return sscanf(name, "kunit-position-%d", &i) == 1 ? i : -1;
 }
 
-/* The last line of @text that is complete. */
+/* The last complete line of @text. */
 static const char *last_line(const char *text)
 {
 	const char *line = text, *next;
@@ -392,10 +390,11 @@ static const char *last_line(const char *text)
 }
 
 /*
- * A line at a time, while regions go that were shown last or would be next, and new ones
- * come: what lives to the end is shown once, what does not at most once.
+ * Reads the file line by line while regions around the position are destroyed
+ * and new ones created: regions that exist until the end appear once, others at
+ * most once.
  */
-static void a_reader_keeps_its_place(struct kunit *test)
+static void a_reader_keeps_its_position(struct kunit *test)
 {
 	enum { FIRST = 60, MOST = 100 };
 	struct kregion **r = buffer(test, MOST * sizeof(*r));
@@ -444,8 +443,8 @@ static void a_reader_keeps_its_place(struct kunit *test)
 	KUNIT_EXPECT_GT(test, gone, FIRST / 2);
 }
 
-/* Cycles that the quickest of some reads of a few lines takes. */
-static u64 quickest_read(struct file *file, char *text)
+/* Minimum of cycles for a read of a few lines. */
+static u64 fastest_read(struct file *file, char *text)
 {
 	u64 best = U64_MAX;
 	cycles_t start;
@@ -461,8 +460,8 @@ static u64 quickest_read(struct file *file, char *text)
 	return best;
 }
 
-/* The cost of reading on does not depend on how many regions are in front. */
-static void a_place_is_found_at_once(struct kunit *test)
+/* The cost of a read does not depend on its position. */
+static void a_reader_finds_its_position_in_constant_time(struct kunit *test)
 {
 	const int n = 16000;
 	struct kregion **r = buffer(test, n * sizeof(*r));
@@ -477,33 +476,33 @@ static void a_place_is_found_at_once(struct kunit *test)
 	file = file_open(test, "regions");
 	for (i = 0; i < n; i++)
 		r[i] = numbered_region(i);
-	front = quickest_read(file, text);
-	/* Nearly to the end, by more than what is left for the last measurement. */
+	front = fastest_read(file, text);
+	/* Stop early enough to leave lines for the second measurement. */
 	do {
 		got = file_read(file, text, SZ_4K);
 		text[max_t(ssize_t, got, 0)] = '\0';
 	} while (got > 0 && number_in_name(last_line(text)) < n - 400);
-	back = quickest_read(file, text);
+	back = fastest_read(file, text);
 	filp_close(file, NULL);
 	for (i = 0; i < n; i++)
 		kregion_destroy(r[i]);
-	kunit_info(test, "%llu cycles at the front, %llu behind %d regions", front, back, n);
+	kunit_info(test, "%llu cycles at the begin, %llu after %d regions", front, back, n);
 	KUNIT_EXPECT_LT(test, back, 3 * front);
 }
 
 static struct kunit_case cases[] = {
 	KUNIT_CASE(files_are_read_only),
 	KUNIT_CASE(regions_has_a_version_and_a_header),
-	KUNIT_CASE_PARAM(a_line_says_what_stats_says, mode_gen_params),
-	KUNIT_CASE_PARAM(block_lines_add_up_to_the_statistics, mode_gen_params),
-	KUNIT_CASE(blocks_come_from_the_node_asked_for),
+	KUNIT_CASE_PARAM(regions_line_matches_the_statistics, mode_gen_params),
+	KUNIT_CASE_PARAM(blocks_lines_sum_up_to_the_statistics, mode_gen_params),
+	KUNIT_CASE(blocks_are_on_the_requested_node),
 	KUNIT_CASE(totals_are_the_sums_of_all_regions),
 	KUNIT_CASE(no_file_shows_an_address),
 	KUNIT_CASE(more_regions_than_fit_a_page),
 	KUNIT_CASE(more_blocks_than_fit_a_page),
 	KUNIT_CASE(reading_while_regions_come_and_go),
-	KUNIT_CASE(a_reader_keeps_its_place),
-	KUNIT_CASE(a_place_is_found_at_once),
+	KUNIT_CASE(a_reader_keeps_its_position),
+	KUNIT_CASE(a_reader_finds_its_position_in_constant_time),
 	{}
 };
 

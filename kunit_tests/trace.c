@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The records of the tracer, from its probes to its stream. The cases call the
- * probes and plant damage in their state, so the sources are part of this file.
+ * Records of the tracer, from the probes to the stream. The cases call probes
+ * and corrupt their state, so this file includes the sources.
  */
 
 #include "../kmod/trace/clock.c"
@@ -25,7 +25,7 @@ static void tick(void)
 		cpu_relax();
 }
 
-/* Begin a trace of this CPU, in a block with room for all of it. */
+/* Begin a trace of this CPU, in a block with room for the whole trace. */
 static struct kregion *begin(struct kunit *test)
 {
 	int cpu;
@@ -59,7 +59,7 @@ static struct krtrace_cpu *end(void)
 	return prepare();
 }
 
-/* The stream is as long as announced, and its records are in the region. */
+/* The stream has the announced size, and its records are in the region. */
 static void expect_stream(struct kunit *test)
 {
 	const char *section = (char *)&raw_cpu_ptr(&krtrace_cpu)->section;
@@ -75,10 +75,10 @@ static void expect_stream(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, size, krtrace_stream_size());
 }
 
-/* ---- contexts ----------------------------------------------------------- */
+/* ---- contexts ------------------------------------------------------------ */
 
-/* Lockdep looks at each of them, where there is lockdep. */
-static void all_probes(struct kunit *test)
+/* Also exposes all probes to lockdep. */
+static void probes_run_in_their_contexts(struct kunit *test)
 {
 	const struct krtrace_cpu *c;
 
@@ -98,8 +98,8 @@ static void all_probes(struct kunit *test)
 	expect_stream(test);
 }
 
-/* Only a runnable task is recorded as runnable, whatever its state is. */
-static void states_of_a_task(struct kunit *test)
+/* Only runnable tasks are recorded as runnable. */
+static void a_switch_records_the_task_state(struct kunit *test)
 {
 	static const struct { unsigned int state, recorded; bool preempt; } states[] = {
 		{ TASK_RUNNING, 0 }, { TASK_INTERRUPTIBLE, TASK_INTERRUPTIBLE },
@@ -138,8 +138,8 @@ static enum hrtimer_restart on_timer(struct hrtimer *timer)
 	return HRTIMER_RESTART;
 }
 
-/* As when a task wakes itself, and an interrupt wakes another one. */
-static void wakeup_in_wakeup(struct kunit *test)
+/* A task wakes itself, and an interrupt wakes another task. */
+static void wakeups_nest(struct kunit *test)
 {
 	struct nested *nested = buffer(test, sizeof(*nested));
 	const struct krtrace_cpu *c;
@@ -159,7 +159,7 @@ static void wakeup_in_wakeup(struct kunit *test)
 	expect_stream(test);
 }
 
-/* ---- names -------------------------------------------------------------- */
+/* ---- names --------------------------------------------------------------- */
 
 static struct task_struct *task_make(struct kunit *test, pid_t pid)
 {
@@ -177,7 +177,7 @@ static void switch_to_task(struct task_struct *next)
 	local_irq_enable();
 }
 
-/* Even where another task's pid falls on the same entry of the cache. */
+/* Also if another task's pid maps to the same cache entry. */
 static void idle_has_no_name(struct kunit *test)
 {
 	struct task_struct *idle = task_make(test, 0), *other = task_make(test, 2 * KRTRACE_NAMED);
@@ -193,8 +193,8 @@ static void idle_has_no_name(struct kunit *test)
 	expect_stream(test);
 }
 
-/* A pid is used again, and the name of the new task is lost. */
-static void lost_name_comes_later(struct kunit *test)
+/* A pid is reused, and the name of the new task is lost. */
+static void a_lost_name_is_recorded_later(struct kunit *test)
 {
 	struct task_struct *p = task_make(test, 1);
 	struct kregion *r = begin(test), *none = region_make(test, NULL);
@@ -206,13 +206,13 @@ static void lost_name_comes_later(struct kunit *test)
 	raw_cpu_ptr(&krtrace_cpu)->region = r;
 	switch_to_task(p);
 	c = end();
-	/* Two switches, two names, and the record of two lost ones. */
+	/* Two switches, two names, and a lost record. */
 	KUNIT_EXPECT_EQ(test, c->records, 5);
 	KUNIT_EXPECT_EQ(test, c->lost, 2);
 	expect_stream(test);
 }
 
-/* ---- damage ------------------------------------------------------------- */
+/* ---- damage -------------------------------------------------------------- */
 
 #define RUNS		3
 #define RUN_RECORDS	10
@@ -242,7 +242,7 @@ static void end_in_next_run(struct krtrace_run *run)
 	run->end = run->next->end;
 }
 
-/* ... where what looks like records was left from before. */
+/* The bytes beyond the end look like valid records. */
 static void end_behind_used(struct krtrace_run *run)
 {
 	const struct kregion_trace_event last = ((struct kregion_trace_event *)run->end)[-1];
@@ -303,8 +303,8 @@ static void damage_desc(const struct damage *damage, char *desc)
 
 KUNIT_ARRAY_PARAM(damage, damages, damage_desc);
 
-/* What cannot be read any more is lost, and the stream is sound. */
-static void damaged_run(struct kunit *test)
+/* Unreadable records count as lost, and the stream is well-formed. */
+static void records_of_a_damaged_run_are_lost(struct kunit *test)
 {
 	const struct damage *damage = test->param_value;
 	struct kregion *r = begin(test);
@@ -330,8 +330,8 @@ static void damaged_run(struct kunit *test)
 	expect_stream(test);
 }
 
-/* Nothing of it is damage: what was written after the stop is cut off. */
-static void after_the_stop(struct kunit *test)
+/* They are not damage. */
+static void records_after_the_stop_are_left_out(struct kunit *test)
 {
 	const struct krtrace_cpu *c;
 
@@ -347,13 +347,13 @@ static void after_the_stop(struct kunit *test)
 }
 
 static struct kunit_case trace_cases[] = {
-	KUNIT_CASE(all_probes),
-	KUNIT_CASE(states_of_a_task),
-	KUNIT_CASE(wakeup_in_wakeup),
+	KUNIT_CASE(probes_run_in_their_contexts),
+	KUNIT_CASE(a_switch_records_the_task_state),
+	KUNIT_CASE(wakeups_nest),
 	KUNIT_CASE(idle_has_no_name),
-	KUNIT_CASE(lost_name_comes_later),
-	KUNIT_CASE_PARAM(damaged_run, damage_gen_params),
-	KUNIT_CASE(after_the_stop),
+	KUNIT_CASE(a_lost_name_is_recorded_later),
+	KUNIT_CASE_PARAM(records_of_a_damaged_run_are_lost, damage_gen_params),
+	KUNIT_CASE(records_after_the_stop_are_left_out),
 	{}
 };
 

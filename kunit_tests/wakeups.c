@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A storm of wake-ups for the tests of the tracer, for as long as it is loaded. On each
- * CPU a thread wakes itself over and over, with interrupts on, and a timer interrupts it
- * to wake another thread: sched_wakeup in the middle of sched_wakeup.
+ * Generates a storm of wake-ups for tests of the tracer while it is loaded. On
+ * each CPU, one thread keeps waking itself with interrupts on, and a timer
+ * interrupts it to wake another thread, so that probes of sched_wakeup nest.
  */
 
 #include <linux/cpu.h>
@@ -112,4 +112,4 @@ static void __exit storm_exit(void)
 module_exit(storm_exit);
 
 MODULE_LICENSE("GPL");
-MODULE_DESCRIPTION("A storm of wake-ups for the tests of the kregion tracer");
+MODULE_DESCRIPTION("Storm of wake-ups for tests of the kregion tracer");

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Linked into krtrace by test.py. Counts the basic blocks that run, and stands in for
- * /dev/kregion_trace: the stream is the file $TEST_STREAM, and $TEST_INFO has the records,
- * lost records, bytes held and budget of KREGION_TRACE_INFO. $TEST_SIGNAL comes right
- * before an output takes its place.
+ * Linked into krtrace by test.py. Counts executed basic blocks, and emulates
+ * /dev/kregion_trace: $TEST_STREAM is the file with the stream, and $TEST_INFO
+ * lists records, lost records, bytes held and budget for KREGION_TRACE_INFO.
+ * Raises $TEST_SIGNAL before an output file replaces the previous one.
  */
 #include <fcntl.h>
 #include <inttypes.h>

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Test krtrace on crafted traces, without a VM.
 
-krtrace is built with the address and undefined behaviour sanitizers, and with device.c,
-which counts the basic blocks that run: cost is compared in these, not in seconds.
+Builds krtrace with the address and undefined behaviour sanitizers, and with device.c,
+which counts executed basic blocks, the unit of cost here.
 
 usage: test.py [unittest arguments]
 """
@@ -71,7 +71,7 @@ class Cpu:
 
 
 class Trace:
-    """A stream as in Documentation/trace-format.rst; the attributes may be bent."""
+    """A stream as in Documentation/trace-format.rst; cases may corrupt the attributes."""
 
     def __init__(self, duration=100 * MS, **values):
         self.header = {"magic": b"KRTRACE\0", "version": 1, "byte_order": 0x01020304,
@@ -105,7 +105,7 @@ class Trace:
 
 
 class Case(unittest.TestCase):
-    """Each case has a folder of its own, which is the current one."""
+    """Runs each case in an empty directory."""
 
     def setUp(self):
         self.folder = tempfile.mkdtemp()
@@ -135,7 +135,7 @@ class Case(unittest.TestCase):
         return self.krtrace("report", "t.krt", **kwargs)
 
     def tasks(self, trace):
-        """The report by pid: a dictionary of strings for each life."""
+        """The report by pid: a dictionary of strings for each use of the pid."""
         self.write("t.krt", trace)
         lines = self.krtrace("report", "--tsv", "t.krt").stdout.decode().splitlines()
         keys = lines[0].lstrip("#").split("\t")
@@ -147,21 +147,21 @@ class Case(unittest.TestCase):
         return tasks
 
     def times(self, trace):
-        """Milliseconds that each task ran, waited and slept, by pid; of the last of its lives."""
+        """Milliseconds running, waiting and sleeping, by pid; of the last task with that pid."""
         return {pid: tuple(int(lives[-1][key]) // MS for key in ("run_ns", "wait_ns", "sleep_ns"))
                 for pid, lives in self.tasks(trace).items()}
 
     def refused(self, trace, why):
-        """The trace is refused, and it is said why."""
+        """krtrace refuses the trace and reports the reason."""
         self.assertRegex(self.report(trace, status=1).said, f"t.krt: .*{why}")
 
     def cost(self, *args):
-        """Basic blocks that ran."""
+        """Executed basic blocks."""
         self.krtrace(*args, env={"TEST_COUNT": "count"}, stdout=subprocess.DEVNULL)
         return int(self.read("count"))
 
     def linear(self, n, make, *args):
-        """Four times the input costs about four times as much, not sixteen times."""
+        """The cost is linear in the size of the input."""
         self.write("n.krt", make(n))
         self.write("4n.krt", make(4 * n))
         once, four = self.cost(*args, "n.krt"), self.cost(*args, "4n.krt")
@@ -252,7 +252,7 @@ class Format(unittest.TestCase):
 
 
 class Cost(Case):
-    """Nobody can make a trace that takes for ever to read."""
+    """No trace provokes quadratic cost."""
 
     def test_many_cpus(self):
         def make(n):
@@ -278,7 +278,7 @@ class Cost(Case):
 
 
 class Refused(Case):
-    """Bad traces."""
+    """Malformed traces."""
 
     def test_cpu_sections(self):
         for cpus, why in ((0, 0), "out of order"), ((3, 2), "out of order"), ((8,), "range"):
@@ -301,7 +301,7 @@ class Refused(Case):
         self.assertIn(".: Is a directory", self.krtrace("report", ".", status=1).said)
 
     def test_truncated(self):
-        """At the words of the file, some of each part."""
+        """Truncations in each part of the file."""
         whole = small_trace().bytes()
         for length in range(8, len(whole), 40):
             self.write("short", whole[:length])
@@ -310,7 +310,7 @@ class Refused(Case):
         self.assertIn("longer", self.krtrace("report", "long", status=1).said)
 
     def test_record_types(self):
-        """Type 0 would be taken for a gap that never ends."""
+        """Includes type 0, which krtrace uses for gaps."""
         for place, kind, size in ((5, 0, 16), (5, 256, 16), (5, 20, 0), (5, 20, 12), (1, 1, 8),
                                   (7, 7, 8), (8, 8, 24), (9, 9, 16), (5, 6, 16)):
             with self.subTest(kind=kind, size=size):
@@ -353,7 +353,7 @@ class Refused(Case):
             self.refused(bent(bend), why)
 
     def test_values(self):
-        """Names go to a terminal, and into lines of words."""
+        """Names must be printable words."""
         for name in "", "a b", "a\nb", "\x1b[2J", "x" * 24, "\x7f":
             trace = small_trace()
             trace.values[name] = 1
@@ -365,7 +365,7 @@ class Refused(Case):
             self.refused(trace, "bad end section")
 
     def test_longer_parts(self):
-        """A part may be longer than this version tells."""
+        """Readers skip the excess of longer parts."""
         trace = small_trace()
         trace.value_size = 40
         trace.values = {"bytes_held": 4321, "bytes_used": 1234}
@@ -387,7 +387,7 @@ class Refused(Case):
 
 
 class Times(Case):
-    """Running, waiting for a CPU, sleeping: traces of 100 ms with known answers."""
+    """Times running, waiting for a CPU and sleeping, in traces of 100 ms."""
 
     def test_wakeup_and_preemption(self):
         trace = Trace()
@@ -449,7 +449,7 @@ class Times(Case):
             self.assertEqual(lives[comm]["sleep_ns"], str(sleep * MS))
 
     def test_pid_without_exit(self):
-        """The exit was lost: what became of the first life is not known."""
+        """The exit is lost: the state of the first task is unknown."""
         trace = Trace()
         cpu = trace.cpu(0).runs(0, 1).name(0, 1, b"first").switch(10 * MS, 1, 2, 1)
         cpu.event(FORK, 30 * MS, 1, 2).name(30 * MS, 1, b"second")
@@ -458,7 +458,7 @@ class Times(Case):
         self.assertEqual(lives["second"]["sleep_ns"], "0")
 
     def test_exec_by_a_thread(self):
-        """The thread 2 of process 1 execs, and gets the pid of the process."""
+        """Thread 2 of process 1 execs and takes over the pid of the process."""
         trace = Trace()
         cpu = trace.cpu(0).runs(0, 1).name(0, 1, b"leader").event(EXIT, 10 * MS, 1)
         cpu.switch(10 * MS, 1, 2, 128).event(EXEC, 30 * MS, 1, 2).name(30 * MS, 1, b"new")
@@ -482,7 +482,7 @@ class Times(Case):
         self.assertEqual(self.times(trace)[1], (100, 0, 0))
 
     def test_task_on_two_cpus(self):
-        """Clocks of two CPUs may differ a little: it runs on one before it left the other."""
+        """With skewed clocks, a task runs on one CPU before it leaves the other."""
         trace = Trace()
         trace.cpu(0).runs(0, 1).switch(11 * MS, 1, 0)
         trace.cpu(1).runs(0, 0).switch(10 * MS, 0, 1).switch(30 * MS, 1, 0, 1)
@@ -490,15 +490,15 @@ class Times(Case):
 
 
 class Lost(Case):
-    """Where records are missing, time is unknown."""
+    """Time is unknown where records are missing."""
 
     def trace(self):
-        """CPU 1 knows nothing from 30 to 60 ms, and nothing from 95 ms on."""
+        """Records of CPU 1 are missing from 30 to 60 ms and from 95 ms on."""
         trace = Trace()
         cpu = trace.cpu(0).runs(0, 1)
         cpu.switch(5 * MS, 1, 2, 1)             # 1 sleeps
         cpu.switch(10 * MS, 2, 3)               # 2 waits
-        cpu.switch(40 * MS, 3, 4, 1)            # 3 does what it will
+        cpu.switch(40 * MS, 3, 4, 1)            # 3 sleeps
         cpu.wakeup(50 * MS, 6)
         cpu.wakeup(70 * MS, 1).switch(71 * MS, 4, 1, 1)
         cpu.switch(80 * MS, 1, 2, 1).wakeup(82 * MS, 6).wakeup(83 * MS, 7).switch(84 * MS, 2, 6, 1)
@@ -514,7 +514,7 @@ class Lost(Case):
         self.assertEqual(times[4], (31, 0, 24))
         self.assertEqual(times[5], (30, 0, 0))
         self.assertEqual(times[6], (16, 2, 0))
-        self.assertEqual(times[7], (0, 0, 10))  # ran unseen when it was woken
+        self.assertEqual(times[7], (0, 0, 10))  # woken while it ran in the gap
 
     def test_state_across_a_gap(self):
         trace = Trace()
@@ -601,7 +601,7 @@ def small_trace():
 
 
 class Output(Case):
-    """What is there stays until the whole of the new output can take its place."""
+    """An existing file remains until the new output is complete."""
 
     def setUp(self):
         super().setUp()
@@ -686,7 +686,7 @@ class Output(Case):
         self.assertNotEqual(self.read("folder/new"), b"old")
 
     def test_not_a_file(self):
-        # Nothing under /dev: the test may run as root, and krtrace may be wrong.
+        # Not under /dev: a defective krtrace may replace the file if run as root.
         os.mkfifo("fifo")
         reader = os.open("fifo", os.O_RDONLY | os.O_NONBLOCK)
         self.addCleanup(os.close, reader)
@@ -704,7 +704,7 @@ class Output(Case):
             interrupted = {"env": {"TEST_SIGNAL": str(int(sig))}}
             self.convert("-o", "old", "t.krt", status=-sig, **interrupted)
             self.untouched()
-            # A recorded trace cannot be made again.
+            # A recorded trace cannot be repeated, so record completes.
             self.record("old", "true", **interrupted)
             self.assertEqual(self.read("old"), self.read("t.krt"))
             self.write("old", b"old")
@@ -720,7 +720,7 @@ class Output(Case):
 
 
 class Chrome(Case):
-    """The JSON for trace viewers. Its times are microseconds."""
+    """JSON for trace viewers, with times in microseconds."""
 
     def events(self, trace):
         self.write("t.krt", trace)
@@ -747,7 +747,7 @@ class Chrome(Case):
         cpu = trace.cpu(0).runs(0, 1).wakeup(1 * MS, 2).switch(10 * MS, 1, 2)
         cpu.name(10 * MS, 2, b"old").switch(60 * MS, 2, 1, 1).name(60 * MS, 1, b"one")
         cpu.wakeup(70 * MS, 2).switch(80 * MS, 1, 2)
-        # By another CPU: while it runs, the same name again, and while it sleeps.
+        # Another CPU renames: a running task, to the same name, and a sleeping task.
         cpu = trace.cpu(1).runs(0, 0).wakeup(20 * MS, 2)
         cpu.name(40 * MS, 2, b"new").name(50 * MS, 2, b"new").name(65 * MS, 2, b"third")
         self.assertEqual(self.slices(trace),
@@ -797,14 +797,14 @@ class Usage(Case):
 
 
 class Command(Case):
-    """What record does to the command, and the command to it."""
+    """Interaction of record with the command."""
 
     def setUp(self):
         super().setUp()
         self.write("t.krt", small_trace())
 
     def terminal(self, *args):
-        """All that a terminal shows that record and its command have in common."""
+        """Output on the common terminal of record and the command."""
         screen, terminal = os.openpty()
         with subprocess.Popen([PROGRAM, "record", "--", *args], stdin=terminal, stdout=terminal,
                               stderr=terminal,
@@ -814,7 +814,7 @@ class Command(Case):
             try:
                 while data := os.read(screen, 65536):
                     shown += data
-            except OSError:             # EIO: all of them have closed it
+            except OSError:             # EIO: no process has it open
                 pass
             os.close(screen)
         self.assertEqual(child.returncode, 0)
@@ -825,7 +825,7 @@ class Command(Case):
         self.assertRegex(shown, rb"^abcd\r\nkrtrace: kregion-trace.krt: [^\r]*\r\n$")
 
     def test_ignored_signals(self):
-        """The command gets signals as they were; its end is noticed although SIGCHLD is ignored."""
+        """The command inherits ignored signals; record reaps it even if SIGCHLD is ignored."""
         for ignored in signal.SIGCHLD, signal.SIGHUP:
             done = self.krtrace("record", "--", "grep", "SigIgn", "/proc/self/status",
                                 env={"TEST_STREAM": "t.krt"}, timeout=20, restore_signals=False,
@@ -843,7 +843,7 @@ class Command(Case):
 
 
 def build(place):
-    """Return the program."""
+    """Build krtrace, and return its path."""
     flags = "-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all"
     shutil.copytree(f"{TOP}/userspace_demo", f"{place}/userspace_demo",
                     ignore=shutil.ignore_patterns("*.o", "krtrace", "kregion-top"))
@@ -874,13 +874,13 @@ def describe(place):
 
 
 if __name__ == "__main__":
-    # A shell's background job ignores some signals, and so would krtrace.
+    # Background jobs of a shell ignore some signals, which krtrace would inherit.
     for number in signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM:
         signal.signal(number, signal.SIG_DFL)
     with tempfile.TemporaryDirectory() as built:
         PROGRAM = build(built)
         TYPES, FIELDS = describe(built)
-        # gcc 12's address sanitizer does not bear as random addresses as some kernels give.
+        # The address sanitizer of gcc 12 fails with the address randomization of some kernels.
         ctypes.CDLL(None).personality(0x0040000)    # ADDR_NO_RANDOMIZE
         OPTIONS = {"ASAN_OPTIONS": "detect_leaks=0"}
         unittest.main(argv=sys.argv, exit=False).result.wasSuccessful() or sys.exit(1)

@@ -1,11 +1,12 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0
-"""Record a workload with krtrace and compare it with the kernel's own figures.
+"""Compare a trace of a workload with statistics of the kernel; runs in the VM.
 
-Run with a folder for results; runs itself as the workload. The time that each task
-ran, and the time that it waited for a CPU, come from /proc/PID/schedstat, read when
-the task is a zombie and so has all of both; context switches come from the ctxt line
-of /proc/stat, which krtrace reads right after the start and right before the end.
+usage: crosscheck.py RESULT-DIRECTORY
+
+The run time and the wait time of each task come from /proc/PID/schedstat, read when
+the task is a zombie; context switches come from the ctxt line of /proc/stat, which
+krtrace reads after the start and before the stop.
 """
 import json
 import os
@@ -19,7 +20,7 @@ SOURCE = "/usr/bin/perl"
 
 
 def workload(result):
-    """Eight compression jobs at once."""
+    """Eight concurrent compression jobs."""
     jobs = [subprocess.Popen(["xz", "-1", "-c"] + [SOURCE] * 2, stdout=subprocess.DEVNULL)
             for _ in range(JOBS)]
     times = {}
@@ -70,12 +71,12 @@ def main(out):
 
     with open(f"{out}/report.txt") as f:
         print(f.read())
-    print("== the trace against the kernel's own figures")
+    print("== the trace and the statistics of the kernel")
     good = difference("context switches", int(summary["switches_total"]), switches)
     for pid, times in kernel.items():
         ran, waited = traced.get(pid, (0, 0))
         good &= difference(f"run time of {pid}, ns", ran, times[0])
-        good &= difference(f"waiting time of {pid}, ns", waited, times[1])
+        good &= difference(f"wait time of {pid}, ns", waited, times[1])
     if int(summary["lost"]):
         print("records were lost:", summary["lost"])
         good = False

@@ -1,10 +1,10 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0
-"""Are the times in a trace those of the monotonic clock, whatever the clock source?
+"""Compare times in a trace with the monotonic clock; runs in the VM.
 
-Run in the VM. Programs are started, with the clock read before and after; the trace
-must have each exec in between. Once for each clock source that the kernel has, and
-once while the source is changed, which the tracer must say in the log.
+Starts programs and reads the clock before and after; the trace must have each exec
+in between. Repeats this for each clock source of the kernel, and changes the source
+during a trace, which the tracer must report in the log.
 """
 import json
 import struct
@@ -32,7 +32,7 @@ def source(name=None):
 
 
 def starts():
-    """Start programs for a second and a half; pid, and the clock before and after each."""
+    """Start programs; yield pid, and the clock before and after each."""
     for _ in range(15):
         before = time.monotonic_ns()
         child = subprocess.Popen(["true"])
@@ -70,7 +70,7 @@ def main():
         available = f.read().split()
     used = source()
     if "tsc" not in available:
-        print("there is no tsc here: what stamps records with it is not tested")
+        print("no tsc: records with cycles are not tested")
     for name in available:
         if source(name) != name:
             continue
@@ -81,13 +81,13 @@ def main():
         seen = dict(execs("clock.krt"))
         late = [(before - seen.get(pid, 0), seen.get(pid, 0) - after)
                 for pid, before, after in started if not before <= seen.get(pid, 0) <= after]
-        check(f"{name}: {len(started)} programs are in the trace when they started", not late)
+        check(f"{name}: {len(started)} programs are in the trace at the time of their exec", not late)
         if late:
             print("nanoseconds too early and too late:", late)
     if len(available) > 1 and source(used) == used == "tsc":
         record("clock.krt", "--change", next(n for n in available if n != used))
         log = subprocess.run(["dmesg"], capture_output=True, text=True, check=True).stdout
-        check("a change of the source is told", "the clock source has changed" in log)
+        check("a change of the source is reported", "the clock source has changed" in log)
     source(used)
     return failures != 0
 

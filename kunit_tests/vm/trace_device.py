@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0
-"""What /dev/kregion_trace answers to bad input and bad order; run in the VM."""
+"""Test errors of /dev/kregion_trace for bad input and bad order; runs in the VM."""
 import ctypes
 import errno
 import fcntl
@@ -94,10 +94,10 @@ expect("seek", errno.ESPIPE, lambda: os.lseek(fd, 0, 0))
 length = struct.unpack("IIQQQQQQQQQ", fcntl.ioctl(fd, INFO, b"\0" * 80))[8]
 read, chunk = 0, 1
 while data := os.read(fd, chunk):
-    check("no more than asked for", len(data) <= chunk)
+    check("read returns no more than requested", len(data) <= chunk)
     read += len(data)
     chunk = chunk % 97 + 1
-check("as long as announced", read == length and read > 0)
+check("the stream has the announced size", read == length and read > 0)
 expect("drop", 0, ioctl(DROP))
 expect("read after drop", errno.ENODATA, lambda: os.read(fd, 10))
 
@@ -107,7 +107,7 @@ def online(cpu, on):
         f.write(str(on))
 
 
-# A CPU that comes after the start is traced, too.
+# A CPU that comes online after the start is traced, too.
 online(1, 0)
 expect("start with a CPU offline", 0, start(16 * MIB))
 online(1, 1)

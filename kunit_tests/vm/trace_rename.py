@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0
-"""Does a trace follow a thread that is renamed, by itself or by another CPU? Run in the VM."""
+"""Trace threads that rename themselves or are renamed by another CPU; runs in the VM."""
 import ctypes
 import fcntl
 import os
@@ -14,7 +14,7 @@ libc = ctypes.CDLL(None)
 
 
 class Renamed(threading.Thread):
-    """Runs on CPU 0 and is seen there; then renames itself, if it has a name."""
+    """Runs on CPU 0, and then renames itself if it has a name."""
 
     def __init__(self, name=None):
         super().__init__()
@@ -30,7 +30,7 @@ class Renamed(threading.Thread):
 
 
 def names(data):
-    """Time, CPU, pid and name of all name records."""
+    """Yield time, CPU, pid and name of all name records."""
     header, type_size, nr_types, field_size, nr_fields, nr_cpus = struct.unpack_from("6I", data, 16)
     sizes = dict(struct.unpack_from("HH", data, header + i * type_size) for i in range(nr_types))
     at = header + nr_types * type_size + nr_fields * field_size

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0
-"""Trace a storm of wake-ups, some in the middle of others; run in the VM.
+"""Trace a storm of nested wake-ups; runs in the VM.
 
 usage: trace_storm.py MODULE nested | start
 """
@@ -18,7 +18,7 @@ fd = os.open("/dev/kregion_trace", os.O_RDWR)
 
 
 def trace(budget, seconds):
-    """Trace for a while; records, lost ones, and the announced size of the stream."""
+    """Trace for a while; return records, lost records, and the announced stream size."""
     fcntl.ioctl(fd, START, struct.pack("IIQ", 16, 0, budget))
     time.sleep(seconds)
     fcntl.ioctl(fd, STOP)
@@ -27,7 +27,7 @@ def trace(budget, seconds):
 
 
 def nested(module):
-    """The stream is as long as announced, and well-formed, as krtrace checks it."""
+    """The stream has the announced size, and krtrace finds it well-formed."""
     subprocess.run(["insmod", module], check=True)
     records, lost, announced = trace(64 * MIB, 0.3)
     subprocess.run(["rmmod", module], check=True)
@@ -43,7 +43,7 @@ def nested(module):
 
 
 def start(module):
-    """All of the smallest budget is there for what comes after the start."""
+    """Probes do not use up a minimum budget before the start."""
     subprocess.run(["insmod", module], check=True)
     good = True
     for _ in range(5):

@@ -98,9 +98,9 @@ static int check_header(struct stream *s, const char *path, size_t *at)
 		return -1;
 	}
 	if (h->stream_size > s->size)
-		return bad(path, "truncated: shorter than its header says");
+		return bad(path, "truncated: shorter than the header states");
 	if (h->stream_size < s->size)
-		return bad(path, "longer than its header says");
+		return bad(path, "longer than the header states");
 	if (h->stop_ns < h->start_ns || h->stop_ns - h->start_ns > KREGION_TRACE_TIME_MASK)
 		return bad(path, "bad start or stop time");
 	if (h->header_size < sizeof(*h) || h->type_size < sizeof(struct kregion_trace_type) ||
@@ -125,7 +125,7 @@ static int check_header(struct stream *s, const char *path, size_t *at)
 		s->type_size[t->id] = t->size;
 	}
 	if (h->nr_cpus > (s->size - size) / sizeof(struct kregion_trace_cpu))
-		return bad(path, "number of CPU sections is not what the header says");
+		return bad(path, "number of CPU sections does not match the header");
 	s->cpus = xrealloc(NULL, h->nr_cpus, sizeof(*s->cpus));
 	s->header = h;
 	s->duration = h->stop_ns - h->start_ns;
@@ -145,7 +145,7 @@ static int check_cpu(struct stream *s, const char *path, const struct kregion_tr
 	if (head->cpu >= s->header->cpu_limit)
 		return bad(path, "CPU number out of range");
 	if (s->nr_cpus == s->header->nr_cpus)
-		return bad(path, "number of CPU sections is not what the header says");
+		return bad(path, "number of CPU sections does not match the header");
 	if (s->nr_cpus && head->cpu <= s->cpus[s->nr_cpus - 1].head->cpu)
 		return bad(path, "CPU sections out of order");
 	c = &s->cpus[s->nr_cpus++];
@@ -172,9 +172,9 @@ static int check_cpu(struct stream *s, const char *path, const struct kregion_tr
 		p += size;
 	}
 	if (n != head->records)
-		return bad(path, "number of records is not what the section says");
+		return bad(path, "number of records does not match the section");
 	if (lost_sum + head->tail_lost != head->lost)
-		return bad(path, "number of lost records is not what the section says");
+		return bad(path, "number of lost records does not match the section");
 	if (head->tail_lost && (head->tail_since < last || head->tail_since > s->duration))
 		return bad(path, "bad time of the last lost records");
 	s->records += n;
@@ -239,7 +239,7 @@ static int check(struct stream *s, const char *path)
 	if (at != s->size)
 		return bad(path, "bytes after the end section");
 	if (s->nr_cpus != s->header->nr_cpus)
-		return bad(path, "number of CPU sections is not what the header says");
+		return bad(path, "number of CPU sections does not match the header");
 	return 0;
 }
 

@@ -124,10 +124,10 @@ class Case(unittest.TestCase):
         done = subprocess.run([PROGRAM, *args], env={**os.environ, **OPTIONS, **(env or {})},
                               stdin=subprocess.DEVNULL, stdout=kwargs.pop("stdout", subprocess.PIPE),
                               stderr=subprocess.PIPE, check=False, **kwargs)
-        said = done.stderr.decode()
-        self.assertNotRegex(said, "Sanitizer|runtime error")
-        self.assertEqual(done.returncode, status, said)
-        done.said = said
+        errors = done.stderr.decode()
+        self.assertNotRegex(errors, "Sanitizer|runtime error")
+        self.assertEqual(done.returncode, status, errors)
+        done.errors = errors
         return done
 
     def report(self, trace, **kwargs):
@@ -153,7 +153,7 @@ class Case(unittest.TestCase):
 
     def refused(self, trace, why):
         """krtrace refuses the trace and reports the reason."""
-        self.assertRegex(self.report(trace, status=1).said, f"t.krt: .*{why}")
+        self.assertRegex(self.report(trace, status=1).errors, f"t.krt: .*{why}")
 
     def cost(self, *args):
         """Executed basic blocks."""
@@ -174,7 +174,8 @@ def tables(text):
     borders = [i for i, line in enumerate(lines) if re.fullmatch(r"=+( +=+)+", line)]
     for top, middle, bottom in zip(*[iter(borders)] * 3):
         starts = [m.start() for m in re.finditer("=+", lines[top])]
-        rows = [[line[start:end].strip().strip("`") for start, end in zip(starts, starts[1:] + [None])]
+        spans = list(zip(starts, starts[1:] + [None]))
+        rows = [[line[start:end].strip().strip("`") for start, end in spans]
                 for line in lines[top + 1:middle] + lines[middle + 1:bottom]]
         yield rows[0], [row for row in rows[1:] if row[0]]
 
@@ -182,10 +183,11 @@ def tables(text):
 def structs(text):
     """Offset, size and name of the members of each structure of a header."""
     sizes = {"char": 1, "__u8": 1, "__u16": 2, "__u32": 4, "__u64": 8}
+    declaration = re.compile(r"^\t(?:struct )?(\w+) (\w+)(?:\[(\d+)\])?;", re.M)
     found = {}
     for name, body in re.findall(r"^struct (\w+) {\n(.*?)^};", text, re.M | re.S):
         members, at = [], 0
-        for kind, member, count in re.findall(r"^\t(?:struct )?(\w+) (\w+)(?:\[(\d+)\])?;", body, re.M):
+        for kind, member, count in declaration.findall(body):
             size = sizes[kind] * int(count or 1)
             members += [(at + m[0], *m[1:]) for m in found.get(kind, [(0, size, member)])]
             at += size
@@ -290,24 +292,24 @@ class Refused(Case):
     def test_empty(self):
         self.write("empty", b"")
         for args in ("report", "empty"), ("convert", "--chrome", "empty"), ("report", "/dev/null"):
-            self.assertEqual(self.krtrace(*args, status=1).said,
+            self.assertEqual(self.krtrace(*args, status=1).errors,
                              f"krtrace: {args[-1]}: the file is empty\n")
 
     def test_not_a_trace(self):
         for content in b"x", b"KRTRACE", b"KRTRACF\0" + bytes(100), b"{}\n":
             self.write("bad", content)
-            self.assertIn("wrong magic", self.krtrace("report", "bad", status=1).said)
-        self.assertIn("absent: No such file", self.krtrace("report", "absent", status=1).said)
-        self.assertIn(".: Is a directory", self.krtrace("report", ".", status=1).said)
+            self.assertIn("wrong magic", self.krtrace("report", "bad", status=1).errors)
+        self.assertIn("absent: No such file", self.krtrace("report", "absent", status=1).errors)
+        self.assertIn(".: Is a directory", self.krtrace("report", ".", status=1).errors)
 
     def test_truncated(self):
         """Truncations in each part of the file."""
         whole = small_trace().bytes()
         for length in range(8, len(whole), 40):
             self.write("short", whole[:length])
-            self.assertIn("truncated", self.krtrace("report", "short", status=1).said)
+            self.assertIn("truncated", self.krtrace("report", "short", status=1).errors)
         self.write("long", whole + bytes(8))
-        self.assertIn("longer", self.krtrace("report", "long", status=1).said)
+        self.assertIn("longer", self.krtrace("report", "long", status=1).errors)
 
     def test_record_types(self):
         """Includes type 0, which krtrace uses for gaps."""
@@ -553,39 +555,39 @@ class Lost(Case):
         self.assertRegex(done.stdout.decode(), r"^12 of 27 records \(44.4 %\) were lost;\n"
                          rf"{advice}.\nThe CPUs are known for 70.0 %")
         warning = rf"krtrace: \S+: 12 records were lost, 44.4 % of all; {advice}"
-        self.assertRegex(done.said, warning)
-        self.assertRegex(self.krtrace("convert", "--chrome", "t.krt").said, warning)
+        self.assertRegex(done.errors, warning)
+        self.assertRegex(self.krtrace("convert", "--chrome", "t.krt").errors, warning)
         self.assertEqual(self.summary(trace)["budget_enough"], str(27 << 20))
         env = {"TEST_STREAM": "t.krt", "TEST_INFO": f"15 12 {15 << 20} {15 << 20}"}
-        self.assertRegex(self.krtrace("record", "true", env=env).said, warning)
+        self.assertRegex(self.krtrace("record", "true", env=env).errors, warning)
 
     def test_small_budget(self):
         trace = self.trace()
         trace.values["bytes_held"] = trace.header["budget"] = 64 << 10
-        self.assertRegex(self.report(trace).said, "about 11[56]K would")
+        self.assertRegex(self.report(trace).errors, "about 11[56]K would")
 
     def test_memory_not_in_time(self):
         trace = self.trace()
         trace.values["bytes_held"] = 1 << 20
         self.assertIn("lost, 44.4 % of all; memory was not available in time",
-                      self.report(trace).said)
+                      self.report(trace).errors)
 
     def test_everything_lost(self):
         for count in 1000, (1 << 64) - 1:
             trace = Trace(budget=0)
             trace.cpu(0).tail(0, count)
             done = self.report(trace)
-            self.assertIn("were lost, 100.0 %", done.said)
+            self.assertIn("were lost, 100.0 %", done.errors)
             self.assertIn("known for 0.0 %", done.stdout.decode())
 
     def test_nothing_lost(self):
         trace = small_trace()
         done = self.report(trace)
-        self.assertEqual(done.said, "")
+        self.assertEqual(done.errors, "")
         self.assertRegex(done.stdout.decode(), "^ +PID")
         self.assertEqual(self.summary(trace)["known"], "1.0000")
         env = {"TEST_STREAM": "t.krt", "TEST_INFO": "3 0 0 0"}
-        self.assertNotIn("were lost", self.krtrace("record", "true", env=env).said)
+        self.assertNotIn("were lost", self.krtrace("record", "true", env=env).errors)
 
     def test_latency(self):
         tasks = self.tasks(self.trace())
@@ -646,12 +648,12 @@ class Output(Case):
 
     def test_failed_write(self):
         limited = {"preexec_fn": self.small_files, "restore_signals": False, "status": 1}
-        self.assertIn("old: File too large", self.convert("-o", "old", "t.krt", **limited).said)
+        self.assertIn("old: File too large", self.convert("-o", "old", "t.krt", **limited).errors)
         self.untouched()
-        self.assertIn("old: File too large", self.record("old", "true", **limited).said)
+        self.assertIn("old: File too large", self.record("old", "true", **limited).errors)
         self.untouched()
         with open("/dev/full", "w", encoding="ascii") as full:
-            self.assertIn("No space", self.convert("t.krt", status=1, stdout=full).said)
+            self.assertIn("No space", self.convert("t.krt", status=1, stdout=full).errors)
             self.krtrace("--help", status=1, stdout=full)
             self.krtrace("report", "t.krt", status=1, stdout=full)
 
@@ -776,7 +778,7 @@ class Usage(Case):
     """The command line."""
 
     def test_default_file(self):
-        self.assertIn("kregion-trace.krt: No such file", self.krtrace("report", status=1).said)
+        self.assertIn("kregion-trace.krt: No such file", self.krtrace("report", status=1).errors)
         self.write("t.krt", small_trace())
         self.krtrace("record", "true", env={"TEST_STREAM": "t.krt"})
         for args in ("report",), ("report", "--tsv"), ("convert", "--chrome"):
@@ -785,7 +787,7 @@ class Usage(Case):
     def test_wrong_usage(self):
         for args in ((), ("nonsense",), ("report", "a", "b"), ("convert", "t.krt"), ("record",),
                      ("report", "-o", "x"), ("record", "-b", "1x", "true"), ("--tsv",)):
-            self.assertIn("Usage: ", self.krtrace(*args, status=2).said)
+            self.assertIn("Usage: ", self.krtrace(*args, status=2).errors)
         self.assertEqual(os.listdir(), [])
 
     def test_help(self):

@@ -46,11 +46,11 @@ def difference(what, traced, kernel):
 
 def main(out):
     trace, result = f"{out}/trace.krt", f"{out}/kernel.json"
-    said = subprocess.run(["krtrace", "record", "-b", "128M", "-o", trace, "--", sys.executable,
-                           os.path.abspath(__file__), "--workload", result],
-                          check=True, stderr=subprocess.PIPE, text=True).stderr
-    print(said, flush=True)
-    switches = int(re.search(r"/proc/stat counted (\d+) switches", said)[1])
+    output = subprocess.run(["krtrace", "record", "-b", "128M", "-o", trace, "--", sys.executable,
+                             os.path.abspath(__file__), "--workload", result],
+                            check=True, stderr=subprocess.PIPE, text=True).stderr
+    print(output, flush=True)
+    switches = int(re.search(r"/proc/stat counted (\d+) switches", output)[1])
     with open(f"{out}/report.txt", "w") as f:
         subprocess.run(["krtrace", "report", trace], stdout=f, check=True)
     subprocess.run(["krtrace", "convert", "--chrome", "-o", f"{out}/trace.json", trace],

@@ -60,9 +60,9 @@ def execs(path):
 
 
 def record(path, *args):
-    said = subprocess.run(["krtrace", "record", "-o", path, "--", sys.executable, __file__, *args],
-                          stdout=subprocess.PIPE, check=True, text=True).stdout
-    return json.loads(said.splitlines()[0])
+    output = subprocess.run(["krtrace", "record", "-o", path, "--", sys.executable, __file__,
+                             *args], stdout=subprocess.PIPE, check=True, text=True).stdout
+    return json.loads(output.splitlines()[0])
 
 
 def main():
@@ -81,7 +81,7 @@ def main():
         seen = dict(execs("clock.krt"))
         late = [(before - seen.get(pid, 0), seen.get(pid, 0) - after)
                 for pid, before, after in started if not before <= seen.get(pid, 0) <= after]
-        check(f"{name}: {len(started)} programs are in the trace at the time of their exec", not late)
+        check(f"{name}: {len(started)} execs are in the trace at their time", not late)
         if late:
             print("nanoseconds too early and too late:", late)
     if len(available) > 1 and source(used) == used == "tsc":

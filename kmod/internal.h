@@ -12,14 +12,10 @@
 #include <linux/llist.h>
 #include <linux/spinlock.h>
 #include <linux/workqueue.h>
+#include <trace/events/kregion_enums.h>
 
 /* Buckets of a per-CPU region; blocks are filed by CPU modulo this. */
 #define KREGION_BUCKETS		16
-
-enum kregion_backing {
-	KREGION_BACKING_PAGES,
-	KREGION_BACKING_VMALLOC,
-};
 
 #define KREGION_ORDER_NONE	0xff
 
@@ -73,14 +69,6 @@ struct kregion_bucket {
 enum kregion_bits {
 	KREGION_BUSY,		/* a drop, reset or destroy is in progress */
 	KREGION_MISUSED,	/* ... and a call that raced with it was reported */
-};
-
-enum kregion_failure {
-	KREGION_FAIL_NOMEM,
-	KREGION_FAIL_LIMIT,
-	KREGION_FAIL_SIZE,
-	KREGION_FAIL_NOFILL,
-	KREGION_NR_FAILURES
 };
 
 struct kregion_priv {

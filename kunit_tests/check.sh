@@ -225,7 +225,7 @@ checkpatch() {
 	for f; do
 		local types=""
 		case $f in
-		*/trace/events/*) types="--ignore=OPEN_ENDED_LINE,PARENTHESIS_ALIGNMENT" ;;
+		*/trace/events/*) types="--ignore=OPEN_ENDED_LINE,PARENTHESIS_ALIGNMENT,COMPLEX_MACRO,MACRO_ARG_UNUSED,TRAILING_SEMICOLON" ;;
 		*/linux/kregion.h) types="--ignore=COMPLEX_MACRO,MACRO_ARG_REUSE" ;;
 		*/trace/stream.c | */trace/types.h) types="--ignore=COMPLEX_MACRO,MACRO_ARG_UNUSED" ;;
 		*/bench.c) types="--ignore=COMPLEX_MACRO,MACRO_ARG_REUSE" ;;

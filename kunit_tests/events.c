@@ -6,6 +6,7 @@
 
 #include <linux/mm.h>
 #include <linux/nodemask.h>
+#include <trace/events/kregion_enums.h>
 
 #include "test.h"
 
@@ -108,7 +109,10 @@ static void expect_event(struct kunit *test, int *at, enum kind kind, u64 id, un
 
 static void events_have_the_expected_values(struct kunit *test)
 {
-	static const unsigned int backings[] = { KREGION_F_PAGES, KREGION_F_VMALLOC };
+	static const unsigned int backings[] = {
+		[KREGION_BACKING_PAGES] = KREGION_F_PAGES,
+		[KREGION_BACKING_VMALLOC] = KREGION_F_VMALLOC,
+	};
 	const struct mode *mode = test->param_value;
 	const size_t large = 3 * PAGE_SIZE;
 	struct kregion_attr attr = { .block_size = PAGE_SIZE, .limit = 5 * PAGE_SIZE };
@@ -131,18 +135,18 @@ static void events_have_the_expected_values(struct kunit *test)
 
 		/* Every failure has an event with its reason. */
 		KUNIT_EXPECT_NULL(test, kregion_alloc(r, large, GFP_KERNEL));
-		expect_event(test, &at, FAIL, id, large, 1);
+		expect_event(test, &at, FAIL, id, large, KREGION_FAIL_LIMIT);
 		KUNIT_EXPECT_NULL(test, kregion_alloc(r, SIZE_MAX - 3, GFP_KERNEL));
-		expect_event(test, &at, FAIL, id, SIZE_MAX - 3, 2);
+		expect_event(test, &at, FAIL, id, SIZE_MAX - 3, KREGION_FAIL_SIZE);
 		while (kregion_alloc_nofill(r, 64))
 			;
-		expect_event(test, &at, FAIL, id, 64, 3);
-		if (backing) {
+		expect_event(test, &at, FAIL, id, 64, KREGION_FAIL_NOFILL);
+		if (backing == KREGION_BACKING_VMALLOC) {
 			kregion_reset(r);
 			expect_event(test, &at, RESET, id, large + 2 * PAGE_SIZE, 0);
 			expect_event(test, &at, BLOCK_FREE, id, large + PAGE_SIZE, backing);
 			KUNIT_EXPECT_NULL(test, kregion_alloc(r, large - 8, GFP_ATOMIC));
-			expect_event(test, &at, FAIL, id, large - 8, 0);
+			expect_event(test, &at, FAIL, id, large - 8, KREGION_FAIL_NOMEM);
 			kregion_drop(r);
 			expect_event(test, &at, DROP, id, PAGE_SIZE, 0);
 		} else {

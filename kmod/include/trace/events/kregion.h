@@ -7,8 +7,23 @@
 
 #include <linux/kregion.h>
 #include <linux/tracepoint.h>
+#include <trace/events/kregion_enums.h>
 
-/* All of them sit on slow paths; none is hit by an allocation that finds room. */
+/* Numbers of the enums in the format files, for perf and trace-cmd. */
+#undef EM
+#undef E_
+#define EM(value, text)		TRACE_DEFINE_ENUM(value);
+#define E_(value, text)		TRACE_DEFINE_ENUM(value);
+KREGION_BACKINGS
+KREGION_FAILURES
+
+/* Texts for __print_symbolic(). */
+#undef EM
+#undef E_
+#define EM(value, text)		{ value, text },
+#define E_(value, text)		{ value, text }
+
+/* Slow paths only: an allocation from the current block hits no event. */
 
 DECLARE_EVENT_CLASS(kregion_region,
 	TP_PROTO(u64 id, const char *name, unsigned long held),
@@ -52,7 +67,7 @@ DECLARE_EVENT_CLASS(kregion_block,
 	),
 	TP_printk("region=%llu name=%s bytes=%lu backing=%s", __entry->id, __entry->name,
 		  __entry->bytes,
-		  __print_symbolic(__entry->backing, { 0, "pages" }, { 1, "vmalloc" }))
+		  __print_symbolic(__entry->backing, KREGION_BACKINGS))
 );
 
 DEFINE_EVENT(kregion_block, kregion_block_alloc,
@@ -79,8 +94,7 @@ TRACE_EVENT(kregion_alloc_fail,
 	),
 	TP_printk("region=%llu name=%s size=%lu reason=%s", __entry->id, __entry->name,
 		  __entry->size,
-		  __print_symbolic(__entry->reason, { 0, "nomem" }, { 1, "limit" },
-				   { 2, "size" }, { 3, "nofill" }))
+		  __print_symbolic(__entry->reason, KREGION_FAILURES))
 );
 
 #endif /* _TRACE_KREGION_H */

@@ -10,11 +10,6 @@
 
 KUNIT_ARRAY_PARAM(base, base_modes, mode_desc);
 
-static size_t block_of(const struct mode *mode)
-{
-	return mode->block ?: KREGION_BLOCK_SIZE;
-}
-
 static bool aligned(const void *p, size_t align)
 {
 	return p && !((unsigned long)p & (align - 1));
@@ -72,8 +67,7 @@ do {											\
 	TAKE(SZ_64K);
 	TAKE(SZ_1M);
 #undef TAKE
-	while (i--)
-		KUNIT_EXPECT_TRUE_MSG(test, object_intact(&o[i]), "object %d", i);
+	expect_intact(test, o, i);
 	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_used, used);
 }
 
@@ -98,8 +92,7 @@ static void aligned_to_each_power_of_two(struct kunit *test)
 			KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, 8, GFP_KERNEL));
 		}
 	}
-	while (n--)
-		KUNIT_EXPECT_TRUE(test, object_intact(&o[n]));
+	expect_intact(test, o, n);
 	expect_sane(test, r);
 }
 
@@ -522,8 +515,7 @@ static void random_objects_do_not_overlap(struct kunit *test)
 		least += ALIGN(size, 8);
 		object_write(&o[i], p, size, prandom_u32_state(&rnd));
 	}
-	for (i = 0; i < n; i++)
-		KUNIT_EXPECT_TRUE_MSG(test, object_intact(&o[i]), "object %d", i);
+	expect_intact(test, o, n);
 	KUNIT_EXPECT_GE(test, stats_of(r).bytes_used, least);
 	expect_sane(test, r);
 }

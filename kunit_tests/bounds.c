@@ -4,7 +4,6 @@
  * And what happens at the limit, when a smaller block fits or one is on its way.
  */
 
-#include <linux/completion.h>
 #include <linux/kthread.h>
 #include <linux/percpu.h>
 
@@ -224,7 +223,6 @@ struct pair {
 	struct kregion *r;
 	size_t size;
 	atomic_t at_start, refused;
-	struct completion done;
 };
 
 static int take_one(void *data)
@@ -236,7 +234,6 @@ static int take_one(void *data)
 		cpu_relax();
 	if (!kregion_alloc(p->r, p->size, GFP_KERNEL))
 		atomic_inc(&p->refused);
-	complete(&p->done);
 	return 0;
 }
 
@@ -245,30 +242,22 @@ static void a_block_on_its_way_is_waited_for(struct kunit *test)
 {
 	const struct kregion_attr attr = { .block_size = SZ_1M, .limit = SZ_1M };
 	struct pair *p = buffer(test, sizeof(*p));
-	int cpu = cpumask_any_but(cpu_online_mask, raw_smp_processor_id());
+	const int cpu = another_cpu(test);
 	struct task_struct *task;
-	int i, failed = 0;
+	int i, refused = 0;
 
-	if (cpu >= nr_cpu_ids)
-		kunit_skip(test, "one CPU");
-	init_completion(&p->done);
 	p->size = 8;
-	for (i = 0; i < 100 * (int)scale && !failed; i++) {
-		p->r = kregion_create("kunit-pair", &attr);
+	for (i = 0; i < 100 * (int)scale && !refused; i++) {
+		p->r = region_make(test, &attr);
 		atomic_set(&p->at_start, 0);
-		task = kthread_create(take_one, p, "kunit-pair");
-		failed = IS_ERR(p->r) || IS_ERR(task);
-		if (!failed) {
-			kthread_bind(task, cpu);
-			wake_up_process(task);
-			take_one(p);
-			wait_for_completion(&p->done);
-			wait_for_completion(&p->done);
-			failed = atomic_read(&p->refused);
-		}
-		kregion_destroy(p->r);
+		task = thread_make(test, take_one, p, cpu);
+		wake_up_process(task);
+		take_one(p);
+		thread_stop(task);
+		refused = atomic_read(&p->refused);
+		region_destroy(p->r);
 	}
-	KUNIT_EXPECT_EQ(test, failed, 0);
+	KUNIT_EXPECT_EQ(test, refused, 0);
 	kunit_info(test, "%d rounds\n", i);
 }
 

@@ -163,8 +163,7 @@ static int load_thread(void *data)
 			set_cpus_allowed_ptr(current, cpumask_of(cpu));
 		}
 	}
-	for (i = 0; i < 2000 && !irqs_had_enough(c); i++)
-		usleep_range(1000, 2000);
+	(void)wait_until(irqs_had_enough(c));
 	WRITE_ONCE(c->stop, true);
 	complete(&c->done);
 	return 0;
@@ -600,8 +599,7 @@ static bool moved_in_time(struct kunit *test, struct move *move, const struct wa
 		set_cpus_allowed_ptr(current, cpumask_of(n % 2 ? from : move->to));
 		object_write(&o[n], kregion_alloc(r, size, GFP_KERNEL), size, n);
 	}
-	while (n--)
-		KUNIT_EXPECT_TRUE(test, object_intact(&o[n]));
+	expect_intact(test, o, n);
 	expect_sane(test, r);
 	region_destroy(r);
 	return moved;
@@ -615,8 +613,7 @@ static void a_block_is_that_of_the_cpu_where_it_arrives(struct kunit *test)
 	bool moved = false;
 	int i;
 
-	if (from == to)
-		kunit_skip(test, "one CPU");
+	need_two_cpus(test);
 	move->task = current;
 	move->to = to;
 	init_completion(&move->asked);

@@ -60,7 +60,7 @@ static struct kregion *debug_region(struct kunit *test, const struct mode *mode)
 static void clean_use_is_silent(struct kunit *test)
 {
 	const struct mode *mode = test->param_value;
-	const size_t block = mode->block ?: KREGION_BLOCK_SIZE;
+	const size_t block = block_of(mode);
 	struct kregion *r = debug_region(test, mode);
 	size_t size, align;
 	struct object o;

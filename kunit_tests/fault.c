@@ -196,7 +196,7 @@ static const struct request requests[] = {
 static unsigned int walk(struct kunit *test, struct kregion *r, const struct mode *mode,
 			 const struct request *request)
 {
-	const size_t block = mode->block ?: KREGION_BLOCK_SIZE;
+	const size_t block = block_of(mode);
 	unsigned int n, failures = 0;
 	struct kregion_stats before, after;
 	bool hit = true;
@@ -251,12 +251,12 @@ static void each_request_survives_a_fault_at_each_allocation(struct kunit *test)
 static void the_nth_block_fails(struct kunit *test)
 {
 	const struct mode *mode = test->param_value;
-	const size_t eighth = (mode->block ?: KREGION_BLOCK_SIZE) / 8;
+	const size_t eighth = block_of(mode) / 8;
 	struct object *o = buffer(test, 100 * sizeof(*o));
 	unsigned int nth, failures = 0;
 	struct kregion *r;
-	int n, i;
 	void *p;
+	int n;
 
 	need_faults(test);
 	/* kmemleak makes requests of its own in between; their failures are its matter. */
@@ -274,8 +274,7 @@ static void the_nth_block_fails(struct kunit *test)
 			object_write(&o[n], p, eighth, nth * 1000 + n);
 		}
 		KUNIT_EXPECT_TRUE(test, fault_disarm());
-		for (i = 0; i < n; i++)
-			KUNIT_EXPECT_TRUE(test, object_intact(&o[i]));
+		expect_intact(test, o, n);
 		expect_sane(test, r);
 		region_destroy(r);
 	}
@@ -335,7 +334,7 @@ static void a_block_is_halved_where_pages_are_short(struct kunit *test)
 {
 	const struct mode *mode = test->param_value;
 	const long before = bytes_outstanding();
-	const size_t block = mode->block ?: KREGION_BLOCK_SIZE;
+	const size_t block = block_of(mode);
 	struct kregion *r;
 	char *p;
 
@@ -395,8 +394,7 @@ static void a_half_is_large_enough_for_the_object(struct kunit *test)
 	struct kregion *r;
 
 	need_faults(test);
-	if (first == last)
-		kunit_skip(test, "one CPU");
+	need_two_cpus(test);
 	r = region_make(test, &attr);
 	set_cpus_allowed_ptr(current, cpumask_of(first));
 	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, 8, GFP_KERNEL));
@@ -432,8 +430,7 @@ static void what_the_limit_leaves_is_large_enough_for_the_object(struct kunit *t
 		object_write(&o[i], kregion_alloc(r, size, GFP_KERNEL), size, i);
 	KUNIT_EXPECT_NULL(test, o[7].p);
 	KUNIT_EXPECT_EQ(test, stats_of(r).failed_limit, 1UL);
-	for (i = 0; i < 7; i++)
-		KUNIT_EXPECT_TRUE(test, object_intact(&o[i]));
+	expect_intact(test, o, 7);
 	expect_sane(test, r);
 }
 

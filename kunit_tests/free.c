@@ -13,11 +13,6 @@
 
 KUNIT_ARRAY_PARAM(base, base_modes, mode_desc);
 
-static size_t block_of(const struct mode *mode)
-{
-	return mode->block ?: KREGION_BLOCK_SIZE;
-}
-
 /* A few blocks of small objects, and two large ones. */
 static void use(struct kunit *test, struct kregion *r, size_t block)
 {
@@ -105,8 +100,7 @@ static void no_block_is_asked_for_after_reset(struct kunit *test)
 		for (i = 0; i < ARRAY_SIZE(o); i++)
 			object_write(&o[i], kregion_alloc(r, block / 8, GFP_KERNEL), block / 8,
 				     round * 100 + i);
-		for (i = 0; i < ARRAY_SIZE(o); i++)
-			KUNIT_EXPECT_TRUE(test, object_intact(&o[i]));
+		expect_intact(test, o, ARRAY_SIZE(o));
 		fills = fills ?: stats_of(r).fills;
 		KUNIT_EXPECT_EQ(test, stats_of(r).fills, fills);
 		KUNIT_EXPECT_EQ(test, stats_of(r).bytes_used, 5 * block);
@@ -281,24 +275,6 @@ static struct probe misuse_probes[] = {
 	{ "kregion_block_free", probe_middle },
 };
 
-static int misuse_init(struct kunit_suite *suite)
-{
-	int err = suite_init(suite);
-
-	if (err)
-		return err;
-	err = probes_on(misuse_probes, ARRAY_SIZE(misuse_probes));
-	if (err)
-		suite_exit(suite);
-	return err;
-}
-
-static void misuse_exit(struct kunit_suite *suite)
-{
-	probes_off(misuse_probes, ARRAY_SIZE(misuse_probes));
-	suite_exit(suite);
-}
-
 static const struct misuse {
 	const char *what;
 	bool drop;
@@ -406,12 +382,10 @@ static int drop_in_thread(void *data)
 static void two_drops_at_once(struct kunit *test)
 {
 	struct kregion *r = region_named(test, "kunit-dropped", NULL);
-	int cpu = cpumask_any_but(cpu_online_mask, raw_smp_processor_id());
+	const int cpu = another_cpu(test);
 	struct intruder in = { .r = r, .linger = true };
 	struct task_struct *task;
 
-	if (cpu >= nr_cpu_ids)
-		kunit_skip(test, "one CPU");
 	KUNIT_ASSERT_NOT_NULL(test, kregion_alloc(r, 1000, GFP_KERNEL));
 	init_completion(&in.inside);
 	task = thread_make(test, drop_in_thread, r, cpu);
@@ -457,12 +431,10 @@ static void let_leave(struct work_struct *work)
 static void destroy_waits_for_a_drop(struct kunit *test)
 {
 	struct kregion *r = region_named(test, "kunit-destroyed", NULL);
-	int cpu = cpumask_any_but(cpu_online_mask, raw_smp_processor_id());
+	const int cpu = another_cpu(test);
 	struct leaver *leaver = buffer(test, sizeof(*leaver));
 	struct task_struct *task;
 
-	if (cpu >= nr_cpu_ids)
-		kunit_skip(test, "one CPU");
 	task = thread_make(test, drop_in_thread, r, cpu);
 	leaver->in.r = r;
 	leaver->in.linger = true;
@@ -486,13 +458,11 @@ static void drop_waits_for_calls_that_began_before(struct kunit *test)
 {
 	struct kregion *r = region_named(test, "kunit-late", NULL);
 	struct kregion_priv *rg = to_priv(r);
-	int cpu = cpumask_any_but(cpu_online_mask, raw_smp_processor_id());
+	const int cpu = another_cpu(test);
 	struct task_struct *task;
 	unsigned long drops;
 	void *p;
 
-	if (cpu >= nr_cpu_ids)
-		kunit_skip(test, "one CPU");
 	KUNIT_ASSERT_NOT_NULL(test, kregion_alloc(r, 8, GFP_KERNEL));
 	task = thread_make(test, drop_in_thread, r, cpu);
 	expect_warnings(test, 2);
@@ -573,13 +543,11 @@ static void a_drop_begins_while_a_block_is_made(struct kunit *test)
 	const struct late_param *p = test->param_value;
 	const struct kregion_attr attr = { .flags = p->flags, .limit = 2 * KREGION_BLOCK_SIZE };
 	struct kregion *r = region_named(test, "kunit-dropped", &attr);
-	int cpu = cpumask_any_but(cpu_online_mask, raw_smp_processor_id());
+	const int cpu = another_cpu(test);
 	struct late_drop *late = buffer(test, sizeof(*late));
 	struct task_struct *task;
 	unsigned int order;
 
-	if (cpu >= nr_cpu_ids)
-		kunit_skip(test, "one CPU");
 	late->r = r;
 	init_completion(&late->go);
 	task = thread_make(test, drop_on_demand, late, cpu);
@@ -626,11 +594,4 @@ static struct kunit_case misuse_cases[] = {
 };
 
 KREGION_SUITE(free, free_cases);
-struct kunit_suite suite_misuse = {
-	.name = "kregion_misuse",
-	.suite_init = misuse_init,
-	.suite_exit = misuse_exit,
-	.init = test_init,
-	.exit = test_exit,
-	.test_cases = misuse_cases,
-};
+KREGION_SUITE_PROBES(misuse, misuse_cases, misuse_probes);

@@ -349,7 +349,7 @@ static void destroy_frees_all(struct kunit *test)
 	const struct mode *mode = test->param_value;
 	const long before = bytes_outstanding();
 	struct kregion *r = region_of_mode(test, mode);
-	const size_t block = mode->block ?: KREGION_BLOCK_SIZE;
+	const size_t block = block_of(mode);
 	int i;
 
 	for (i = 0; i < 20; i++)

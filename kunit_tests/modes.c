@@ -232,8 +232,7 @@ static void blocks_of_further_cpus_grow(struct kunit *test)
 	unsigned long held = KREGION_BLOCK_SIZE, size;
 	int round;
 
-	if (first == last)
-		kunit_skip(test, "one CPU");
+	need_two_cpus(test);
 	for (round = 0; round < 2; round++) {
 		KUNIT_EXPECT_NOT_NULL(test, alloc_on(first, r, 8));
 		KUNIT_EXPECT_EQ(test, stats_of(r).bytes_held, KREGION_BLOCK_SIZE);
@@ -267,8 +266,7 @@ static void spare_blocks_of_many_sizes_are_used_up(struct kunit *test)
 	struct kregion_stats before, st;
 	int i;
 
-	if (first == last)
-		kunit_skip(test, "one CPU");
+	need_two_cpus(test);
 	alloc_on(first, r, 8);
 	while (stats_of(r).blocks_full < 4)
 		KUNIT_ASSERT_NOT_NULL(test, alloc_on(last, r, 500));
@@ -301,8 +299,7 @@ static void block_of_an_offline_cpu_stays_until_drop(struct kunit *test)
 
 	/* The first one may be unable to go, and this thread must not be in the way. */
 	cpu = cpumask_last(cpu_online_mask);
-	if (cpu == cpumask_first(cpu_online_mask))
-		kunit_skip(test, "one CPU");
+	need_two_cpus(test);
 	set_cpus_allowed_ptr(current, cpumask_of(cpumask_first(cpu_online_mask)));
 	object_write(&o, alloc_on(cpu, r, 500), 500, 1);
 	err = remove_cpu(cpu);
@@ -356,8 +353,7 @@ static void all_ways_agree_where_the_next_byte_is(struct kunit *test)
 		KUNIT_EXPECT_GE(test, stats_of(r).bytes_used, least);
 		KUNIT_EXPECT_TRUE(test, kregion_contains(r, (char *)p + size - 1));
 	}
-	for (i = 0; i < ARRAY_SIZE(o); i++)
-		KUNIT_EXPECT_TRUE(test, object_intact(&o[i]));
+	expect_intact(test, o, ARRAY_SIZE(o));
 	expect_sane(test, r);
 }
 

@@ -86,8 +86,7 @@ static void nmis_beside_allocations(struct kunit *test,
 	struct task_struct *task;
 	unsigned long used = 0;
 
-	if (num_online_cpus() < 2)
-		kunit_skip(test, "needs two CPUs");
+	need_two_cpus(test);
 	memset(&load, 0, sizeof(load));
 	init_completion(&load.done);
 	load.nmi = buffer(test, NMIS * sizeof(*load.nmi));

@@ -16,11 +16,6 @@
 
 KUNIT_ARRAY_PARAM(base, base_modes, mode_desc);
 
-static size_t block_of(const struct mode *mode)
-{
-	return mode->block ?: KREGION_BLOCK_SIZE;
-}
-
 static DEFINE_RAW_SPINLOCK(taker_lock);
 
 /* With interrupts off, so that nothing is refilled in between: how many come? */
@@ -33,23 +28,6 @@ static unsigned long take(struct kregion *r, size_t size, unsigned long n)
 		got++;
 	raw_spin_unlock_irqrestore(&taker_lock, irq);
 	return got;
-}
-
-/* Wait until @cond, for the refill to come; false if it never does. */
-#define wait_until(cond)							\
-({										\
-	int __i;								\
-										\
-	for (__i = 0; __i < 1000 && !(cond); __i++)				\
-		usleep_range(1000, 2000);					\
-	__i < 1000;								\
-})
-
-static unsigned long room_of(struct kregion *r)
-{
-	const struct kregion_stats st = stats_of(r);
-
-	return st.bytes_held - st.bytes_used - st.bytes_lost;
 }
 
 /*
@@ -219,8 +197,8 @@ static void sizes_may_be_mixed(struct kunit *test)
 	size_t size, left = 4 * eighth;
 	struct rnd_state rnd;
 	unsigned long irq;
-	int n = 0, i;
 	void *p;
+	int n = 0;
 
 	random_begin(test, &rnd);
 	raw_spin_lock_irqsave(&taker_lock, irq);
@@ -236,8 +214,7 @@ static void sizes_may_be_mixed(struct kunit *test)
 	}
 	raw_spin_unlock_irqrestore(&taker_lock, irq);
 	KUNIT_EXPECT_TRUE_MSG(test, !left || n == 1000, "object %d, %zu bytes left", n, left);
-	for (i = 0; i < n; i++)
-		KUNIT_EXPECT_TRUE(test, object_intact(&o[i]));
+	expect_intact(test, o, n);
 	KUNIT_EXPECT_EQ(test, stats_of(r).failed_nofill, 0UL);
 }
 
@@ -416,8 +393,8 @@ static void ordinary_objects_leave_the_reserve_alone(struct kunit *test)
 struct spinner {
 	struct kregion *r;
 	size_t block;
-	struct completion spinning, over;
-	bool stop;
+	struct completion spinning;
+	bool stop, over;
 };
 
 /* Asks for a refill and keeps its CPU, for a few seconds at most. */
@@ -432,7 +409,7 @@ static int spin_in_the_kernel(void *data)
 	while (!READ_ONCE(s->stop) && time_before(jiffies, deadline))
 		cpu_relax();
 	preempt_enable();
-	complete(&s->over);
+	WRITE_ONCE(s->over, true);
 	return 0;
 }
 
@@ -444,19 +421,14 @@ static void a_busy_cpu_stops_no_refill(struct kunit *test)
 	};
 	struct spinner *s = buffer(test, sizeof(*s));
 	struct task_struct *task;
-	int cpu, round;
+	const int cpu = another_cpu(test);
 	bool refilled;
+	int round;
 
-	cpu = cpumask_any_but(cpu_online_mask, raw_smp_processor_id());
-	if (cpu >= nr_cpu_ids)
-		kunit_skip(test, "one CPU");
 	s->r = region_make(test, &attr);
 	s->block = block_of(mode);
 	init_completion(&s->spinning);
-	init_completion(&s->over);
-	task = kthread_create(spin_in_the_kernel, s, "kunit-spin");
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
-	kthread_bind(task, cpu);
+	task = thread_make(test, spin_in_the_kernel, s, cpu);
 	wake_up_process(task);
 	wait_for_completion(&s->spinning);
 	for (round = 0; round < 3; round++) {
@@ -464,9 +436,9 @@ static void a_busy_cpu_stops_no_refill(struct kunit *test)
 		KUNIT_EXPECT_TRUE(test, refilled);
 		spend(s->r, 40, s->block);
 	}
-	KUNIT_EXPECT_FALSE(test, completion_done(&s->over));
+	KUNIT_EXPECT_FALSE(test, READ_ONCE(s->over));
 	WRITE_ONCE(s->stop, true);
-	wait_for_completion(&s->over);
+	thread_stop(task);
 }
 
 /* ---- a refill that fails --------------------------------------------------------------- */
@@ -826,7 +798,6 @@ static void a_timer_interrupt_is_served(struct kunit *test)
 		.flags = mode->flags, .block_size = mode->block, .reserve = 32 * 200,
 	};
 	struct tick *tick = buffer(test, sizeof(*tick));
-	int i;
 
 	tick->r = region_make(test, &attr);
 	hrtimer_init(&tick->timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL_HARD);
@@ -836,8 +807,7 @@ static void a_timer_interrupt_is_served(struct kunit *test)
 	hrtimer_cancel(&tick->timer);
 	KUNIT_EXPECT_EQ(test, tick->n, (int)ARRAY_SIZE(tick->o));
 	KUNIT_EXPECT_EQ(test, tick->failed, 0);
-	for (i = 0; i < tick->n; i++)
-		KUNIT_EXPECT_TRUE(test, object_intact(&tick->o[i]));
+	expect_intact(test, tick->o, tick->n);
 	KUNIT_EXPECT_EQ(test, stats_of(tick->r).bytes_used, 32UL * tick->n);
 }
 

@@ -10,11 +10,6 @@
 
 KUNIT_ARRAY_PARAM(base, base_modes, mode_desc);
 
-static size_t block_of(const struct mode *mode)
-{
-	return mode->block ?: KREGION_BLOCK_SIZE;
-}
-
 /* ---- statistics ------------------------------------------------------------------- */
 
 static void each_failure_has_its_own_count(struct kunit *test)

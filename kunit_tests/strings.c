@@ -25,7 +25,7 @@ static void memdup_copies(struct kunit *test)
 static void memdup_of_large(struct kunit *test)
 {
 	const struct mode *mode = test->param_value;
-	const size_t len = 2 * (mode->block ?: KREGION_BLOCK_SIZE) + 1;
+	const size_t len = 2 * block_of(mode) + 1;
 	struct kregion *r = region_of_mode(test, mode);
 	char *src = buffer(test, len), *p;
 

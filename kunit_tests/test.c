@@ -179,6 +179,18 @@ void thread_stop(struct task_struct *task)
 	undo_now(undo_thread, task);
 }
 
+void need_two_cpus(struct kunit *test)
+{
+	if (num_online_cpus() < 2)
+		kunit_skip(test, "needs two CPUs");
+}
+
+int another_cpu(struct kunit *test)
+{
+	need_two_cpus(test);
+	return cpumask_any_but(cpu_online_mask, raw_smp_processor_id());
+}
+
 void test_exit(struct kunit *test)
 {
 	pages_hook(NULL, NULL);
@@ -250,6 +262,13 @@ unsigned long blocks_of(const struct kregion_stats *st)
 	return st->blocks_current + st->blocks_full + st->blocks_large + st->blocks_spare;
 }
 
+unsigned long room_of(struct kregion *r)
+{
+	const struct kregion_stats st = stats_of(r);
+
+	return st.bytes_held - st.bytes_used - st.bytes_lost;
+}
+
 void expect_sane(struct kunit *test, struct kregion *r)
 {
 	const struct kregion_stats st = stats_of(r);
@@ -272,7 +291,7 @@ void expect_sane(struct kunit *test, struct kregion *r)
 size_t capacity_of(struct kunit *test, const struct mode *mode)
 {
 	struct kregion *r = region_of_mode(test, mode);
-	const size_t block = mode->block ?: KREGION_BLOCK_SIZE, step = block / 8;
+	const size_t step = block_of(mode) / 8;
 	struct kregion_stats st;
 	int i;
 
@@ -324,6 +343,14 @@ bool object_intact(const struct object *o)
 
 	return o->p && !memcmp(o->p, &o->tag, head) &&
 	       !memchr_inv(o->p + head, o->tag & 0xff, o->size - head);
+}
+
+void expect_intact(struct kunit *test, const struct object *o, int n)
+{
+	int i;
+
+	for (i = 0; i < n; i++)
+		KUNIT_EXPECT_TRUE_MSG(test, object_intact(&o[i]), "object %d", i);
 }
 
 void random_begin(struct kunit *test, struct rnd_state *rnd)
@@ -501,6 +528,24 @@ void suite_exit(struct kunit_suite *suite)
 {
 	ledger_close();
 	probes_off(probes, ARRAY_SIZE(probes));
+}
+
+int suite_init_probes(struct kunit_suite *suite, const struct probe_list *list)
+{
+	int err = suite_init(suite);
+
+	if (err)
+		return err;
+	err = probes_on(list->probes, list->n);
+	if (err)
+		suite_exit(suite);
+	return err;
+}
+
+void suite_exit_probes(struct kunit_suite *suite, const struct probe_list *list)
+{
+	probes_off(list->probes, list->n);
+	suite_exit(suite);
 }
 
 /* ---- files ------------------------------------------------------------------- */

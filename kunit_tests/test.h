@@ -8,6 +8,7 @@
 #define _KREGION_TEST_H
 
 #include <kunit/test.h>
+#include <linux/delay.h>
 #include <linux/kregion.h>
 #include <linux/kthread.h>
 #include <linux/prandom.h>
@@ -33,11 +34,39 @@ void test_exit(struct kunit *test);
 int suite_init(struct kunit_suite *suite);
 void suite_exit(struct kunit_suite *suite);
 
-#define KREGION_SUITE(label, cases)						\
+struct probe_list {
+	struct probe *probes;
+	int n;
+};
+
+int suite_init_probes(struct kunit_suite *suite, const struct probe_list *list);
+void suite_exit_probes(struct kunit_suite *suite, const struct probe_list *list);
+
+#define __KREGION_SUITE(label, cases, begin, end)				\
 	struct kunit_suite suite_##label = {					\
-		.name = "kregion_" #label, .suite_init = suite_init, .suite_exit = suite_exit, \
+		.name = "kregion_" #label, .suite_init = begin, .suite_exit = end, \
 		.init = test_init, .exit = test_exit, .test_cases = cases,	\
 	}
+
+#define KREGION_SUITE(label, cases) __KREGION_SUITE(label, cases, suite_init, suite_exit)
+
+/* The same with an array of probes attached as long as the suite runs. */
+#define KREGION_SUITE_PROBES(label, cases, array)				\
+static const struct probe_list label##_list = {					\
+	.probes = array, .n = sizeof(array) / sizeof(struct probe),		\
+};										\
+										\
+static int label##_init(struct kunit_suite *suite)				\
+{										\
+	return suite_init_probes(suite, &label##_list);				\
+}										\
+										\
+static void label##_exit(struct kunit_suite *suite)				\
+{										\
+	suite_exit_probes(suite, &label##_list);				\
+}										\
+										\
+__KREGION_SUITE(label, cases, label##_init, label##_exit)
 
 extern struct kunit_suite suite_life, suite_alloc, suite_strings, suite_shared, suite_percpu;
 extern struct kunit_suite suite_single, suite_concurrent, suite_nofill, suite_free, suite_misuse;
@@ -59,6 +88,22 @@ void undo_now(void (*fn)(void *arg), void *arg);
 struct task_struct *thread_make(struct kunit *test, int (*fn)(void *arg), void *arg, int cpu);
 void thread_stop(struct task_struct *task);
 
+/* Skip the case on a machine with one CPU. */
+void need_two_cpus(struct kunit *test);
+
+/* An online CPU other than this one; skips the case if there is none. */
+int another_cpu(struct kunit *test);
+
+/* Poll @cond for a second or more; false if it stays false. */
+#define wait_until(cond)							\
+({										\
+	int __i;								\
+										\
+	for (__i = 0; __i < 1000 && !(cond); __i++)				\
+		usleep_range(1000, 2000);					\
+	__i < 1000;								\
+})
+
 /* ---- regions ------------------------------------------------------------- */
 
 /* Made or the case ends; destroyed after the case if it did not do so itself. */
@@ -77,7 +122,15 @@ unsigned long blocks_of(const struct kregion_stats *st);
 /* What must hold of a quiet region. */
 void expect_sane(struct kunit *test, struct kregion *r);
 
-/* Bytes that a block of @mode can hand out. */
+/* Bytes that the blocks of a region still have for objects, headers included. */
+unsigned long room_of(struct kregion *r);
+
+/* Bytes of a block of @mode, and how many of them it can hand out. */
+static inline size_t block_of(const struct mode *mode)
+{
+	return mode->block ?: KREGION_BLOCK_SIZE;
+}
+
 size_t capacity_of(struct kunit *test, const struct mode *mode);
 
 /* Allocate so that the current block, just begun, has @left bytes left. */
@@ -104,6 +157,9 @@ struct object {
 /* Write all of an object, and see later whether all of it is still there; NULL is not. */
 void object_write(struct object *o, void *p, size_t size, u64 tag);
 bool object_intact(const struct object *o);
+
+/* All @n objects are as they were written. */
+void expect_intact(struct kunit *test, const struct object *o, int n);
 
 /* The random numbers of a case; the seed is printed with the case. */
 void random_begin(struct kunit *test, struct rnd_state *rnd);

@@ -8,7 +8,8 @@
 
 #include "test.h"
 
-KUNIT_ARRAY_PARAM(base, base_modes, mode_desc);
+MODE_PARAM(all, MODES_ALL);
+MODE_PARAM(base, MODES_BASE);
 
 static bool aligned(const void *p, size_t align)
 {

@@ -10,7 +10,7 @@
 #include "../kmod/internal.h"
 #include "test.h"
 
-KUNIT_ARRAY_PARAM(base, base_modes, mode_desc);
+MODE_PARAM(base, MODES_BASE);
 
 /* ---- the longest hold of the lock --------------------------------------------------- */
 
@@ -219,7 +219,7 @@ static void no_block_is_made_too_small(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, stats_of(r).failed_limit, 1UL);
 }
 
-struct pair {
+struct racers {
 	struct kregion *r;
 	size_t size;
 	atomic_t at_start, refused;
@@ -227,7 +227,7 @@ struct pair {
 
 static int take_one(void *data)
 {
-	struct pair *p = data;
+	struct racers *p = data;
 
 	atomic_inc(&p->at_start);
 	while (atomic_read(&p->at_start) < 2)
@@ -241,7 +241,7 @@ static int take_one(void *data)
 static void a_block_on_its_way_is_waited_for(struct kunit *test)
 {
 	const struct kregion_attr attr = { .block_size = SZ_1M, .limit = SZ_1M };
-	struct pair *p = buffer(test, sizeof(*p));
+	struct racers *p = buffer(test, sizeof(*p));
 	const int cpu = another_cpu(test);
 	struct task_struct *task;
 	int i, refused = 0;

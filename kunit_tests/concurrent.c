@@ -17,7 +17,8 @@
 
 #include "test.h"
 
-KUNIT_ARRAY_PARAM(base, base_modes, mode_desc);
+MODE_PARAM(base, MODES_BASE);
+MODE_PARAM(smp, MODES_SMP);
 
 enum context { THREAD, HARDIRQ, IRQ_WORK, TASKLET, TIMER, NR_CONTEXTS };
 
@@ -247,37 +248,26 @@ static void load_check(struct kunit *test, struct load *load)
 
 struct crowd {
 	const char *what;
+	enum weight weight;	/* of the longer cases */
 	unsigned int flags;
 	size_t block;
 	bool wander;
 };
 
 static const struct crowd crowds[] = {
-	{ "shared 4K", 0, PAGE_SIZE, false },
-	{ "shared vmalloc 64K", KREGION_F_VMALLOC, SZ_64K, false },
-	{ "percpu 64K", KREGION_F_PERCPU, SZ_64K, false },
-	{ "percpu 4K, threads wander", KREGION_F_PERCPU | KREGION_F_PAGES, PAGE_SIZE, true },
-	{ "shared 64K", 0, SZ_64K, false },
-	{ "shared 4K, threads wander", KREGION_F_PAGES, PAGE_SIZE, true },
-	{ "percpu 4K", KREGION_F_PERCPU, PAGE_SIZE, false },
-	{ "percpu vmalloc 64K", KREGION_F_PERCPU | KREGION_F_VMALLOC, SZ_64K, false },
-	{ "percpu 64K, threads wander", KREGION_F_PERCPU, SZ_64K, true },
+	{ "shared 4K", QUICK, 0, PAGE_SIZE, false },
+	{ "shared vmalloc 64K", QUICK, KREGION_F_VMALLOC, SZ_64K, false },
+	{ "percpu 64K", QUICK, KREGION_F_PERCPU, SZ_64K, false },
+	{ "percpu 4K, threads wander", QUICK, KREGION_F_PERCPU | KREGION_F_PAGES, PAGE_SIZE, true },
+	{ "shared 64K", FULL, 0, SZ_64K, false },
+	{ "shared 4K, threads wander", FULL, KREGION_F_PAGES, PAGE_SIZE, true },
+	{ "percpu 4K", FULL, KREGION_F_PERCPU, PAGE_SIZE, false },
+	{ "percpu vmalloc 64K", FULL, KREGION_F_PERCPU | KREGION_F_VMALLOC, SZ_64K, false },
+	{ "percpu 64K, threads wander", FULL, KREGION_F_PERCPU, SZ_64K, true },
 };
 
-static void crowd_desc(const struct crowd *p, char *desc)
-{
-	strscpy(desc, p->what, KUNIT_PARAM_DESC_SIZE);
-}
-
-KUNIT_ARRAY_PARAM(crowd, crowds, crowd_desc);
-
-/* The first few of them, or all if scale > 1. */
-static const void *some_gen_params(const void *prev, char *desc)
-{
-	if (prev == &crowds[3] && scale == 1)
-		return NULL;
-	return crowd_gen_params(prev, desc);
-}
+ROW_PARAM(crowd, crowds);
+WEIGHTED_PARAM(some, crowds);
 
 static struct load *load_of_crowd(struct kunit *test, const struct crowd *p)
 {
@@ -421,13 +411,6 @@ static void readers_meet_drops(struct kunit *test)
 
 /* ---- at the limit --------------------------------------------------------------------- */
 
-static const struct mode limit_modes[] = {
-	{ "shared", 0, 0 },
-	{ "percpu", KREGION_F_PERCPU, 0 },
-};
-
-KUNIT_ARRAY_PARAM(limit, limit_modes, mode_desc);
-
 /* All fight for the last bytes: what is handed out is what there is, to the byte. */
 struct fight {
 	struct kregion *r;
@@ -536,12 +519,7 @@ static const struct way ways[] = {
 	{ "debug", KREGION_F_DEBUG, 8 },
 };
 
-static void way_desc(const struct way *p, char *desc)
-{
-	strscpy(desc, p->what, KUNIT_PARAM_DESC_SIZE);
-}
-
-KUNIT_ARRAY_PARAM(way, ways, way_desc);
+ROW_PARAM(way, ways);
 
 /* Blocks of CPU @cpu that are current, by the file that says so. */
 static int current_blocks(struct kunit *test, const char *name, int cpu)
@@ -654,7 +632,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE_PARAM(all_contexts_at_once_after_reset, some_gen_params),
 	KUNIT_CASE_PARAM(readers_disturb_nobody, some_gen_params),
 	KUNIT_CASE_PARAM(readers_meet_drops, base_gen_params),
-	KUNIT_CASE_PARAM(the_limit_is_exact_with_all_cpus_at_it, limit_gen_params),
+	KUNIT_CASE_PARAM(the_limit_is_exact_with_all_cpus_at_it, smp_gen_params),
 	KUNIT_CASE_PARAM(a_block_is_that_of_the_cpu_where_it_arrives, way_gen_params),
 	KUNIT_CASE_PARAM(drops_meet_refills, base_gen_params),
 	{}

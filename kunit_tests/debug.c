@@ -9,15 +9,7 @@
 
 #include "test.h"
 
-static const struct mode debug_modes[] = {
-	{ "shared", KREGION_F_DEBUG, 0 },
-	{ "shared vmalloc", KREGION_F_DEBUG | KREGION_F_VMALLOC, 0 },
-	{ "percpu", KREGION_F_DEBUG | KREGION_F_PERCPU, 0 },
-	{ "percpu 4K", KREGION_F_DEBUG | KREGION_F_PERCPU, PAGE_SIZE },
-	{ "single", KREGION_F_DEBUG | KREGION_F_SINGLE, 0 },
-};
-
-KUNIT_ARRAY_PARAM(mode, debug_modes, mode_desc);
+MODE_PARAM(mode, MODES_DEBUG);
 
 static noinline __no_sanitize_address void poke(char *p, long at, char value)
 {
@@ -30,8 +22,6 @@ static noinline __no_sanitize_address char peek(const char *p, long at)
 }
 
 enum ending { DROP, RESET, DESTROY };
-
-static const char * const ending_name[] = { "drop", "reset", "destroy" };
 
 static void end(struct kregion *r, enum ending ending)
 {
@@ -122,58 +112,65 @@ static void exact_fit_is_silent(struct kunit *test)
 
 struct damage {
 	const char *what;
-	size_t size;		/* of the object; 0: an eighth of the block, 1 << 20: large */
+	enum weight weight;
+	size_t size;		/* of the object */
 	long at;		/* byte written, from its end if not negative */
+	enum ending ending;	/* which finds it */
 };
 
+#define DAMAGE(what, weight, size, at, ending)	{ what ", " #ending, weight, size, at, ending }
+
+/* Each ending finds each damage; one of the three will do in most runs. */
 static const struct damage damages[] = {
-	{ "1 byte behind 1", 1, 0 },
-	{ "1 byte behind 5", 5, 0 },
-	{ "1 byte behind 7", 7, 0 },
-	{ "1 byte behind 8", 8, 0 },
-	{ "1 byte behind 13", 13, 0 },
-	{ "1 byte behind 64", 64, 0 },
-	{ "1 byte behind 100", 100, 0 },
-	{ "8th byte behind 8", 8, 7 },
-	{ "8th byte behind 13", 13, 7 },
-	{ "1 byte behind a large one", SZ_1M, 0 },
-	{ "1 byte in front of 1", 1, -1 },
-	{ "1 byte in front of 64", 64, -1 },
-	{ "1 byte in front of a large one", SZ_1M, -1 },
+	DAMAGE("1 byte behind 1", QUICK, 1, 0, DROP),
+	DAMAGE("1 byte behind 1", FULL, 1, 0, RESET),
+	DAMAGE("1 byte behind 1", FULL, 1, 0, DESTROY),
+	DAMAGE("1 byte behind 5", FULL, 5, 0, DROP),
+	DAMAGE("1 byte behind 5", QUICK, 5, 0, RESET),
+	DAMAGE("1 byte behind 5", FULL, 5, 0, DESTROY),
+	DAMAGE("1 byte behind 7", FULL, 7, 0, DROP),
+	DAMAGE("1 byte behind 7", FULL, 7, 0, RESET),
+	DAMAGE("1 byte behind 7", QUICK, 7, 0, DESTROY),
+	DAMAGE("1 byte behind 8", QUICK, 8, 0, DROP),
+	DAMAGE("1 byte behind 8", FULL, 8, 0, RESET),
+	DAMAGE("1 byte behind 8", FULL, 8, 0, DESTROY),
+	DAMAGE("1 byte behind 13", FULL, 13, 0, DROP),
+	DAMAGE("1 byte behind 13", QUICK, 13, 0, RESET),
+	DAMAGE("1 byte behind 13", FULL, 13, 0, DESTROY),
+	DAMAGE("1 byte behind 64", FULL, 64, 0, DROP),
+	DAMAGE("1 byte behind 64", FULL, 64, 0, RESET),
+	DAMAGE("1 byte behind 64", QUICK, 64, 0, DESTROY),
+	DAMAGE("1 byte behind 100", QUICK, 100, 0, DROP),
+	DAMAGE("1 byte behind 100", FULL, 100, 0, RESET),
+	DAMAGE("1 byte behind 100", FULL, 100, 0, DESTROY),
+	DAMAGE("8th byte behind 8", FULL, 8, 7, DROP),
+	DAMAGE("8th byte behind 8", QUICK, 8, 7, RESET),
+	DAMAGE("8th byte behind 8", FULL, 8, 7, DESTROY),
+	DAMAGE("8th byte behind 13", FULL, 13, 7, DROP),
+	DAMAGE("8th byte behind 13", FULL, 13, 7, RESET),
+	DAMAGE("8th byte behind 13", QUICK, 13, 7, DESTROY),
+	DAMAGE("1 byte behind a large one", QUICK, SZ_1M, 0, DROP),
+	DAMAGE("1 byte behind a large one", FULL, SZ_1M, 0, RESET),
+	DAMAGE("1 byte behind a large one", FULL, SZ_1M, 0, DESTROY),
+	DAMAGE("1 byte in front of 1", FULL, 1, -1, DROP),
+	DAMAGE("1 byte in front of 1", QUICK, 1, -1, RESET),
+	DAMAGE("1 byte in front of 1", FULL, 1, -1, DESTROY),
+	DAMAGE("1 byte in front of 64", FULL, 64, -1, DROP),
+	DAMAGE("1 byte in front of 64", FULL, 64, -1, RESET),
+	DAMAGE("1 byte in front of 64", QUICK, 64, -1, DESTROY),
+	DAMAGE("1 byte in front of a large one", QUICK, SZ_1M, -1, DROP),
+	DAMAGE("1 byte in front of a large one", FULL, SZ_1M, -1, RESET),
+	DAMAGE("1 byte in front of a large one", FULL, SZ_1M, -1, DESTROY),
 };
 
-struct damage_param {
-	const struct mode *mode;
-	const struct damage *damage;
-	enum ending ending;
-};
-
-/*
- * Every damage in every mode, found by one of the endings; by each if scale > 1; in
- * one mode only if quick.
- */
-static const void *damage_gen_params(const void *prev, char *desc)
-{
-	static struct damage_param param;
-	const int n = ARRAY_SIZE(damages), m = ARRAY_SIZE(debug_modes);
-	static int i;
-
-	i = prev ? i + 1 : 0;
-	if (i >= (quick ? n : n * m * (scale > 1 ? 3 : 1)))
-		return NULL;
-	param.damage = &damages[i % n];
-	param.mode = &debug_modes[(quick ? i : i / n) % m];
-	param.ending = scale > 1 ? i / n / m : i % 3;
-	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%s: %s, %s", param.mode->name, param.damage->what,
-		 ending_name[param.ending]);
-	return &param;
-}
+PAIR_PARAM(damage, MODES_DAMAGE, damages);
 
 static void damage_is_reported_once(struct kunit *test)
 {
-	const struct damage_param *p = test->param_value;
-	const size_t size = p->damage->size;
-	struct kregion *r = debug_region(test, p->mode);
+	const struct pair *pair = test->param_value;
+	const struct damage *p = pair->row;
+	const size_t size = p->size;
+	struct kregion *r = debug_region(test, pair->mode);
 	char *object, *before, *after;
 
 	before = kregion_alloc(r, 24, GFP_KERNEL);
@@ -181,7 +178,7 @@ static void damage_is_reported_once(struct kunit *test)
 	after = kregion_alloc(r, 24, GFP_KERNEL);
 	KUNIT_ASSERT_TRUE(test, before && object && after);
 	memset(object, 0x11, size);
-	poke(object, p->damage->at < 0 ? p->damage->at : (long)size + p->damage->at, 0x11);
+	poke(object, p->at < 0 ? p->at : (long)size + p->at, 0x11);
 	KUNIT_EXPECT_STREQ(test, logged(), "");
 	expect_warnings(test, 1);
 	end(r, p->ending);
@@ -249,29 +246,25 @@ static bool reported(const char *what, size_t size, size_t object, u8 byte, size
 	return false;
 }
 
-struct front_param {
-	const struct mode *mode;
+struct overwritten {
+	const char *what;
+	enum weight weight;
 	size_t size;
 	enum ending ending;
 };
 
-static const void *front_gen_params(const void *prev, char *desc)
-{
-	static const size_t sizes[] = { 1, 7, 8, 13, 200, 256, 300, 20000 };
-	static struct front_param param;
-	const int n = ARRAY_SIZE(sizes), m = ARRAY_SIZE(debug_modes);
-	static int i;
+static const struct overwritten overwritten[] = {
+	{ "size 1, drop", QUICK, 1, DROP },
+	{ "size 7, reset", QUICK, 7, RESET },
+	{ "size 8, destroy", QUICK, 8, DESTROY },
+	{ "size 13, drop", QUICK, 13, DROP },
+	{ "size 200, reset", QUICK, 200, RESET },
+	{ "size 256, destroy", QUICK, 256, DESTROY },
+	{ "size 300, drop", QUICK, 300, DROP },
+	{ "size 20000, reset", QUICK, 20000, RESET },
+};
 
-	i = prev ? i + 1 : 0;
-	if (i >= (scale > 1 ? n * m : n))
-		return NULL;
-	param.size = sizes[i % n];
-	param.mode = &debug_modes[(i + i / n) % m];
-	param.ending = i % 3;
-	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%s: %zu, %s", param.mode->name, param.size,
-		 ending_name[param.ending]);
-	return &param;
-}
+PAIR_PARAM(metadata, MODES_METADATA, overwritten);
 
 /*
  * Each byte of the metadata, each value, an object each: just as many reports, each
@@ -279,8 +272,9 @@ static const void *front_gen_params(const void *prev, char *desc)
  */
 static void each_byte_in_front_is_protected(struct kunit *test)
 {
-	const struct front_param *p = test->param_value;
-	struct kregion *r = debug_region(test, p->mode);
+	const struct pair *pair = test->param_value;
+	const struct overwritten *p = pair->row;
+	struct kregion *r = debug_region(test, pair->mode);
 	unsigned long seen = warnings_seen();
 	int i, n = 0;
 	char *object;
@@ -549,7 +543,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE_PARAM(clean_use_is_silent, mode_gen_params),
 	KUNIT_CASE_PARAM(exact_fit_is_silent, mode_gen_params),
 	KUNIT_CASE_PARAM(damage_is_reported_once, damage_gen_params),
-	KUNIT_CASE_PARAM(each_byte_in_front_is_protected, front_gen_params),
+	KUNIT_CASE_PARAM(each_byte_in_front_is_protected, metadata_gen_params),
 	KUNIT_CASE_PARAM(the_byte_in_front_is_named, mode_gen_params),
 	KUNIT_CASE_PARAM(a_run_in_front_is_reported, mode_gen_params),
 	KUNIT_CASE_PARAM(padding_in_front_is_protected, mode_gen_params),

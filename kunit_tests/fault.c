@@ -63,39 +63,8 @@ static void need_faults(struct kunit *test)
 		kunit_skip(test, "failslab or fail_page_alloc is not set up in debugfs");
 }
 
-static const struct mode fault_modes[] = {
-	{ "shared pages", KREGION_F_PAGES, PAGE_SIZE },
-	{ "shared vmalloc", KREGION_F_VMALLOC, PAGE_SIZE },
-	{ "shared", 0, PAGE_SIZE },
-	{ "percpu pages", KREGION_F_PERCPU | KREGION_F_PAGES, PAGE_SIZE },
-	{ "percpu vmalloc", KREGION_F_PERCPU | KREGION_F_VMALLOC, PAGE_SIZE },
-	{ "percpu pages 64K", KREGION_F_PERCPU | KREGION_F_PAGES, 0 },
-	{ "single pages", KREGION_F_SINGLE | KREGION_F_PAGES, PAGE_SIZE },
-	{ "single", KREGION_F_SINGLE, PAGE_SIZE },
-	{ "shared 64K", 0, 0 },
-	{ "node vmalloc", KREGION_F_NODE | KREGION_F_VMALLOC, PAGE_SIZE },
-	{ "node", KREGION_F_NODE, PAGE_SIZE },
-	{ "account", KREGION_F_ACCOUNT, PAGE_SIZE },
-	{ "debug", KREGION_F_DEBUG, PAGE_SIZE },
-};
-
-KUNIT_ARRAY_PARAM(each, fault_modes, mode_desc);
-
-/* If quick, every third of them. */
-static const void *mode_gen_params(const void *prev, char *desc)
-{
-	if (quick && prev)
-		prev = (const struct mode *)prev + 2;
-	return each_gen_params(prev, desc);
-}
-
-static const struct mode halved_modes[] = {
-	{ "shared", KREGION_F_PAGES, 16 * PAGE_SIZE },
-	{ "percpu", KREGION_F_PERCPU | KREGION_F_PAGES, 16 * PAGE_SIZE },
-	{ "single", KREGION_F_SINGLE | KREGION_F_PAGES, 256 * PAGE_SIZE },
-};
-
-KUNIT_ARRAY_PARAM(halved, halved_modes, mode_desc);
+MODE_PARAM(mode, MODES_FAULT);
+MODE_PARAM(halved, MODES_HALVED);
 
 /* Blocks of a page from the page allocator: there is no second way to come by one. */
 static bool one_way(const struct mode *mode)

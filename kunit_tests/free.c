@@ -11,7 +11,8 @@
 #include "../kmod/internal.h"
 #include "test.h"
 
-KUNIT_ARRAY_PARAM(base, base_modes, mode_desc);
+MODE_PARAM(all, MODES_ALL);
+MODE_PARAM(base, MODES_BASE);
 
 /* A few blocks of small objects, and two large ones. */
 static void use(struct kunit *test, struct kregion *r, size_t block)
@@ -275,61 +276,45 @@ static struct probe misuse_probes[] = {
 	{ "kregion_block_free", probe_middle },
 };
 
-static const struct misuse {
+struct misuse {
 	const char *what;
+	enum weight weight;
 	bool drop;
 	struct intruder in;
-} misuses[] = {
-	{ "alloc during drop", true, { .allocs = 1 } },
-	{ "alloc during reset", false, { .allocs = 10 } },
-	{ "nofill during drop", true, { .nofills = 3 } },
-	{ "nofill during reset", false, { .nofills = 1 } },
-	{ "reset during drop", true, { .resets = 1 } },
-	{ "reset during reset", false, { .resets = 2 } },
-	{ "all during drop", true, { .allocs = 2, .nofills = 2, .resets = 2 } },
 };
 
-static const struct mode misuse_modes[] = {
-	{ "shared", 0 }, { "percpu", KREGION_F_PERCPU }, { "single", KREGION_F_SINGLE },
-	{ "debug", KREGION_F_DEBUG },
+/* At the start of a drop or reset, and in the middle of it. */
+static const struct misuse misuses[] = {
+	{ "alloc during drop", QUICK, true, { .allocs = 1 } },
+	{ "alloc during reset", QUICK, false, { .allocs = 10 } },
+	{ "nofill during drop", QUICK, true, { .nofills = 3 } },
+	{ "nofill during reset", QUICK, false, { .nofills = 1 } },
+	{ "reset during drop", QUICK, true, { .resets = 1 } },
+	{ "reset during reset", QUICK, false, { .resets = 2 } },
+	{ "all during drop", QUICK, true, { .allocs = 2, .nofills = 2, .resets = 2 } },
+	{ "alloc during drop, in the middle", QUICK, true, { .middle = true, .allocs = 1 } },
+	{ "alloc during reset, in the middle", QUICK, false, { .middle = true, .allocs = 10 } },
+	{ "nofill during drop, in the middle", QUICK, true, { .middle = true, .nofills = 3 } },
+	{ "nofill during reset, in the middle", QUICK, false, { .middle = true, .nofills = 1 } },
+	{ "reset during drop, in the middle", QUICK, true, { .middle = true, .resets = 1 } },
+	{ "reset during reset, in the middle", QUICK, false, { .middle = true, .resets = 2 } },
+	{ "all during drop, in the middle", QUICK, true,
+	  { .middle = true, .allocs = 2, .nofills = 2, .resets = 2 } },
 };
 
-struct misuse_param {
-	const struct misuse *misuse;
-	const struct mode *mode;
-	bool middle;
-};
-
-/* Every misuse in every mode, at the start and in the middle. */
-static const void *misuse_gen_params(const void *prev, char *desc)
-{
-	const int n = ARRAY_SIZE(misuses), m = ARRAY_SIZE(misuse_modes);
-	static struct misuse_param param;
-	static int i;
-
-	i = prev ? i + 1 : 0;
-	if (i == n * m * 2)
-		return NULL;
-	param.misuse = &misuses[i % n];
-	param.mode = &misuse_modes[i / n % m];
-	param.middle = i / n / m;
-	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%s: %s, %s", param.mode->name, param.misuse->what,
-		 param.middle ? "in the middle" : "at the start");
-	return &param;
-}
+PAIR_PARAM(misuse, MODES_MISUSE, misuses);
 
 static void intruder_is_refused_with_one_warning(struct kunit *test)
 {
-	const struct misuse_param *param = test->param_value;
-	const struct misuse *p = param->misuse;
-	const struct kregion_attr attr = { .flags = param->mode->flags, .reserve = 100 };
+	const struct pair *pair = test->param_value;
+	const struct misuse *p = pair->row;
+	const struct kregion_attr attr = { .flags = pair->mode->flags, .reserve = 100 };
 	struct kregion *r = region_named(test, "kunit-misused", &attr);
 	struct intruder in = p->in;
 
 	KUNIT_ASSERT_NOT_NULL(test, kregion_alloc(r, 1000, GFP_KERNEL));
 	KUNIT_ASSERT_NOT_NULL(test, kregion_alloc(r, KREGION_BLOCK_SIZE, GFP_KERNEL));
 	in.r = r;
-	in.middle = param->middle;
 	expect_warnings(test, 1);
 	WRITE_ONCE(intruding, &in);
 	if (p->drop)
@@ -530,12 +515,7 @@ static const struct late_param late_params[] = {
 	{ "percpu, large", KREGION_F_PAGES | KREGION_F_PERCPU, SZ_64K },
 };
 
-static void late_desc(const struct late_param *p, char *desc)
-{
-	strscpy(desc, p->what, KUNIT_PARAM_DESC_SIZE);
-}
-
-KUNIT_ARRAY_PARAM(late, late_params, late_desc);
+ROW_PARAM(late, late_params);
 
 /* It is refused, and the block that was made for it goes back, pages and charge. */
 static void a_drop_begins_while_a_block_is_made(struct kunit *test)

@@ -7,6 +7,8 @@
 
 #include "test.h"
 
+MODE_PARAM(all, MODES_ALL);
+
 /* ---- names ------------------------------------------------------------------ */
 
 struct name_param {
@@ -39,12 +41,7 @@ static const struct name_param name_params[] = {
 	{ "format", "%s%n%p", true },
 };
 
-static void name_desc(const struct name_param *p, char *desc)
-{
-	strscpy(desc, p->what, KUNIT_PARAM_DESC_SIZE);
-}
-
-KUNIT_ARRAY_PARAM(name, name_params, name_desc);
+ROW_PARAM(name, name_params);
 
 static void name_is_checked(struct kunit *test)
 {
@@ -180,12 +177,7 @@ static const struct node_param node_params[] = {
 	{ "-1 but not asked for", -1, false, true },
 };
 
-static void node_desc(const struct node_param *p, char *desc)
-{
-	strscpy(desc, p->what, KUNIT_PARAM_DESC_SIZE);
-}
-
-KUNIT_ARRAY_PARAM(node, node_params, node_desc);
+ROW_PARAM(node, node_params);
 
 static void node_is_checked(struct kunit *test)
 {
@@ -252,12 +244,7 @@ static const struct size_param size_params[] = {
 	RESERVE(SZ_64K, SIZE_MAX, false),
 };
 
-static void size_desc(const struct size_param *p, char *desc)
-{
-	strscpy(desc, p->what, KUNIT_PARAM_DESC_SIZE);
-}
-
-KUNIT_ARRAY_PARAM(size, size_params, size_desc);
+ROW_PARAM(size, size_params);
 
 static void sizes_are_checked(struct kunit *test)
 {
@@ -378,13 +365,15 @@ static void regions_in_turn_share_their_percpu_memory(struct kunit *test)
 
 static void many_regions_at_once(struct kunit *test)
 {
+	const struct mode *mode = NULL;
 	const int n = 100;
 	struct kregion **r = buffer(test, n * sizeof(*r));
 	struct object *o = buffer(test, n * sizeof(*o));
 	int i;
 
 	for (i = 0; i < n; i++) {
-		r[i] = region_of_mode(test, &base_modes[i % 3]);
+		mode = mode_next(mode, MODES_BASE) ?: mode_next(NULL, MODES_BASE);
+		r[i] = region_of_mode(test, mode);
 		object_write(&o[i], kregion_alloc(r[i], 100, GFP_KERNEL), 100, i);
 	}
 	for (i = 0; i < n; i++) {

@@ -10,7 +10,7 @@
 
 #include "test.h"
 
-KUNIT_ARRAY_PARAM(threadsafe, base_modes, mode_desc);
+MODE_PARAM(base, MODES_BASE);
 
 #ifdef CONFIG_X86_LOCAL_APIC
 #include <asm/apic.h>
@@ -157,8 +157,8 @@ static void nofill_is_refused_in_nmi_that_is_not_safe(struct kunit *test)
 #endif
 
 static struct kunit_case nmi_cases[] = {
-	KUNIT_CASE_PARAM(nofill_is_served_in_nmi, threadsafe_gen_params),
-	KUNIT_CASE_PARAM(nofill_is_refused_in_nmi_that_is_not_safe, threadsafe_gen_params),
+	KUNIT_CASE_PARAM(nofill_is_served_in_nmi, base_gen_params),
+	KUNIT_CASE_PARAM(nofill_is_refused_in_nmi_that_is_not_safe, base_gen_params),
 	{}
 };
 

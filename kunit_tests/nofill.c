@@ -14,7 +14,8 @@
 #include "../kmod/internal.h"
 #include "test.h"
 
-KUNIT_ARRAY_PARAM(base, base_modes, mode_desc);
+MODE_PARAM(all, MODES_ALL);
+MODE_PARAM(base, MODES_BASE);
 
 static DEFINE_RAW_SPINLOCK(taker_lock);
 
@@ -28,6 +29,16 @@ static unsigned long take(struct kregion *r, size_t size, unsigned long n)
 		got++;
 	raw_spin_unlock_irqrestore(&taker_lock, irq);
 	return got;
+}
+
+static struct kregion *region_with_reserve(struct kunit *test, const struct mode *mode,
+					   size_t reserve)
+{
+	const struct kregion_attr attr = {
+		.flags = mode->flags, .block_size = mode->block, .reserve = reserve,
+	};
+
+	return region_make(test, &attr);
 }
 
 /*
@@ -75,10 +86,7 @@ static void more_than_an_eighth_is_too_large(struct kunit *test)
 {
 	const struct mode *mode = test->param_value;
 	const size_t eighth = block_of(mode) / 8;
-	const struct kregion_attr attr = {
-		.flags = mode->flags, .block_size = mode->block, .reserve = eighth,
-	};
-	struct kregion *r = region_make(test, &attr);
+	struct kregion *r = region_with_reserve(test, mode, eighth);
 
 	KUNIT_EXPECT_NULL(test, kregion_alloc_nofill(r, hidden(eighth + 1)));
 	KUNIT_EXPECT_NULL(test, kregion_alloc_nofill(r, block_of(mode)));
@@ -91,64 +99,45 @@ static void more_than_an_eighth_is_too_large(struct kunit *test)
 
 /* ---- the promise --------------------------------------------------------------------- */
 
-struct promise {
-	unsigned int flags;
-	size_t block;
+/* The size of all calls that use a promise up; 0: the largest that nofill serves. */
+struct call_size {
+	const char *what;
+	enum weight weight;
 	size_t size;
 };
 
-static const struct mode promise_modes[] = {
-	{ "shared 4K", 0, PAGE_SIZE },
-	{ "shared vmalloc 64K", KREGION_F_VMALLOC, SZ_64K },
-	{ "percpu 4K", KREGION_F_PERCPU, PAGE_SIZE },
-	{ "percpu 64K", KREGION_F_PERCPU, SZ_64K },
-	{ "single 4K", KREGION_F_SINGLE, PAGE_SIZE },
-	{ "single 64K", KREGION_F_SINGLE, SZ_64K },
-	{ "percpu debug 64K", KREGION_F_PERCPU | KREGION_F_DEBUG, SZ_64K },
-	{ "single debug 4K", KREGION_F_SINGLE | KREGION_F_DEBUG, PAGE_SIZE },
+static const struct call_size call_sizes[] = {
+	{ "size 1", QUICK, 1 },
+	{ "size 7", NORMAL, 7 },
+	{ "size 8", NORMAL, 8 },
+	{ "size 9", QUICK, 9 },
+	{ "size 64", NORMAL, 64 },
+	{ "size 100", NORMAL, 100 },
+	{ "an eighth", QUICK, 0 },
 };
 
-/* Each size in each mode; if quick, every third of these. */
-static const void *promise_gen_params(const void *prev, char *desc)
-{
-	static const size_t sizes[] = { 1, 7, 8, 9, 64, 100, 0 };
-	const int n = ARRAY_SIZE(sizes);
-	const struct mode *mode;
-	static struct promise p;
-	static int i;
+PAIR_PARAM(promise, MODES_PROMISE, call_sizes);
 
-	i = prev ? i + (quick ? 3 : 1) : 0;
-	if (i >= n * (int)ARRAY_SIZE(promise_modes))
-		return NULL;
-	mode = &promise_modes[i / n];
-	p.flags = mode->flags;
-	p.block = mode->block;
-	p.size = sizes[i % n] ?: p.block / 8;
-	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%s, size %zu", mode->name, p.size);
-	return &p;
+static size_t size_of_calls(const struct pair *p)
+{
+	const struct call_size *row = p->row;
+
+	return row->size ?: block_of(p->mode) / 8;
 }
 
 /* Some blocks' worth, in calls that are not too many. */
-static size_t promised(const struct promise *p)
+static size_t promised(const struct pair *p)
 {
-	return p->size < 500 ? SZ_2K : 4 * p->size;
-}
+	const size_t size = size_of_calls(p);
 
-static struct kregion *region_of_promise(struct kunit *test, const struct promise *p,
-					 size_t reserve)
-{
-	const struct kregion_attr attr = {
-		.flags = p->flags, .block_size = p->block, .reserve = reserve,
-	};
-
-	return region_make(test, &attr);
+	return size < 500 ? SZ_2K : 4 * size;
 }
 
 static void reserve_serves_what_was_promised(struct kunit *test)
 {
-	const struct promise *p = test->param_value;
-	const size_t size = p->size;
-	struct kregion *r = region_of_promise(test, p, promised(p));
+	const struct pair *p = test->param_value;
+	const size_t size = size_of_calls(p);
+	struct kregion *r = region_with_reserve(test, p->mode, promised(p));
 	const unsigned long n = promised(p) / ALIGN(size, 8);
 	struct kregion_stats before = stats_of(r), after;
 	unsigned long irq, got = 0;
@@ -162,7 +151,7 @@ static void reserve_serves_what_was_promised(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, after.fills, before.fills);
 	KUNIT_EXPECT_EQ(test, after.bytes_held, before.bytes_held);
 	KUNIT_EXPECT_EQ(test, after.failed_nofill, 0UL);
-	if (!(p->flags & KREGION_F_DEBUG))
+	if (!(p->mode->flags & KREGION_F_DEBUG))
 		KUNIT_EXPECT_EQ(test, after.bytes_used, n * ALIGN(size, 8));
 	expect_sane(test, r);
 }
@@ -170,14 +159,15 @@ static void reserve_serves_what_was_promised(struct kunit *test)
 /* With ordinary objects before it, so that the promise begins in mid-block. */
 static void reserve_by_call_serves_what_was_promised(struct kunit *test)
 {
-	const struct promise *p = test->param_value;
-	const size_t size = p->size;
-	struct kregion *r = region_of_promise(test, p, 0);
+	const struct pair *p = test->param_value;
+	const size_t size = size_of_calls(p);
+	struct kregion *r = region_of_mode(test, p->mode);
 	const unsigned long n = promised(p) / ALIGN(size, 8);
+	const size_t step = block_of(p->mode) / 16 + 8;
 	int i;
 
 	for (i = 0; i < 20; i++)
-		KUNIT_ASSERT_NOT_NULL(test, kregion_alloc(r, p->block / 16 + 8, GFP_KERNEL));
+		KUNIT_ASSERT_NOT_NULL(test, kregion_alloc(r, step, GFP_KERNEL));
 	KUNIT_ASSERT_EQ(test, kregion_reserve(r, promised(p), GFP_KERNEL), 0);
 	KUNIT_EXPECT_EQ(test, take(r, size, n), n);
 	KUNIT_EXPECT_EQ(test, stats_of(r).failed_nofill, 0UL);
@@ -189,10 +179,7 @@ static void sizes_may_be_mixed(struct kunit *test)
 {
 	const struct mode *mode = test->param_value;
 	const size_t eighth = block_of(mode) / 8;
-	const struct kregion_attr attr = {
-		.flags = mode->flags, .block_size = mode->block, .reserve = 4 * eighth,
-	};
-	struct kregion *r = region_make(test, &attr);
+	struct kregion *r = region_with_reserve(test, mode, 4 * eighth);
 	struct object *o = buffer(test, 1000 * sizeof(*o));
 	size_t size, left = 4 * eighth;
 	struct rnd_state rnd;
@@ -234,9 +221,9 @@ static void take_here(void *data)
 /* Refill goes on meanwhile; it must not break the promise either. */
 static void the_promise_holds_whatever_cpus_call(struct kunit *test)
 {
-	const struct promise *p = test->param_value;
-	const size_t size = p->size;
-	struct kregion *r = region_of_promise(test, p, promised(p));
+	const struct pair *p = test->param_value;
+	const size_t size = size_of_calls(p);
+	struct kregion *r = region_with_reserve(test, p->mode, promised(p));
 	struct remote_take t = { .r = r, .size = size };
 	unsigned long left = promised(p) / ALIGN(size, 8), calls = 0;
 	int cpu;
@@ -263,10 +250,7 @@ static void the_promise_holds_whatever_cpus_call(struct kunit *test)
 static void a_spent_reserve_is_refilled(struct kunit *test)
 {
 	const struct mode *mode = test->param_value;
-	const struct kregion_attr attr = {
-		.flags = mode->flags, .block_size = mode->block, .reserve = 2000,
-	};
-	struct kregion *r = region_make(test, &attr);
+	struct kregion *r = region_with_reserve(test, mode, 2000);
 	unsigned long fills;
 	int round;
 
@@ -318,10 +302,7 @@ static void null_when_limit_and_reserve_are_spent(struct kunit *test)
 static void reserve_is_restored_by_drop_and_reset(struct kunit *test)
 {
 	const struct mode *mode = test->param_value;
-	const struct kregion_attr attr = {
-		.flags = mode->flags, .block_size = mode->block, .reserve = 3000,
-	};
-	struct kregion *r = region_make(test, &attr);
+	struct kregion *r = region_with_reserve(test, mode, 3000);
 	const unsigned long room = room_of(r);
 	const unsigned long held = stats_of(r).bytes_held;
 	struct kregion_stats st;
@@ -354,10 +335,7 @@ static void reserve_is_restored_by_drop_and_reset(struct kunit *test)
 static void the_reserve_being_served_from_is_current(struct kunit *test)
 {
 	const struct mode *mode = test->param_value;
-	const struct kregion_attr attr = {
-		.flags = mode->flags, .block_size = mode->block, .reserve = 64,
-	};
-	struct kregion *r = region_make(test, &attr);
+	struct kregion *r = region_with_reserve(test, mode, 64);
 	struct kregion_stats st = stats_of(r);
 
 	KUNIT_EXPECT_EQ(test, st.blocks_spare, st.fills);
@@ -416,16 +394,13 @@ static int spin_in_the_kernel(void *data)
 static void a_busy_cpu_stops_no_refill(struct kunit *test)
 {
 	const struct mode *mode = test->param_value;
-	const struct kregion_attr attr = {
-		.flags = mode->flags, .block_size = mode->block, .reserve = 2000,
-	};
 	struct spinner *s = buffer(test, sizeof(*s));
 	struct task_struct *task;
 	const int cpu = another_cpu(test);
 	bool refilled;
 	int round;
 
-	s->r = region_make(test, &attr);
+	s->r = region_with_reserve(test, mode, 2000);
 	s->block = block_of(mode);
 	init_completion(&s->spinning);
 	task = thread_make(test, spin_in_the_kernel, s, cpu);
@@ -447,10 +422,7 @@ static void a_busy_cpu_stops_no_refill(struct kunit *test)
 static void a_failed_refill_is_tried_again(struct kunit *test)
 {
 	const struct mode *mode = test->param_value;
-	const struct kregion_attr attr = {
-		.flags = mode->flags, .block_size = mode->block, .reserve = 2000,
-	};
-	struct kregion *r = region_make(test, &attr);
+	struct kregion *r = region_with_reserve(test, mode, 2000);
 	struct kregion_priv *rg = to_priv(r);
 	unsigned long fills;
 
@@ -630,18 +602,7 @@ static size_t take_mix(struct kregion *r, const struct mix *mix, size_t eighth, 
 	return got;
 }
 
-static const struct mode mix_modes[] = {
-	{ "shared 4K", 0, PAGE_SIZE },
-	{ "percpu debug 4K", KREGION_F_PERCPU | KREGION_F_DEBUG, PAGE_SIZE },
-	{ "percpu 64K", KREGION_F_PERCPU, SZ_64K },
-	{ "single debug 64K", KREGION_F_SINGLE | KREGION_F_DEBUG, SZ_64K },
-	{ "shared 1M", 0, SZ_1M },
-	{ "single vmalloc 4K", KREGION_F_SINGLE | KREGION_F_VMALLOC, PAGE_SIZE },
-	{ "percpu debug vmalloc 64K", KREGION_F_PERCPU | KREGION_F_DEBUG | KREGION_F_VMALLOC,
-	  SZ_64K },
-};
-
-KUNIT_ARRAY_PARAM(mix, mix_modes, mode_desc);
+MODE_PARAM(mix, MODES_MIX);
 
 /* What create accepts holds for every mix, and again after drop and reset. */
 static void an_accepted_promise_is_kept(struct kunit *test)
@@ -649,8 +610,8 @@ static void an_accepted_promise_is_kept(struct kunit *test)
 	static const size_t reserves[] = { 8, 100, 4000, 32768, 65536, 100000 };
 	static const int limits[] = { 0, 1, 2, 4, 8 };	/* of the reserve; 0: none */
 	const struct mode *mode = test->param_value;
-	const size_t eighth = block_of(mode) / 8;
-	struct kregion_attr attr = { .flags = mode->flags, .block_size = mode->block };
+	const size_t block = block_of(mode), eighth = block / 8;
+	struct kregion_attr attr = { .flags = mode->flags, .block_size = block };
 	unsigned int i, accepted = 0, refused = 0;
 	struct rnd_state rnd;
 	size_t got, enough;
@@ -661,9 +622,9 @@ static void an_accepted_promise_is_kept(struct kunit *test)
 	for (i = 0; i < ARRAY_SIZE(reserves) * ARRAY_SIZE(limits); i++) {
 		attr.reserve = reserves[i % ARRAY_SIZE(reserves)];
 		k = limits[i / ARRAY_SIZE(reserves)];
-		attr.limit = k ? max(k * attr.reserve, mode->block) : 0;
+		attr.limit = k ? max(k * attr.reserve, block) : 0;
 		/* Twice the reserve and a block, six times with guards. */
-		enough = mode->block + (mode->flags & KREGION_F_DEBUG ? 6 : 2) * attr.reserve;
+		enough = block + (mode->flags & KREGION_F_DEBUG ? 6 : 2) * attr.reserve;
 		r = kregion_create("kunit", &attr);
 		if (IS_ERR(r)) {
 			KUNIT_EXPECT_EQ(test, PTR_ERR(r), (long)-EINVAL);
@@ -794,12 +755,9 @@ static enum hrtimer_restart tick_fn(struct hrtimer *timer)
 static void a_timer_interrupt_is_served(struct kunit *test)
 {
 	const struct mode *mode = test->param_value;
-	const struct kregion_attr attr = {
-		.flags = mode->flags, .block_size = mode->block, .reserve = 32 * 200,
-	};
 	struct tick *tick = buffer(test, sizeof(*tick));
 
-	tick->r = region_make(test, &attr);
+	tick->r = region_with_reserve(test, mode, 32 * 200);
 	hrtimer_init(&tick->timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL_HARD);
 	tick->timer.function = tick_fn;
 	hrtimer_start(&tick->timer, ns_to_ktime(100 * NSEC_PER_USEC), HRTIMER_MODE_REL_HARD);

@@ -5,6 +5,8 @@
 
 #include "test.h"
 
+MODE_PARAM(all, MODES_ALL);
+
 static void memdup_copies(struct kunit *test)
 {
 	struct kregion *r = region_of_mode(test, test->param_value);

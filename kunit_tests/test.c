@@ -24,7 +24,7 @@ MODULE_PARM_DESC(scale, "how many times longer the random and concurrent cases a
 
 bool quick;
 module_param(quick, bool, 0444);
-MODULE_PARM_DESC(quick, "fewer parameters: of all backings and block sizes, say, only the defaults");
+MODULE_PARM_DESC(quick, "fewer parameters: only the defaults of most backings and block sizes");
 
 static unsigned long long seed;
 module_param(seed, ullong, 0444);
@@ -56,34 +56,93 @@ const struct mode base_modes[3] = {
 	{ "single", KREGION_F_SINGLE, 0 },
 };
 
-/* Mode x backing x block size; without "scale" only those that differ most, if at all. */
-const void *all_gen_params(const void *prev, char *desc)
-{
-	static const struct mode backings[] = {
-		{ "", 0 }, { " pages", KREGION_F_PAGES }, { " vmalloc", KREGION_F_VMALLOC },
-	};
-	static const struct mode blocks[] = {
-		{ "64K", 0, 0 }, { "page", 0, PAGE_SIZE }, { "1M", 0, SZ_1M },
-	};
-	static struct mode mode;
-	static char name[32];
-	const struct mode *b, *k;
-	static int i;
+enum {
+	PERCPU = KREGION_F_PERCPU, SINGLE = KREGION_F_SINGLE, PAGES = KREGION_F_PAGES,
+	VMALLOC = KREGION_F_VMALLOC, NODE = KREGION_F_NODE, ACCOUNT = KREGION_F_ACCOUNT,
+	DEBUG = KREGION_F_DEBUG,
+};
 
-	for (i = prev ? i + 1 : 0; i < 27; i++) {
-		b = &backings[i / 3 % 3];
-		k = &blocks[i / 9];
-		if (scale > 1 || (b->flags & KREGION_F_PAGES ? k->block == PAGE_SIZE : !k->block))
-			break;
-	}
-	if (i >= (scale > 1 ? 27 : quick ? 3 : 18))
-		return NULL;
-	snprintf(name, sizeof(name), "%s%s %s", base_modes[i % 3].name, b->name, k->name);
-	mode.name = name;
-	mode.flags = base_modes[i % 3].flags | b->flags;
-	mode.block = k->block;
-	mode_desc(&mode, desc);
-	return &mode;
+/* "page" is a block of one page; without a size, it is the default. */
+static const struct mode modes[] = {
+	{ "shared", 0, 0,
+	  { [MODES_ALL] = QUICK, [MODES_BASE] = QUICK, [MODES_SMP] = QUICK, [MODES_MISUSE] = QUICK,
+	    [MODES_FAULT] = NORMAL } },
+	{ "percpu", PERCPU, 0,
+	  { [MODES_ALL] = QUICK, [MODES_BASE] = QUICK, [MODES_SMP] = QUICK, [MODES_MISUSE] = QUICK,
+	    [MODES_PROMISE] = QUICK, [MODES_MIX] = QUICK } },
+	{ "single", SINGLE, 0,
+	  { [MODES_ALL] = QUICK, [MODES_BASE] = QUICK, [MODES_MISUSE] = QUICK,
+	    [MODES_PROMISE] = QUICK } },
+	{ "shared vmalloc", VMALLOC, 0, { [MODES_ALL] = NORMAL, [MODES_PROMISE] = QUICK } },
+	{ "percpu vmalloc", PERCPU | VMALLOC, 0, { [MODES_ALL] = NORMAL } },
+	{ "single vmalloc", SINGLE | VMALLOC, 0, { [MODES_ALL] = NORMAL } },
+	{ "shared pages", PAGES, 0, { [MODES_ALL] = FULL } },
+	{ "percpu pages", PERCPU | PAGES, 0, { [MODES_ALL] = FULL, [MODES_FAULT] = NORMAL } },
+	{ "single pages", SINGLE | PAGES, 0, { [MODES_ALL] = FULL } },
+	{ "shared page", 0, PAGE_SIZE,
+	  { [MODES_ALL] = FULL, [MODES_PROMISE] = QUICK, [MODES_MIX] = QUICK,
+	    [MODES_FAULT] = NORMAL } },
+	{ "percpu page", PERCPU, PAGE_SIZE, { [MODES_ALL] = FULL, [MODES_PROMISE] = QUICK } },
+	{ "single page", SINGLE, PAGE_SIZE,
+	  { [MODES_ALL] = FULL, [MODES_PROMISE] = QUICK, [MODES_FAULT] = NORMAL } },
+	{ "shared vmalloc page", VMALLOC, PAGE_SIZE,
+	  { [MODES_ALL] = FULL, [MODES_FAULT] = NORMAL } },
+	{ "percpu vmalloc page", PERCPU | VMALLOC, PAGE_SIZE,
+	  { [MODES_ALL] = FULL, [MODES_FAULT] = NORMAL } },
+	{ "single vmalloc page", SINGLE | VMALLOC, PAGE_SIZE,
+	  { [MODES_ALL] = FULL, [MODES_MIX] = QUICK } },
+	{ "shared pages page", PAGES, PAGE_SIZE, { [MODES_ALL] = NORMAL, [MODES_FAULT] = QUICK } },
+	{ "percpu pages page", PERCPU | PAGES, PAGE_SIZE,
+	  { [MODES_ALL] = NORMAL, [MODES_FAULT] = QUICK } },
+	{ "single pages page", SINGLE | PAGES, PAGE_SIZE,
+	  { [MODES_ALL] = NORMAL, [MODES_FAULT] = QUICK } },
+	{ "shared 1M", 0, SZ_1M, { [MODES_ALL] = FULL, [MODES_MIX] = QUICK } },
+	{ "percpu 1M", PERCPU, SZ_1M, { [MODES_ALL] = FULL } },
+	{ "single 1M", SINGLE, SZ_1M, { [MODES_ALL] = FULL } },
+	{ "shared vmalloc 1M", VMALLOC, SZ_1M, { [MODES_ALL] = FULL } },
+	{ "percpu vmalloc 1M", PERCPU | VMALLOC, SZ_1M, { [MODES_ALL] = FULL } },
+	{ "single vmalloc 1M", SINGLE | VMALLOC, SZ_1M, { [MODES_ALL] = FULL } },
+	{ "shared pages 1M", PAGES, SZ_1M, { [MODES_ALL] = FULL } },
+	{ "percpu pages 1M", PERCPU | PAGES, SZ_1M, { [MODES_ALL] = FULL } },
+	{ "single pages 1M", SINGLE | PAGES, SZ_1M, { [MODES_ALL] = FULL } },
+	{ "shared pages, 16 pages", PAGES, 16 * PAGE_SIZE, { [MODES_HALVED] = QUICK } },
+	{ "percpu pages, 16 pages", PERCPU | PAGES, 16 * PAGE_SIZE, { [MODES_HALVED] = QUICK } },
+	{ "single pages, 256 pages", SINGLE | PAGES, 256 * PAGE_SIZE, { [MODES_HALVED] = QUICK } },
+	{ "node page", NODE, PAGE_SIZE, { [MODES_FAULT] = NORMAL } },
+	{ "node vmalloc page", NODE | VMALLOC, PAGE_SIZE, { [MODES_FAULT] = QUICK } },
+	{ "account page", ACCOUNT, PAGE_SIZE, { [MODES_FAULT] = NORMAL } },
+	{ "debug", DEBUG, 0,
+	  { [MODES_DEBUG] = QUICK, [MODES_DAMAGE] = QUICK, [MODES_METADATA] = QUICK,
+	    [MODES_MISUSE] = QUICK } },
+	{ "debug vmalloc", DEBUG | VMALLOC, 0,
+	  { [MODES_DEBUG] = QUICK, [MODES_DAMAGE] = NORMAL, [MODES_METADATA] = FULL } },
+	{ "debug page", DEBUG, PAGE_SIZE, { [MODES_FAULT] = QUICK } },
+	{ "percpu debug", PERCPU | DEBUG, 0,
+	  { [MODES_DEBUG] = QUICK, [MODES_DAMAGE] = NORMAL, [MODES_METADATA] = FULL,
+	    [MODES_PROMISE] = QUICK } },
+	{ "percpu debug page", PERCPU | DEBUG, PAGE_SIZE,
+	  { [MODES_DEBUG] = QUICK, [MODES_DAMAGE] = QUICK, [MODES_METADATA] = NORMAL,
+	    [MODES_MIX] = QUICK } },
+	{ "percpu debug vmalloc", PERCPU | DEBUG | VMALLOC, 0, { [MODES_MIX] = QUICK } },
+	{ "single debug", SINGLE | DEBUG, 0,
+	  { [MODES_DEBUG] = QUICK, [MODES_DAMAGE] = NORMAL, [MODES_METADATA] = FULL,
+	    [MODES_MIX] = QUICK } },
+	{ "single debug page", SINGLE | DEBUG, PAGE_SIZE, { [MODES_PROMISE] = QUICK } },
+};
+
+enum weight weight_limit(void)
+{
+	return scale > 1 ? FULL : quick ? QUICK : NORMAL;
+}
+
+const struct mode *mode_next(const struct mode *mode, enum mode_set set)
+{
+	const struct mode *end = modes + ARRAY_SIZE(modes);
+
+	for (mode = mode ? mode + 1 : modes; mode < end; mode++)
+		if (mode->weight[set] && mode->weight[set] <= weight_limit())
+			return mode;
+	return NULL;
 }
 
 void mode_desc(const struct mode *mode, char *desc)

@@ -18,16 +18,116 @@ extern unsigned int scale;
 extern bool quick;
 extern bool fresh;
 
+/* ---- parameters of cases --------------------------------------------------- */
+
+/* A quick run takes the parameters that are QUICK, one with scale > 1 takes all. */
+enum weight { QUICK = 1, NORMAL, FULL };
+
+/* The greatest weight in this run. */
+enum weight weight_limit(void);
+
+/* Which cases take a mode; the table of modes is in test.c. */
+enum mode_set {
+	MODES_ALL,		/* mode x backing x block size */
+	MODES_BASE,		/* each mode, all else by default */
+	MODES_SMP,		/* those without a rule that callers serialize */
+	MODES_PROMISE,
+	MODES_MIX,
+	MODES_MISUSE,
+	MODES_DEBUG,
+	MODES_DAMAGE,
+	MODES_METADATA,
+	MODES_FAULT,
+	MODES_HALVED,
+	NR_MODE_SETS
+};
+
 struct mode {
 	const char *name;
 	unsigned int flags;
-	size_t block;
+	size_t block;			/* 0: KREGION_BLOCK_SIZE */
+	u8 weight[NR_MODE_SETS];	/* 0: not in this set */
 };
 
-const void *all_gen_params(const void *prev, char *desc);	/* mode x backing x block size */
-extern const struct mode base_modes[3];		/* the modes at the default block size */
+extern const struct mode base_modes[3];
 
+/* The mode of @set after @mode, or the first; NULL after the last one of this run. */
+const struct mode *mode_next(const struct mode *mode, enum mode_set set);
 void mode_desc(const struct mode *mode, char *desc);
+
+/* label_gen_params(): the modes of @set. */
+#define MODE_PARAM(label, set)							\
+static const void *label##_gen_params(const void *prev, char *desc)		\
+{										\
+	const struct mode *mode = mode_next(prev, set);				\
+										\
+	if (mode)								\
+		mode_desc(mode, desc);						\
+	return mode;								\
+}
+
+/* label_gen_params(): @rows of a suite's own table, described by their member what. */
+#define ROW_PARAM(label, rows)							\
+static void label##_desc(typeof(rows[0]) *row, char *desc)			\
+{										\
+	strscpy(desc, row->what, KUNIT_PARAM_DESC_SIZE);			\
+}										\
+KUNIT_ARRAY_PARAM(label, rows, label##_desc)
+
+/* The row after @prev, or the first, that has no more than the weight of this run. */
+#define __NEXT_ROW(label, rows)							\
+static const void *label##_next(const void *prev)				\
+{										\
+	typeof(rows[0]) *row = prev, *first = rows;				\
+	const void *end = (const void *)first + sizeof(rows);			\
+										\
+	for (row = row ? row + 1 : first; (const void *)row < end; row++)	\
+		if (row->weight <= weight_limit())				\
+			return row;						\
+	return NULL;								\
+}
+
+/* label_gen_params(): the same, as far as their member weight is in this run. */
+#define WEIGHTED_PARAM(label, rows)						\
+__NEXT_ROW(label, rows)								\
+										\
+static const void *label##_gen_params(const void *prev, char *desc)		\
+{										\
+	typeof(rows[0]) *row = label##_next(prev);				\
+										\
+	if (row)								\
+		strscpy(desc, row->what, KUNIT_PARAM_DESC_SIZE);		\
+	return row;								\
+}
+
+struct pair {
+	const struct mode *mode;
+	const void *row;
+};
+
+/* label_gen_params(): each mode of @set with each of @rows, both by weight. */
+#define PAIR_PARAM(label, set, rows)						\
+__NEXT_ROW(label, rows)								\
+										\
+static const void *label##_gen_params(const void *prev, char *desc)		\
+{										\
+	typeof(rows[0]) *row = NULL;						\
+	static struct pair p;							\
+										\
+	if (prev)								\
+		row = label##_next(p.row);					\
+	if (!row) {								\
+		p.mode = mode_next(prev ? p.mode : NULL, set);			\
+		row = label##_next(NULL);					\
+	}									\
+	p.row = row;								\
+	if (!p.mode)								\
+		return NULL;							\
+	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%s: %s", p.mode->name, row->what); \
+	return &p;								\
+}
+
+/* ---- suites ---------------------------------------------------------------- */
 
 int test_init(struct kunit *test);
 void test_exit(struct kunit *test);

@@ -51,6 +51,25 @@ MODULE_PARM_DESC(view, "what to call the results");
 #define LIFE	20000		/* objects of a life */
 #define GFP	(GFP_KERNEL | __GFP_NOWARN)
 
+/* What rivals.h leaves to its includer. */
+struct rival_pages {
+	size_t size;
+};
+
+static __always_inline void *rival_get_pages(struct rival_pages *pages, gfp_t gfp)
+{
+	return (void *)__get_free_pages(gfp, get_order(pages->size));
+}
+
+static __always_inline void rival_free_pages(struct rival_pages *pages, void *p)
+{
+	free_pages((unsigned long)p, get_order(pages->size));
+}
+
+#define GO_BLOCK	SZ_64K
+
+#include "rivals.h"
+
 /* One measurement: what is asked for, and what the rival keeps for itself. */
 struct run {
 	size_t size, block;
@@ -119,61 +138,19 @@ static const struct rival empty = { .name = "empty", LOOPS_OF(empty), .free = em
 
 /* ---- a plain bump with a limit check: the floor ------------------------------ */
 
-struct bump_block {
-	struct bump_block *next;
-};
-
-struct bump {
-	char *ptr, *end;
-	struct bump_block *blocks;
-	size_t block;
-};
-
-static noinline void *bump_slow(struct bump *bump, size_t bytes)
-{
-	struct bump_block *b = (void *)__get_free_pages(GFP, get_order(bump->block));
-
-	if (!b)
-		return NULL;
-	b->next = bump->blocks;
-	bump->blocks = b;
-	bump->ptr = (char *)(b + 1) + bytes;
-	bump->end = (char *)b + bump->block;
-	return b + 1;
-}
-
-static __always_inline void *bump_alloc(struct bump *bump, size_t size)
-{
-	const size_t bytes = ALIGN(size, 8);
-	char *p = bump->ptr;
-
-	if (unlikely(p + bytes > bump->end))
-		return bump_slow(bump, bytes);
-	bump->ptr = p + bytes;
-	return p;
-}
-
 LOOPS(bump, bump_alloc(on, size), (void)p)
 
 static int bump_begin(struct run *u)
 {
 	u->bump = kzalloc(sizeof(*u->bump), GFP_KERNEL);
 	if (u->bump)
-		u->bump->block = u->block;
+		u->bump->pages.size = u->block;
 	return u->bump ? 0 : -ENOMEM;
 }
 
 static void bump_drop(struct run *u)
 {
-	struct bump_block *b, *next;
-
-	for (b = u->bump->blocks; b; b = next) {
-		next = b->next;
-		free_pages((unsigned long)b, get_order(u->bump->block));
-	}
-	u->bump->blocks = NULL;
-	u->bump->ptr = NULL;
-	u->bump->end = NULL;
+	bump_release(u->bump);
 }
 
 /* Only what batches need: the newest block again. */
@@ -256,65 +233,6 @@ LOOPS(nofill, kregion_alloc_nofill(on, size), (void)p)
 
 /* ---- Go's scheme, ported ------------------------------------------------------- */
 
-struct go_block {
-	struct go_block *next;
-	atomic_long_t off;
-	char data[];
-};
-
-struct go_region {
-	spinlock_t lock;	/* full, and changes of current_block */
-	bool dropping;
-	struct go_block *current_block, *full;
-	size_t room, block;
-};
-
-static noinline void *go_slow(struct go_region *a, size_t n)
-{
-	struct go_block *b;
-	unsigned long off;
-
-	spin_lock(&a->lock);
-	b = a->current_block;
-	if (b) {
-		off = atomic_long_add_return(n, &b->off);
-		if (off <= a->room) {
-			spin_unlock(&a->lock);
-			return &b->data[off - n];
-		}
-		b->next = a->full;
-		a->full = b;
-		WRITE_ONCE(a->current_block, NULL);
-	}
-	b = (void *)__get_free_pages(GFP_ATOMIC | __GFP_NOWARN, get_order(a->block));
-	if (b) {
-		atomic_long_set(&b->off, n);
-		/* Pairs with the address dependency in go_alloc(). */
-		smp_store_release(&a->current_block, b);
-	}
-	spin_unlock(&a->lock);
-	return b ? b->data : NULL;
-}
-
-static __always_inline void *go_alloc(struct go_region *a, size_t size)
-{
-	const size_t n = ALIGN(size, 8);
-	struct go_block *b;
-	unsigned long off;
-
-	if (WARN_ON_ONCE(n > SZ_64K - sizeof(*b)))
-		return NULL;
-	if (WARN_ON_ONCE(READ_ONCE(a->dropping)))
-		return NULL;
-	b = READ_ONCE(a->current_block);
-	if (likely(b)) {
-		off = atomic_long_add_return(n, &b->off);
-		if (likely(off <= SZ_64K - sizeof(*b)))
-			return &b->data[off - n];
-	}
-	return go_slow(a, n);
-}
-
 LOOPS(go, go_alloc(on, size), (void)p)
 
 /* The size of its blocks is a constant, so it has no other. */
@@ -325,25 +243,13 @@ static int go_begin(struct run *u)
 	u->go = kzalloc(sizeof(*u->go), GFP_KERNEL);
 	if (!u->go)
 		return -ENOMEM;
-	spin_lock_init(&u->go->lock);
-	u->go->block = SZ_64K;
-	u->go->room = SZ_64K - sizeof(struct go_block);
+	go_setup(u->go, SZ_64K);
 	return 0;
 }
 
 static void go_drop(struct run *u)
 {
-	struct go_region *a = u->go;
-	struct go_block *b;
-
-	WRITE_ONCE(a->dropping, true);
-	while ((b = a->full)) {
-		a->full = b->next;
-		free_pages((unsigned long)b, get_order(a->block));
-	}
-	free_pages((unsigned long)a->current_block, get_order(a->block));
-	a->current_block = NULL;
-	WRITE_ONCE(a->dropping, false);
+	go_release(u->go);
 }
 
 static void go_reset(struct run *u)
@@ -360,21 +266,6 @@ static void go_end(struct run *u)
 
 /* ---- a bump under a spinlock ----------------------------------------------------- */
 
-struct locked_bump {
-	struct bump bump;
-	spinlock_t lock;	/* bump */
-};
-
-static __always_inline void *locked_alloc(struct locked_bump *l, size_t size)
-{
-	void *p;
-
-	spin_lock(&l->lock);
-	p = bump_alloc(&l->bump, size);
-	spin_unlock(&l->lock);
-	return p;
-}
-
 LOOPS(locked, locked_alloc(on, size), (void)p)
 
 static int locked_begin(struct run *u)
@@ -383,7 +274,7 @@ static int locked_begin(struct run *u)
 	if (!u->locked)
 		return -ENOMEM;
 	spin_lock_init(&u->locked->lock);
-	u->locked->bump.block = u->block;
+	u->locked->bump.pages.size = u->block;
 	return 0;
 }
 

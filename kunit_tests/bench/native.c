@@ -185,48 +185,45 @@ void free_pages(unsigned long p, unsigned int order)
 
 /* ---- blocks of the rivals ------------------------------------------------ */
 
-struct chunk {
-	struct chunk *next;
-	unsigned long off;		/* go: bytes handed out */
-	char data[];
-};
-
-/* The caller has a lock or is alone. */
-struct pool {
-	struct chunk *used, *used_tail, *spare;
-};
-
 static size_t block_size = KREGION_BLOCK_SIZE;
 
-static struct chunk *pool_take(struct pool *pool)
-{
-	struct chunk *c = pool->spare;
+/* Blocks that a reset leaves are spare. The caller has a lock or is alone. */
+struct rival_pages {
+	size_t size;
+	void *spare;
+};
 
-	if (c)
-		pool->spare = c->next;
-	else
-		c = (struct chunk *)alloc_pages(GFP_KERNEL, get_order(block_size));
-	c->next = pool->used;
-	if (!pool->used)
-		pool->used_tail = c;
-	pool->used = c;
-	return c;
+static __always_inline void *rival_get_pages(struct rival_pages *pages, gfp_t gfp)
+{
+	void *p = pages->spare;
+
+	if (!p)
+		return alloc_pages(gfp, get_order(pages->size));
+	pages->spare = *(void **)p;
+	return p;
 }
 
-static void pool_reset(struct pool *pool, bool drop)
+static __always_inline void rival_free_pages(struct rival_pages *pages, void *p)
 {
-	struct chunk *c;
+	if (!p)
+		return;
+	*(void **)p = pages->spare;
+	pages->spare = p;
+}
 
-	if (pool->used) {
-		pool->used_tail->next = pool->spare;
-		pool->spare = pool->used;
-		pool->used = NULL;
-	}
-	while (drop && (c = pool->spare)) {
-		pool->spare = c->next;
-		free_pages((unsigned long)c, get_order(block_size));
+static void rival_drop_pages(struct rival_pages *pages)
+{
+	void *p;
+
+	while ((p = pages->spare)) {
+		pages->spare = *(void **)p;
+		free_pages((unsigned long)p, get_order(pages->size));
 	}
 }
+
+#define GO_BLOCK	block_size
+
+#include "rivals.h"
 
 /* ---- rivals: allocation -------------------------------------------------- */
 
@@ -235,48 +232,25 @@ struct rival_cpu {
 	local_t *word;			/* cmpxchg: behind the current block, or the next */
 	local_t none;			/* cmpxchg: zero, no bytes left */
 	unsigned long next;		/* packed: the next free byte */
-	struct pool pool;
+	struct bump_block *blocks;
+	struct rival_pages pages;
 };
 
 /* What stands for a region with the rivals that are not one. */
-struct arena {
-	char *ptr, *end;		/* bump, spinlock */
-	struct chunk *current;		/* go */
-	int dropping;			/* go */
-	raw_spinlock_t lock;		/* go, spinlock */
-	struct pool pool;
+union arena {
+	struct bump bump;
+	struct locked_bump locked;
+	struct go_region go;
 	struct rival_cpu __percpu *cpus; /* cmpxchg, packed */
 } ____cacheline_aligned;
 
-/* The floor: what a bump allocator costs that belongs to one thread. */
-static noinline void *bump_slow(struct arena *a, size_t bytes)
+static struct bump_block *cpu_block(struct rival_cpu *cpu)
 {
-	struct chunk *c = pool_take(&a->pool);
+	struct bump_block *b = rival_get_pages(&cpu->pages, GFP_KERNEL);
 
-	a->ptr = c->data + bytes;
-	a->end = (char *)c + block_size;
-	return c->data;
-}
-
-static __always_inline void *bump_alloc(struct arena *a, size_t size)
-{
-	const size_t bytes = ALIGN(size, KREGION_ALIGN);
-	char *p = a->ptr;
-
-	if (unlikely(bytes > (size_t)(a->end - p)))
-		return bump_slow(a, bytes);
-	a->ptr = p + bytes;
-	return p;
-}
-
-static __always_inline void *spinlock_alloc(struct arena *a, size_t size)
-{
-	void *p;
-
-	raw_spin_lock(&a->lock);
-	p = bump_alloc(a, size);
-	raw_spin_unlock(&a->lock);
-	return p;
+	b->next = cpu->blocks;
+	cpu->blocks = b;
+	return b;
 }
 
 /* percpu, shared, single: the mode is the region's affair. */
@@ -301,17 +275,17 @@ static __always_inline void *nofill_alloc(struct kregion *r, size_t size)
  * cmpxchg: as a per-CPU region, but the word behind a block, minus the bytes left,
  * is looked at first and then advanced by an unlocked compare-and-exchange.
  */
-static noinline void *cmpxchg_slow(struct arena *a, size_t bytes)
+static noinline void *cmpxchg_slow(union arena *a, size_t bytes)
 {
 	struct rival_cpu *cpu = raw_cpu_ptr(a->cpus);
-	struct chunk *c = pool_take(&cpu->pool);
+	struct bump_block *b = cpu_block(cpu);
 
-	cpu->word = (local_t *)((char *)c + block_size) - 1;
-	atomic_long_set(&cpu->word->a, c->data + bytes - (char *)cpu->word);
-	return c->data;
+	cpu->word = (local_t *)((char *)b + block_size) - 1;
+	atomic_long_set(&cpu->word->a, (char *)(b + 1) + bytes - (char *)cpu->word);
+	return b + 1;
 }
 
-static __always_inline void *cmpxchg_alloc(struct arena *a, size_t size)
+static __always_inline void *cmpxchg_alloc(union arena *a, size_t size)
 {
 	const long bytes = ALIGN(size, KREGION_ALIGN);
 	long old, seen;
@@ -336,16 +310,16 @@ static __always_inline void *cmpxchg_alloc(struct arena *a, size_t size)
  * packed: block, place and room in one per-CPU word, an address, as blocks are
  * aligned to their size. Preemption may stay on.
  */
-static noinline void *packed_slow(struct arena *a, size_t bytes)
+static noinline void *packed_slow(union arena *a, size_t bytes)
 {
 	struct rival_cpu *cpu = raw_cpu_ptr(a->cpus);
-	struct chunk *c = pool_take(&cpu->pool);
+	struct bump_block *b = cpu_block(cpu);
 
-	cpu->next = (unsigned long)c->data + bytes;
-	return c->data;
+	cpu->next = (unsigned long)(b + 1) + bytes;
+	return b + 1;
 }
 
-static __always_inline void *packed_alloc(struct arena *a, size_t size)
+static __always_inline void *packed_alloc(union arena *a, size_t size)
 {
 	const size_t bytes = ALIGN(size, KREGION_ALIGN);
 	unsigned long __percpu *word = &a->cpus->next;
@@ -361,49 +335,6 @@ static __always_inline void *packed_alloc(struct arena *a, size_t size)
 			     : [new] "r" (old + bytes) : "memory");
 	} while (unlikely(!done));
 	return (void *)old;
-}
-
-/*
- * go: traceRegionAlloc.alloc of the Go runtime: an atomic add on the current
- * block, and a look at the result afterwards.
- */
-static noinline void *go_slow(struct arena *a, size_t bytes)
-{
-	const size_t len = block_size - sizeof(struct chunk);
-	struct chunk *c;
-	size_t r;
-
-	raw_spin_lock(&a->lock);
-	c = a->current;
-	r = c ? __atomic_add_fetch(&c->off, bytes, __ATOMIC_SEQ_CST) : len + 1;
-	if (r > len) {
-		/* The old one is on the list of full blocks since it was taken. */
-		c = pool_take(&a->pool);
-		r = bytes;
-		__atomic_store_n(&c->off, r, __ATOMIC_SEQ_CST);
-		__atomic_store_n(&a->current, c, __ATOMIC_SEQ_CST);
-	}
-	raw_spin_unlock(&a->lock);
-	return c->data + r - bytes;
-}
-
-static __always_inline void *go_alloc(struct arena *a, size_t size)
-{
-	const size_t bytes = ALIGN(size, KREGION_ALIGN), len = block_size - sizeof(struct chunk);
-	struct chunk *c;
-	size_t r;
-
-	if (unlikely(bytes > len))
-		die("go: too large");
-	if (unlikely(__atomic_load_n(&a->dropping, __ATOMIC_SEQ_CST)))
-		die("go: allocation while dropping");
-	c = __atomic_load_n(&a->current, __ATOMIC_SEQ_CST);
-	if (likely(c)) {
-		r = __atomic_add_fetch(&c->off, bytes, __ATOMIC_SEQ_CST);
-		if (likely(r <= len))
-			return c->data + r - bytes;
-	}
-	return go_slow(a, bytes);
 }
 
 /* ---- rivals: rounds ------------------------------------------------------ */
@@ -448,7 +379,7 @@ ROUND(nofill)
 ROUND(cmpxchg)
 ROUND(packed)
 ROUND(bump)
-ROUND(spinlock)
+ROUND(locked)
 ROUND(go)
 
 static size_t malloc_batch = MALLOC_BATCH;
@@ -467,7 +398,7 @@ static noinline void malloc_round(void *from, size_t size, size_t n)
 	}
 }
 
-enum kind { ARRAY, ARENA, REGION };
+enum kind { ARRAY, BUMP, GO, CPUS, REGION };
 
 struct rival {
 	const char *name;
@@ -480,68 +411,103 @@ struct rival {
 static const struct rival empty = { "empty", empty_round, ARRAY, 0, true };
 
 static const struct rival rivals[] = {
-	{ "bump",	bump_round,		ARENA,	0,			true },
+	{ "bump",	bump_round,		BUMP,	0,			true },
 	{ "percpu",	kregion_rival_round,	REGION,	KREGION_F_PERCPU,	false },
 	{ "shared",	kregion_rival_round,	REGION,	0,			false },
 	{ "single",	kregion_rival_round,	REGION,	KREGION_F_SINGLE,	true },
 	{ "nofill",	nofill_round,		REGION,	KREGION_F_PERCPU,	false },
-	{ "go",		go_round,		ARENA,	0,			false },
-	{ "spinlock",	spinlock_round,		ARENA,	0,			false },
+	{ "go",		go_round,		GO,	0,			false },
+	{ "spinlock",	locked_round,		BUMP,	0,			false },
 	{ "malloc",	malloc_round,		ARRAY,	0,			true },
-	{ "cmpxchg",	cmpxchg_round,		ARENA,	0,			false },
-	{ "packed",	packed_round,		ARENA,	0,			false },
+	{ "cmpxchg",	cmpxchg_round,		CPUS,	0,			false },
+	{ "packed",	packed_round,		CPUS,	0,			false },
 };
 
-static void arena_reset(struct arena *a, bool drop)
+static void cpus_reset(struct rival_cpu __percpu *cpus, bool drop)
 {
+	struct bump_block *b, *next;
 	unsigned int cpu;
 
-	a->ptr = NULL;
-	a->end = NULL;
-	a->current = NULL;
-	pool_reset(&a->pool, drop);
 	for (cpu = 0; cpu < nr_cpu_ids; cpu++) {
-		struct rival_cpu *c = per_cpu_ptr(a->cpus, cpu);
+		struct rival_cpu *c = per_cpu_ptr(cpus, cpu);
 
 		c->word = &c->none;
 		c->next = 0;
-		pool_reset(&c->pool, drop);
+		c->pages.size = block_size;
+		for (b = c->blocks; b; b = next) {
+			next = b->next;
+			rival_free_pages(&c->pages, b);
+		}
+		c->blocks = NULL;
+		if (drop)
+			rival_drop_pages(&c->pages);
 	}
+}
+
+static union arena *arena_make(enum kind kind)
+{
+	static struct rival_cpu __percpu *cpus;
+	union arena *a = kzalloc(sizeof(*a), GFP_KERNEL);
+
+	if (!a)
+		return NULL;
+	if (kind == BUMP) {
+		spin_lock_init(&a->locked.lock);
+		a->bump.pages.size = block_size;
+	} else if (kind == GO) {
+		go_setup(&a->go, block_size);
+	} else {
+		if (!cpus)
+			cpus = alloc_percpu(struct rival_cpu);
+		a->cpus = cpus;
+		cpus_reset(cpus, false);
+	}
+	return a;
 }
 
 static void *rival_make(const struct rival *rival, size_t array)
 {
 	const struct kregion_attr attr = { .flags = rival->flags, .block_size = block_size };
-	static struct rival_cpu __percpu *cpus;
-	struct arena *a;
 	void *from;
 
 	switch (rival->kind) {
 	case ARRAY:
 		return alloc_pages(GFP_KERNEL, get_order(array));
-	case ARENA:
-		if (!cpus)
-			cpus = alloc_percpu(struct rival_cpu);
-		a = kzalloc(sizeof(*a), GFP_KERNEL);
-		if (!a)
-			return NULL;
-		a->cpus = cpus;
-		arena_reset(a, false);
-		return a;
-	default:
+	case REGION:
 		from = kregion_create(rival->name, &attr);
 		return IS_ERR_OR_NULL(from) ? NULL : from;
+	default:
+		return arena_make(rival->kind);
 	}
 }
 
 static void rival_reset(const struct rival *rival, void *from, bool drop)
 {
-	if (rival->kind == ARENA)
-		arena_reset(from, drop);
-	else if (rival->kind == REGION && drop)
-		kregion_drop(from);
-	else if (rival->kind == REGION)
-		kregion_reset(from);
+	union arena *a = from;
+
+	switch (rival->kind) {
+	case ARRAY:
+		break;
+	case BUMP:
+		bump_release(&a->bump);
+		if (drop)
+			rival_drop_pages(&a->bump.pages);
+		break;
+	case GO:
+		go_release(&a->go);
+		if (drop)
+			rival_drop_pages(&a->go.pages);
+		break;
+	case CPUS:
+		cpus_reset(a->cpus, drop);
+		break;
+	case REGION:
+		if (drop)
+			kregion_drop(from);
+		else
+			kregion_reset(from);
+		break;
+	}
 }
 
 static void rival_free(const struct rival *rival, void *from, size_t array)
@@ -550,12 +516,12 @@ static void rival_free(const struct rival *rival, void *from, size_t array)
 	case ARRAY:
 		free_pages((unsigned long)from, get_order(array));
 		break;
-	case ARENA:
-		arena_reset(from, true);
-		free(from);
+	case REGION:
+		kregion_destroy(from);
 		break;
 	default:
-		kregion_destroy(from);
+		rival_reset(rival, from, true);
+		free(from);
 	}
 }
 

@@ -40,3 +40,4 @@
 #define KBUILD_MODNAME			"kregion"
 #define pr_warn(fmt, ...)		((void)fprintf(stderr, pr_fmt(fmt), ##__VA_ARGS__))
 #define WARN_ONCE(x, ...)		WARN(x, __VA_ARGS__)
+#define WARN_ON_ONCE(x)			WARN(x, "%s\n", #x)

@@ -9,7 +9,7 @@ enum { GFP_ZONEMASK = 15, __GFP_RECLAIMABLE = 16, __GFP_IO = 64, __GFP_FS = 128,
 	__GFP_DIRECT_RECLAIM = 1024, __GFP_NOWARN = 1 << 13, __GFP_WRITE = 1 << 12,
 	__GFP_NOFAIL = 1 << 15, __GFP_NORETRY = 1 << 16,
 	__GFP_RETRY_MAYFAIL = 1 << 14, __GFP_COMP = 1 << 18,
-	__GFP_ACCOUNT = 1 << 22, GFP_NOIO = 3072, GFP_KERNEL = GFP_NOIO | __GFP_IO | __GFP_FS };
+	__GFP_ACCOUNT = 1 << 22, GFP_ATOMIC = 2080, GFP_NOIO = 3072, GFP_KERNEL = GFP_NOIO | __GFP_IO | __GFP_FS };
 #define gfpflags_allow_blocking(gfp)	(!!((gfp) & __GFP_DIRECT_RECLAIM))
 
 #define PAGE_SHIFT		12

@@ -34,6 +34,7 @@ static inline void raw_spin_unlock(raw_spinlock_t *lock)
 #define raw_spin_lock_irqsave(lock, irq)	((void)((irq) = 0), raw_spin_lock(lock))
 #define raw_spin_unlock_irqrestore(lock, irq)	((void)(irq), raw_spin_unlock(lock))
 #define DEFINE_SPINLOCK(name)			spinlock_t name
+#define spin_lock_init(lock)			raw_spin_lock_init(lock)
 #define spin_lock(lock)				raw_spin_lock(lock)
 #define spin_unlock(lock)			raw_spin_unlock(lock)
 #define lockdep_assert_held(lock)		((void)(lock))

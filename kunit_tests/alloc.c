@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Allocating: sizes, alignment, clearing, and what a request does to the blocks.
+ * Allocation: sizes, alignment, clearing, and the blocks behind it.
  */
 
 #include <linux/bug.h>
@@ -33,7 +33,7 @@ static void every_size_is_aligned_to_8(struct kunit *test)
 	expect_sane(test, r);
 }
 
-/* Sizes known at compile time take a shorter way than others. */
+/* Constant sizes take a shorter path than others. */
 static void constant_sizes(struct kunit *test)
 {
 	struct kregion *r = region_of_mode(test, test->param_value);
@@ -89,7 +89,7 @@ static void aligned_to_each_power_of_two(struct kunit *test)
 			KUNIT_ASSERT_NOT_NULL(test, p);
 			object_write(&o[n], p, sizes[i], 77 + n);
 			n++;
-			/* So that the next place is not aligned by itself. */
+			/* The next address is not aligned by itself. */
 			KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, 8, GFP_KERNEL));
 		}
 	}
@@ -97,7 +97,7 @@ static void aligned_to_each_power_of_two(struct kunit *test)
 	expect_sane(test, r);
 }
 
-/* Near the end of a block: in it if there is room with the padding, else in a new one. */
+/* Object and padding fit into the end of the block, or the object starts a new one. */
 static void aligned_keeps_within_its_block(struct kunit *test)
 {
 	static const size_t sizes[] = { 8, 40, 64 };
@@ -170,7 +170,7 @@ static void impossible_alignment_is_refused(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, stats_of(r).fills, 0UL);
 }
 
-/* ---- sizes that are none, or too large -------------------------------------------- */
+/* ---- sizes of zero, and too large ones -------------------------------------------- */
 
 static void zero_size(struct kunit *test)
 {
@@ -235,7 +235,7 @@ static void sizes_near_the_end_of_numbers(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, stats_of(r).failed_size, refused);
 	KUNIT_EXPECT_EQ(test, stats_of(r).fills, 0UL);
 
-	/* With a block, too, and it is not harmed. */
+	/* The same with a current block, which does not change. */
 	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, 8, GFP_KERNEL));
 	for (n = 0; n < 20; n++)
 		KUNIT_EXPECT_NULL(test, kregion_alloc(r, hidden(SIZE_MAX - n), GFP_KERNEL));
@@ -388,7 +388,7 @@ static void an_eighth_is_small_and_more_is_large(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, st.fills, 2UL);
 	KUNIT_EXPECT_EQ(test, st.bytes_used, eighth + eighth + 8);
 
-	/* Its padding counts. */
+	/* The padding counts, too. */
 	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc_aligned(r, eighth - 56, 64, GFP_KERNEL));
 	KUNIT_EXPECT_EQ(test, stats_of(r).blocks_large, 1UL);
 	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc_aligned(r, eighth - 48, 64, GFP_KERNEL));
@@ -417,7 +417,7 @@ static void large_does_not_close_the_current_block(struct kunit *test)
 	expect_sane(test, r);
 }
 
-/* The limit allows one block: what does not fit must leave its tail alone. */
+/* The limit allows one block: a request that does not fit leaves the tail alone. */
 static void failed_request_leaves_its_room_to_smaller_ones(struct kunit *test)
 {
 	const struct mode *mode = test->param_value;
@@ -447,7 +447,7 @@ static void failed_request_leaves_its_room_to_smaller_ones(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, stats_of(r).fills, 1UL);
 }
 
-/* Failures by the thousand must not wear the current block's word out. */
+/* Thousands of failures do not move the cursor of the current block. */
 static void many_failures_change_nothing(struct kunit *test)
 {
 	const struct mode *mode = test->param_value;
@@ -543,8 +543,8 @@ static void atomic_requests_work_under_a_spinlock(struct kunit *test)
 }
 
 /*
- * All these bits share one WARN_ONCE(), so only the first time that this runs
- * on a fresh kregion.ko has one.
+ * All these bits share one WARN_ONCE(): only the first run after loading
+ * kregion.ko triggers it.
  */
 static void bits_without_a_meaning_warn_once_and_are_ignored(struct kunit *test)
 {
@@ -589,8 +589,8 @@ static void bits_without_a_meaning_warn_once_and_are_ignored(struct kunit *test)
 }
 
 /*
- * Since 7.2, a WARN_ONCE() in an inlined function warns once a copy. The kernel's table
- * of a module's WARNs has an entry a copy.
+ * Since 7.2, a WARN_ONCE() in an inlined function triggers once per copy. The bug
+ * table of the module has an entry for each copy.
  */
 #if defined(CONFIG_GENERIC_BUG) && defined(CONFIG_DEBUG_BUGVERBOSE)
 static const char *bug_file(const struct bug_entry *bug)
@@ -610,7 +610,7 @@ static void each_warning_stands_at_one_place(struct kunit *test)
 
 	KUNIT_ASSERT_NOT_NULL(test, mod);
 	for (bug = mod->bug_table; bug < mod->bug_table + mod->num_bugs; bug++) {
-		/* Neither lockdep's assertions nor those of headers. */
+		/* Skip assertions of lockdep and of headers. */
 		if (!(bug->flags & (BUGFLAG_ONCE | BUGFLAG_NO_CUT_HERE)) ||
 		    strcmp(strrchr(bug_file(bug), '.') ?: "", ".c"))
 			continue;
@@ -624,11 +624,11 @@ static void each_warning_stands_at_one_place(struct kunit *test)
 #else
 static void each_warning_stands_at_one_place(struct kunit *test)
 {
-	kunit_skip(test, "no table of WARNs");
+	kunit_skip(test, "no bug table");
 }
 #endif
 
-/* Even a request that must not fail fails at the limit, without a panic. */
+/* A __GFP_NOFAIL request fails at the limit, without a panic. */
 static void nofail_fails_at_the_limit(struct kunit *test)
 {
 	const struct kregion_attr attr = { .block_size = PAGE_SIZE, .limit = PAGE_SIZE };
@@ -637,7 +637,7 @@ static void nofail_fails_at_the_limit(struct kunit *test)
 
 	KUNIT_EXPECT_NULL(test, kregion_alloc(r, PAGE_SIZE, GFP_KERNEL | __GFP_NOFAIL));
 	KUNIT_EXPECT_EQ(test, stats_of(r).failed_limit, 1UL);
-	/* The bit was warned of by the case before; it may be the first if run alone. */
+	/* The previous case has triggered the WARN_ONCE(), unless this one runs alone. */
 	expect_warnings(test, warnings_seen() - warnings);
 	KUNIT_EXPECT_LE(test, warnings_seen() - warnings, 1UL);
 }
@@ -647,9 +647,9 @@ static void pages_too_large_for_the_page_allocator(struct kunit *test)
 	const struct kregion_attr attr = { .flags = KREGION_F_PAGES };
 	struct kregion *r = region_make(test, &attr);
 
-	/* With its header it is too large; how large that is depends on the page size. */
+	/* The header makes it too large; the limit depends on the page size. */
 	if (KMALLOC_MAX_SIZE > KREGION_MAX_ALLOC)
-		kunit_skip(test, "all that may be asked for can come in pages");
+		kunit_skip(test, "the page allocator serves every size");
 	KUNIT_EXPECT_NULL(test, kregion_alloc(r, KMALLOC_MAX_SIZE, GFP_KERNEL | __GFP_NOWARN));
 	KUNIT_EXPECT_EQ(test, stats_of(r).failed_nomem, 1UL);
 	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_held, 0UL);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What must not grow with the number of blocks: the longest hold of the region's lock.
- * And what happens at the limit, when a smaller block fits or one is on its way.
+ * The longest hold of the region's lock does not grow with the number of blocks.
+ * At the limit a smaller block or one that another CPU allocates still serves.
  */
 
 #include <linux/kthread.h>
@@ -43,7 +43,7 @@ static void forget_holds(void)
 }
 #endif
 
-/* Blocks of a page each; the chains of one mode are enough for the full number. */
+/* Blocks of a page each; the full number is for one mode only. */
 static unsigned int many(struct kunit *test)
 {
 	const struct mode *mode = test->param_value;
@@ -59,7 +59,7 @@ static struct kregion *begin_holds(struct kunit *test, const struct mode *mode)
 	struct kregion *r = region_make(test, &attr);
 
 	if (!IS_ENABLED(CONFIG_KUNIT))
-		kunit_skip(test, "the allocator counts only where the kernel has KUnit");
+		kunit_skip(test, "holds are measured on kernels with KUnit only");
 	forget_holds();
 	return r;
 }
@@ -116,7 +116,7 @@ static void holds_over_ordinary_blocks(struct kunit *test)
 	make_full(test, r);
 	kregion_reset(r);
 	expect_short_holds(test, "filling and reset");
-	/* What is spare is enough. */
+	/* The spare blocks are enough. */
 	fills = stats_of(r).fills;
 	KUNIT_EXPECT_EQ(test, kregion_reserve(r, many(test) * PAGE_SIZE / 2, GFP_KERNEL), 0);
 	KUNIT_EXPECT_EQ(test, stats_of(r).fills, fills);
@@ -127,7 +127,7 @@ static void holds_over_ordinary_blocks(struct kunit *test)
 	kregion_drop(r);
 	expect_short_holds(test, "drop with a reserve");
 
-	/* All are too small for what is asked for, as where pages are short. */
+	/* All are too small for the request, as after a shortage of pages. */
 	make_full(test, r);
 	kregion_reset(r);
 	forget_holds();
@@ -137,13 +137,13 @@ static void holds_over_ordinary_blocks(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, stats_of(r).fills, fills + 1);
 	KUNIT_EXPECT_GT(test, longest_hold(), 0U);
 	expect_short_holds(test, "search for a spare block");
-	/* It is known now that there is none. */
+	/* The region remembers that there is none. */
 	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, SZ_64K / 8, GFP_KERNEL));
 	KUNIT_EXPECT_EQ(test, longest_hold(), 0U);
 	rg->block_size = PAGE_SIZE;
 }
 
-/* The only one that fits stands behind many that do not. */
+/* The only block that fits is behind many that do not. */
 static void a_spare_block_is_found_behind_smaller_ones(struct kunit *test)
 {
 	const struct mode *mode = test->param_value;
@@ -156,7 +156,7 @@ static void a_spare_block_is_found_behind_smaller_ones(struct kunit *test)
 	rg->block_size = SZ_64K;
 	KUNIT_ASSERT_NOT_NULL(test, kregion_alloc(r, SZ_64K / 8, GFP_KERNEL));
 	rg->block_size = PAGE_SIZE;
-	/* Blocks that come while one is current are put in front of it. */
+	/* New blocks are put in front of the current one. */
 	while (stats_of(r).fills < 200)
 		KUNIT_ASSERT_NOT_NULL(test, kregion_alloc(r, PAGE_SIZE / 8, GFP_KERNEL));
 	kregion_reset(r);
@@ -173,7 +173,7 @@ static void a_spare_block_is_found_behind_smaller_ones(struct kunit *test)
 
 /* ---- at the limit ------------------------------------------------------------------- */
 
-/* What is left of the limit is less than a block, but more than the object needs. */
+/* The limit leaves less than a block, but more than the object needs. */
 static void the_last_block_is_a_smaller_one(struct kunit *test)
 {
 	const struct mode *mode = test->param_value;
@@ -196,7 +196,7 @@ static void the_last_block_is_a_smaller_one(struct kunit *test)
 	expect_sane(test, r);
 }
 
-/* A request that no smaller block has room for is refused, and the next one is served. */
+/* A request that needs more than the limit leaves fails, a smaller one is served. */
 static void no_block_is_made_too_small(struct kunit *test)
 {
 	const struct mode *mode = test->param_value;
@@ -237,7 +237,7 @@ static int take_one(void *data)
 	return 0;
 }
 
-/* The one block that the limit allows is enough for two that ask for it at once. */
+/* Two CPUs that need a block at once share the only one that the limit allows. */
 static void a_block_on_its_way_is_waited_for(struct kunit *test)
 {
 	const struct kregion_attr attr = { .block_size = SZ_1M, .limit = SZ_1M };

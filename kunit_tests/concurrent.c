@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Threads, hard interrupts, irq_work, tasklets and timers of every CPU, all of
- * them allocating from one region. Each object carries a tag of its own; in the
- * end all are as they were written, and the sums are exact.
+ * Threads, hard interrupts, irq_work, tasklets and timers of every CPU allocate
+ * from one region. Each object carries a tag of its own; in the end no object has
+ * changed, and the sums are exact.
  */
 
 #include <linux/completion.h>
@@ -23,12 +23,12 @@ MODE_PARAM(smp, MODES_SMP);
 enum context { THREAD, HARDIRQ, IRQ_WORK, TASKLET, TIMER, NR_CONTEXTS };
 
 /*
- * Only what may be threaded under PREEMPT_RT fills blocks here, as there the
- * page allocator's locks sleep; without it all but the tasklets and timers runs
- * in hard interrupts. What may not is served by nofill, see nofill.c.
+ * Only contexts that PREEMPT_RT turns into threads take new blocks here, as the
+ * locks of the page allocator sleep there; without PREEMPT_RT all but tasklets and
+ * timers run in hard interrupts. nofill.c has the other contexts.
  */
 
-/* Objects that one context of one CPU made. */
+/* Objects of one context of one CPU. */
 struct taker {
 	struct object *o;
 	int n, max;
@@ -53,7 +53,7 @@ struct cpu_load {
 struct load {
 	struct kregion *r;
 	size_t eighth;
-	bool vmalloc;		/* no filling without sleeping */
+	bool vmalloc;		/* new blocks only where sleeping is allowed */
 	bool wander;		/* threads are moved from CPU to CPU */
 	int nr;
 	struct cpu_load cpu[];
@@ -220,7 +220,7 @@ static void load_run(struct load *load)
 	}
 }
 
-/* Every object intact, every context heard, the books exact. */
+/* Every object is intact, every context has run, the statistics are exact. */
 static void load_check(struct kunit *test, struct load *load)
 {
 	const struct kregion_stats st = stats_of(load->r);
@@ -302,7 +302,7 @@ static void all_contexts_at_once_after_reset(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, st.blocks_large, 0UL);
 	KUNIT_EXPECT_EQ(test, st.blocks_spare, blocks_of(&st));
 
-	/* What failed before is still counted: begin anew for exact sums. */
+	/* Failures of the first run stay counted. */
 	kregion_drop(load->r);
 	again = load_make(test, load->r, p->block);
 	again->wander = p->wander;
@@ -359,14 +359,14 @@ static void readers_disturb_nobody(struct kunit *test)
 	load_check(test, load);
 }
 
-/* Memory comes and goes as fast as it can while it is looked at. */
+/* Allocate, drop and reset as fast as possible. */
 static int restless_thread(void *data)
 {
 	struct reader *reader = data;
 	unsigned int round, i;
 
 	for (round = 0; !kthread_should_stop(); round++) {
-		/* More blocks than a reader looks at without letting others in. */
+		/* More blocks than a reader walks in one hold of the lock. */
 		for (i = 0; i < 150; i++)
 			reader->wrong += !kregion_alloc(reader->r, PAGE_SIZE / 2, GFP_KERNEL);
 		for (i = 0; i < 30; i++)
@@ -402,7 +402,7 @@ static void readers_meet_drops(struct kunit *test)
 			file_text(test, i % 100 ? "blocks" : "totals");
 		cond_resched();
 	}
-	/* As long as there was something to meet. */
+	/* The other thread went on meanwhile. */
 	for (i = 0; i < 3; i++)
 		wait_for_completion(&reader->begun);
 	KUNIT_EXPECT_EQ(test, wrong, 0UL);
@@ -411,7 +411,7 @@ static void readers_meet_drops(struct kunit *test)
 
 /* ---- at the limit --------------------------------------------------------------------- */
 
-/* All fight for the last bytes: what is handed out is what there is, to the byte. */
+/* All CPUs race for the last bytes; the sum is exact. */
 struct fight {
 	struct kregion *r;
 	atomic_t ready;
@@ -429,7 +429,7 @@ static int fight_thread(void *data)
 	atomic_inc(&f->ready);
 	while (atomic_read(&f->ready) < f->nr && !kthread_should_stop())
 		cond_resched();
-	/* Of 8 and 200 bytes in turn: many times what there is. */
+	/* 8 and 200 bytes in turn: many times the limit. */
 	for (tries = 0; tries < PAGE_SIZE / 2; tries++)
 		got += !!kregion_alloc(f->r, hidden(tries % 2 ? 200 : 8), GFP_KERNEL) *
 		       (tries % 2 ? 200 : 8);
@@ -466,7 +466,7 @@ static void the_limit_is_exact_with_all_cpus_at_it(struct kunit *test)
 
 /* ---- on the move ------------------------------------------------------------------------ */
 
-/* A task that is moved to another CPU in the middle of a request of the page allocator. */
+/* A task that migrates while the page allocator serves it. */
 struct move {
 	struct task_struct *task;
 	int to;
@@ -487,8 +487,8 @@ static int mover_thread(void *data)
 }
 
 /*
- * Preemption is off: the task moves when it is on again, if what moves it has been
- * woken by then.
+ * Preemption is off: the task migrates once it is on again, if the migration thread
+ * has been woken by then.
  */
 static void move_me(void *arg)
 {
@@ -521,7 +521,7 @@ static const struct way ways[] = {
 
 ROW_PARAM(way, ways);
 
-/* Blocks of CPU @cpu that are current, by the file that says so. */
+/* Current blocks of @cpu, according to debugfs. */
 static int current_blocks(struct kunit *test, const char *name, int cpu)
 {
 	const u64 number = region_number(test, name);
@@ -539,7 +539,7 @@ static int current_blocks(struct kunit *test, const char *name, int cpu)
 	return n;
 }
 
-/* Was the task moved before the block came, and is the block that of its new CPU? */
+/* Returns whether the task migrated before it got the block. */
 static bool moved_in_time(struct kunit *test, struct move *move, const struct way *p, int from)
 {
 	enum { OBJECTS = 80 };
@@ -554,7 +554,7 @@ static bool moved_in_time(struct kunit *test, struct move *move, const struct wa
 
 	move->done = false;
 	set_cpus_allowed_ptr(current, cpumask_of(from));
-	/* The first block comes where the task is. */
+	/* The first block is allocated on @from. */
 	while (!move->done && n < 30) {
 		if (n == 1)
 			pages_hook(move_me, move);
@@ -567,7 +567,7 @@ static bool moved_in_time(struct kunit *test, struct move *move, const struct wa
 	if (moved) {
 		KUNIT_EXPECT_EQ(test, current_blocks(test, "kunit-moved", from), 1);
 		KUNIT_EXPECT_EQ(test, stats_of(r).blocks_full, 0UL);
-		/* What is left of the one there. */
+		/* The block of @from is still in use. */
 		set_cpus_allowed_ptr(current, cpumask_of(from));
 		object_write(&o[n], kregion_alloc(r, 8, GFP_KERNEL), 8, n);
 		n++;
@@ -583,7 +583,7 @@ static bool moved_in_time(struct kunit *test, struct move *move, const struct wa
 	return moved;
 }
 
-/* On a busy machine the move may come too late, but not each time. */
+/* On a busy machine the migration may be late, but not every time. */
 static void a_block_is_that_of_the_cpu_where_it_arrives(struct kunit *test)
 {
 	const int from = cpumask_first(cpu_online_mask), to = cpumask_last(cpu_online_mask);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KREGION_F_DEBUG. The damage is done by a function that no sanitizer looks
- * at, as it is the module that has to find it.
+ * KREGION_F_DEBUG. Functions that no sanitizer instruments do the damage, as the
+ * module has to find it.
  */
 
 #include <linux/ctype.h>
@@ -45,7 +45,7 @@ static struct kregion *debug_region(struct kunit *test, const struct mode *mode)
 	return region_named(test, "kunit-damaged", &attr);
 }
 
-/* ---- no damage, no word -------------------------------------------------------------- */
+/* ---- no damage, no report ------------------------------------------------------------ */
 
 static void clean_use_is_silent(struct kunit *test)
 {
@@ -184,7 +184,7 @@ static void damage_is_reported_once(struct kunit *test)
 	end(r, p->ending);
 	KUNIT_EXPECT_TRUE(test, strstr(logged(), "kunit-damaged"));
 	KUNIT_EXPECT_TRUE(test, no_address_in(logged()));
-	/* Said once: the next end, in test_exit() at the latest, is silent. */
+	/* Reported once: the next drop is silent. */
 	if (p->ending != DESTROY) {
 		const unsigned long warnings = warnings_seen();
 
@@ -201,7 +201,7 @@ static void damage_is_reported_once(struct kunit *test)
 #define IN_FRONT	"memory in front of an object was written"
 #define BEHIND		"memory behind an object was written"
 
-/* What is written over a byte: some bits changed, or a value, by a place of its own each. */
+/* Ways to overwrite a byte: flip some bits, or store a value. */
 static const struct overwrite {
 	u8 keep, flip;
 } overwrites[] = {
@@ -209,7 +209,7 @@ static const struct overwrite {
 	{ 0xff, 0xff }, { 0x00, 0x00 }, { 0x00, 0x11 }, { 0x00, 0x6b }, { 0x00, 0xa5 },
 };
 
-/* A byte in front of @p gets another value, if that is what @o makes of it. */
+/* Apply @o to a byte in front of @p; returns whether the byte has changed. */
 static bool overwrite(char *p, long at, const struct overwrite *o)
 {
 	const u8 old = peek(p, at), new = (old & o->keep) ^ o->flip;
@@ -229,7 +229,7 @@ static int times_in(const char *text, const char *what)
 	return n;
 }
 
-/* Does a report name this object and this byte, by offsets in their block? */
+/* Returns whether a report has this object and byte, by offsets in their block. */
 static bool reported(const char *what, size_t size, size_t object, u8 byte, size_t at)
 {
 	const char *text = logged();
@@ -267,8 +267,8 @@ static const struct overwritten overwritten[] = {
 PAIR_PARAM(metadata, MODES_METADATA, overwritten);
 
 /*
- * Each byte of the metadata, each value, an object each: just as many reports, each
- * of damage in front of an object and none of it in the objects in between.
+ * One object for each byte of the metadata and each value: as many reports, all of
+ * damage in front of an object, none of the objects in between.
  */
 static void each_byte_in_front_is_protected(struct kunit *test)
 {
@@ -292,7 +292,7 @@ static void each_byte_in_front_is_protected(struct kunit *test)
 	KUNIT_EXPECT_GT(test, n, 60);
 }
 
-/* One byte at a time, in a new block: the report says which byte of which object. */
+/* One byte at a time, in a new block: the report names the byte and the object. */
 static void the_byte_in_front_is_named(struct kunit *test)
 {
 	static const size_t sizes[] = { 1, 100, 255, 256, 400 };
@@ -318,7 +318,7 @@ static void the_byte_in_front_is_named(struct kunit *test)
 	}
 }
 
-/* All runs that end within the metadata or cover it, of values that its words may have. */
+/* All runs of bytes that end within the metadata, with values that it may have. */
 static void a_run_in_front_is_reported(struct kunit *test)
 {
 	static const u8 values[] = { 0x00, 0x6b, 0xa5, 0xff };
@@ -349,7 +349,7 @@ static void a_run_in_front_is_reported(struct kunit *test)
 	}
 }
 
-/* The padding of an aligned object is in front of that object, however far. */
+/* Padding belongs to the aligned object behind it, however large it is. */
 static void padding_in_front_is_protected(struct kunit *test)
 {
 	static const size_t aligns[] = { 16, 64, 512, 4096 };
@@ -368,7 +368,7 @@ static void padding_in_front_is_protected(struct kunit *test)
 		expect_warnings(test, 1);
 		kregion_drop(r);
 		KUNIT_EXPECT_EQ(test, times_in(logged(), IN_FRONT), i + 1);
-		/* In a small block, some of them have a block of their own. */
+		/* With small blocks, some of the objects are large. */
 		if (!mode->block)
 			KUNIT_EXPECT_TRUE_MSG(test, reported(IN_FRONT, 40, offset, 0x22,
 							     offset - HEAD_BYTES - 3),
@@ -376,7 +376,7 @@ static void padding_in_front_is_protected(struct kunit *test)
 	}
 }
 
-/* Whatever stands in a damaged word, the objects behind it are looked at all the same. */
+/* Damaged metadata does not end the check of the objects behind it. */
 static void checks_go_on_behind_damage(struct kunit *test)
 {
 	struct kregion *r = debug_region(test, test->param_value);
@@ -397,7 +397,7 @@ static void checks_go_on_behind_damage(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, times_in(logged(), BEHIND), 1);
 }
 
-/* The metadata of one object is worth nothing in front of another one. */
+/* The metadata of one object is invalid in front of another one. */
 static void copied_metadata_is_reported(struct kunit *test)
 {
 	struct kregion *r = debug_region(test, test->param_value);
@@ -471,7 +471,7 @@ static void write_after_reset_is_reported_when_handed_out_again(struct kunit *te
 	KUNIT_EXPECT_TRUE(test, no_address_in(logged()));
 }
 
-/* A stale reader sees neither the old object nor anything sensible. */
+/* A stale reader sees poison. */
 static void forgotten_objects_are_poisoned(struct kunit *test)
 {
 	struct kregion *r = debug_region(test, test->param_value);
@@ -494,7 +494,7 @@ static noinline __no_sanitize_address u8 shadow_of(const char *p)
 	return READ_ONCE(*(const u8 *)kasan_mem_to_shadow(p));
 }
 
-/* KASAN lets nobody read or write anything but objects. */
+/* KASAN allows accesses to objects only. */
 static void kasan_knows_the_objects(struct kunit *test)
 {
 	struct kregion *r = debug_region(test, test->param_value);

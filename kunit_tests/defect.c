@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Plants one defect, so that a run can show that its detectors detect:
- * insmod kregion_defect.ko kind=KIND. Each uses memory of a region where the
- * detector is about memory. Loading it mostly fails; what counts is the log.
+ * Plants one defect for a detector to find: insmod kregion_defect.ko kind=KIND.
+ * Defects of memory are in memory of a region. Loading the module mostly fails; the
+ * log has the report.
  */
 
 #include <linux/debugobjects.h>
@@ -103,7 +103,7 @@ static noinline void plant_sleep(void)
 
 		if (IS_ERR(r))
 			return;
-		/* The kernel reports one of them in a second. */
+		/* The kernel reports one of them per second. */
 		msleep(1100);
 		pr_info("kregion_defect: under a spinlock: %s\n", sleeps[i].name);
 		spin_lock(&lock_a);
@@ -114,7 +114,7 @@ static noinline void plant_sleep(void)
 	}
 }
 
-/* A write behind an object, which only the shadow of a debug region knows of. */
+/* A write behind an object, which only the shadow of a debug region shows. */
 static noinline void plant_kasan(unsigned int backing)
 {
 	const struct kregion_attr attr = { .flags = KREGION_F_DEBUG | backing };
@@ -127,7 +127,7 @@ static noinline void plant_kasan(unsigned int backing)
 	kregion_destroy(r);
 }
 
-/* As the same, with the checks of KREGION_F_DEBUG alone. */
+/* The same for the checks of KREGION_F_DEBUG alone. */
 static noinline void plant_guard(void)
 {
 	struct kregion *r = kregion_create("defect", &(struct kregion_attr) {
@@ -148,7 +148,7 @@ static noinline void plant_leak(void)
 	OPTIMIZER_HIDE_VAR(p);
 }
 
-/* kmemleak finds what only region memory points to, so this is none ... */
+/* No leak: kmemleak scans the memory of regions. */
 static struct kregion *kept;
 
 static noinline void plant_held(void)
@@ -200,7 +200,7 @@ static int __init defect_init(void)
 		WARN(1, "a planted warning\n");
 	else
 		return -EINVAL;
-	/* A module that fails to load may be loaded once more, by another system call. */
+	/* A module that fails to load may be loaded again by another system call. */
 	return strcmp(kind, "held") && strcmp(kind, "sleep") ? -ECANCELED : 0;
 }
 

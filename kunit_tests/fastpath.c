@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The inlined fast path as a client compiles it, for fastpath.py to look at.
+ * The inlined fast path as a client compiles it, for fastpath.py to disassemble.
  * Never loaded.
  */
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Allocation failures, one by one: the n-th request that a piece of work makes
- * of the system fails, for n = 1, 2 and so on until the work makes fewer.
+ * Allocation failures, one by one: the n-th request of a call for memory fails,
+ * for n = 1, 2 and so on until the call makes fewer requests.
  *
  * Needs CONFIG_FAULT_INJECTION with FAILSLAB and FAIL_PAGE_ALLOC, and in debugfs
  * failslab/ignore-gfp-wait and fail_page_alloc/ignore-gfp-wait set to N and
@@ -23,7 +23,7 @@ static void fault_arm(unsigned int nth)
 	WRITE_ONCE(current->fail_nth, nth);
 }
 
-/* Was the fault injected? */
+/* Returns whether the fault was injected. */
 static bool fault_disarm(void)
 {
 	const bool hit = !READ_ONCE(current->fail_nth);
@@ -66,7 +66,7 @@ static void need_faults(struct kunit *test)
 MODE_PARAM(mode, MODES_FAULT);
 MODE_PARAM(halved, MODES_HALVED);
 
-/* Blocks of a page from the page allocator: there is no second way to come by one. */
+/* Blocks of one page from the page allocator have no fallback. */
 static bool one_way(const struct mode *mode)
 {
 	return mode->flags & KREGION_F_PAGES && mode->block == PAGE_SIZE;
@@ -104,7 +104,7 @@ static void create_fails_at_each_allocation(struct kunit *test)
 	kunit_info(test, "%u faults, %u failures\n", n - 2, failures);
 }
 
-/* What a request may ask for. */
+/* Kinds of requests. */
 struct request {
 	const char *what;
 	void *(*make)(struct kregion *r, size_t block);
@@ -161,7 +161,7 @@ static const struct request requests[] = {
 	{ "asprintf", make_asprintf },
 };
 
-/* @r holds nothing: each fault in @request's way gives NULL or a good object. */
+/* @r is empty: each fault on the path of @request gives NULL or a valid object. */
 static unsigned int walk(struct kunit *test, struct kregion *r, const struct mode *mode,
 			 const struct request *request)
 {
@@ -180,7 +180,7 @@ static unsigned int walk(struct kunit *test, struct kregion *r, const struct mod
 		if (p) {
 			KUNIT_EXPECT_EQ(test, after.failed_nomem, before.failed_nomem);
 			KUNIT_EXPECT_TRUE(test, kregion_contains(r, p));
-			/* Back to where the walk began. */
+			/* The next fault finds the region empty again. */
 			kregion_drop(r);
 			continue;
 		}
@@ -216,7 +216,7 @@ static void each_request_survives_a_fault_at_each_allocation(struct kunit *test)
 	expect_sane(test, r);
 }
 
-/* The n-th block does not come; what there is stays, and the next try succeeds. */
+/* The n-th block fails; the objects stay, and the next call succeeds. */
 static void the_nth_block_fails(struct kunit *test)
 {
 	const struct mode *mode = test->param_value;
@@ -228,7 +228,7 @@ static void the_nth_block_fails(struct kunit *test)
 	int n;
 
 	need_faults(test);
-	/* kmemleak makes requests of its own in between; their failures are its matter. */
+	/* Requests of kmemleak in between may be the ones that fail. */
 	for (nth = 1; nth <= (one_way(mode) && failures < 5 ? 20 : 5); nth++) {
 		r = region_of_mode(test, mode);
 		fault_arm(nth);
@@ -251,7 +251,7 @@ static void the_nth_block_fails(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, failures, 5U);
 }
 
-/* No block ever comes. */
+/* No block can be allocated. */
 static void every_block_fails(struct kunit *test)
 {
 	const struct mode *mode = test->param_value;
@@ -278,7 +278,7 @@ static void every_block_fails(struct kunit *test)
 	expect_sane(test, r);
 }
 
-/* When the next block does not come, the tail of the current one is still there. */
+/* If the next block fails, the tail of the current one still serves. */
 static void a_failed_block_leaves_the_current_one_open(struct kunit *test)
 {
 	const struct mode mode = { "", KREGION_F_PAGES, PAGE_SIZE };
@@ -298,7 +298,7 @@ static void a_failed_block_leaves_the_current_one_open(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, stats_of(r).failed_nomem, 1UL);
 }
 
-/* Where pages in a row are short and vmalloc is no way out, half as many do. */
+/* Without contiguous pages and without vmalloc, half a block serves. */
 static void a_block_is_halved_where_pages_are_short(struct kunit *test)
 {
 	const struct mode *mode = test->param_value;
@@ -315,7 +315,7 @@ static void a_block_is_halved_where_pages_are_short(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, p);
 	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_held, block / 2);
 	KUNIT_EXPECT_EQ(test, bytes_outstanding(), before + (long)block / 2);
-	/* All of it is there, and is served before the next one is asked for. */
+	/* All of it is used before the next block is allocated. */
 	while (stats_of(r).bytes_held - stats_of(r).bytes_used > 256) {
 		memset(p, 0x5a, 64);
 		p = kregion_alloc(r, 64, GFP_KERNEL);
@@ -326,7 +326,7 @@ static void a_block_is_halved_where_pages_are_short(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, bytes_outstanding(), before);
 }
 
-/* The n-th page of a block from vmalloc on a given node does not come: the others go back. */
+/* The n-th page of a vmalloc block on a node fails: the others are freed. */
 static void a_block_of_single_pages_is_all_or_nothing(struct kunit *test)
 {
 	const struct kregion_attr attr = {
@@ -338,7 +338,7 @@ static void a_block_of_single_pages_is_all_or_nothing(struct kunit *test)
 
 	need_faults(test);
 	r = region_make(test, &attr);
-	/* First come the object that remembers the pages, and a page for it now and then. */
+	/* The first requests are for the array of pages, and sometimes for its slab. */
 	for (n = 4; n < 12; n++) {
 		pages_forget();
 		fault_arm(n);
@@ -350,7 +350,7 @@ static void a_block_of_single_pages_is_all_or_nothing(struct kunit *test)
 	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, 8, GFP_KERNEL));
 }
 
-/* Half of a block would do for the object, if it had no header: too small. */
+/* Half a block is too small for the object and the header of the block. */
 static void a_half_is_large_enough_for_the_object(struct kunit *test)
 {
 	const struct kregion_attr attr = {
@@ -367,7 +367,7 @@ static void a_half_is_large_enough_for_the_object(struct kunit *test)
 	r = region_make(test, &attr);
 	set_cpus_allowed_ptr(current, cpumask_of(first));
 	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, 8, GFP_KERNEL));
-	/* A further CPU's first block is just large enough. */
+	/* The first block of a further CPU is just large enough. */
 	set_cpus_allowed_ptr(current, cpumask_of(last));
 	fault_arm(1);
 	object_write(&o, kregion_alloc(r, size, GFP_KERNEL), size, 1);
@@ -382,7 +382,7 @@ static void a_half_is_large_enough_for_the_object(struct kunit *test)
 	expect_sane(test, r);
 }
 
-/* The same where the limit, not memory, leaves room for half a block only. */
+/* The same where the limit leaves half a block. */
 static void what_the_limit_leaves_is_large_enough_for_the_object(struct kunit *test)
 {
 	const struct mode *mode = test->param_value;
@@ -394,7 +394,7 @@ static void what_the_limit_leaves_is_large_enough_for_the_object(struct kunit *t
 	struct object o[8];
 	int i;
 
-	/* Seven fill the block, and what the limit leaves has no room for a header, too. */
+	/* Seven fill the block; the limit leaves no room for another header. */
 	for (i = 0; i < ARRAY_SIZE(o); i++)
 		object_write(&o[i], kregion_alloc(r, size, GFP_KERNEL), size, i);
 	KUNIT_EXPECT_NULL(test, o[7].p);
@@ -403,7 +403,7 @@ static void what_the_limit_leaves_is_large_enough_for_the_object(struct kunit *t
 	expect_sane(test, r);
 }
 
-/* What was charged for the other half is not lost to the limit. */
+/* The charge for the other half is returned. */
 static void the_limit_is_whole_after_a_halved_block(struct kunit *test)
 {
 	const struct mode *mode = test->param_value;

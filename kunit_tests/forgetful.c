@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A client that never destroys its region, for the test that such a region is
- * reported when kregion.ko goes.
+ * A client that never destroys its region, which the exit of kregion.ko reports.
  */
 
 #include <linux/delay.h>
@@ -16,7 +15,7 @@ module_param(flags, uint, 0);
 
 static bool nofill;
 module_param(nofill, bool, 0);
-MODULE_PARM_DESC(nofill, "take what the background refill makes, for two seconds at most");
+MODULE_PARM_DESC(nofill, "use up what the refill brings, for two seconds at most");
 
 static int __init forgetful_init(void)
 {

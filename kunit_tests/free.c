@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Drop and reset, and those who break their rules.
+ * Drop and reset, and violations of their rules.
  */
 
 #include <linux/completion.h>
@@ -163,7 +163,7 @@ static void limit_holds_across_drop_and_reset(struct kunit *test)
 	KUNIT_EXPECT_GT(test, first, 3UL);
 }
 
-/* Spares count against the limit, but do not keep what was freed from being used. */
+/* Spare blocks count against the limit, freed blocks do not. */
 static void reset_makes_room_for_small_objects(struct kunit *test)
 {
 	const struct mode *mode = test->param_value;
@@ -214,10 +214,10 @@ static void peak_is_the_most_ever_held(struct kunit *test)
 
 /* ---- misuse ---------------------------------------------------------------------- */
 
-/* What a probe does while @r is being dropped or reset. */
+/* Calls from a probe while @r is being dropped or reset. */
 struct intruder {
 	int allocs, nofills, resets;	/* how often to try */
-	bool middle;			/* try there, not at the start */
+	bool middle;			/* in the middle, not at the start */
 	struct kregion *r;
 	int refused, tried;
 	/* for a second drop */
@@ -255,13 +255,13 @@ static void probe_start(void *data, u64 id, const char *name, unsigned long held
 		intrude(in);
 		return;
 	}
-	/* Stay in the first drop until the second one has come back. */
+	/* Stay in the first drop until the second one has returned. */
 	complete(&in->inside);
 	while (!READ_ONCE(in->leave) && in->waited++ < 2000000)
 		cpu_relax();
 }
 
-/* Where a large block is freed. */
+/* Runs where a large block is freed. */
 static void probe_middle(void *data, u64 id, const char *name, unsigned long bytes, int backing)
 {
 	struct intruder *in = READ_ONCE(intruding);
@@ -329,7 +329,7 @@ static void intruder_is_refused_with_one_warning(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, stats_of(r).resets, p->drop ? 0 : 1UL);
 	KUNIT_EXPECT_TRUE(test, strstr(logged(), "kunit-misused"));
 	KUNIT_EXPECT_TRUE(test, no_address_in(logged()));
-	/* No harm done. */
+	/* The region works. */
 	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, 8, GFP_KERNEL));
 	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc_nofill(r, 8));
 	expect_sane(test, r);
@@ -388,7 +388,7 @@ static void two_drops_at_once(struct kunit *test)
 	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, 8, GFP_KERNEL));
 }
 
-/* A report that came too late for its drop does not silence the next one. */
+/* A report that is too late for its drop does not silence the next one. */
 static void a_late_report_silences_nobody(struct kunit *test)
 {
 	struct kregion *r = region_named(test, "kunit-misused", NULL);
@@ -412,7 +412,7 @@ static void let_leave(struct work_struct *work)
 	WRITE_ONCE(container_of(to_delayed_work(work), struct leaver, work)->in.leave, true);
 }
 
-/* A destroy that meets a drop waits for it, so that nothing is left behind. */
+/* A destroy that races with a drop waits for it and leaks nothing. */
 static void destroy_waits_for_a_drop(struct kunit *test)
 {
 	struct kregion *r = region_named(test, "kunit-destroyed", NULL);
@@ -438,7 +438,7 @@ static void destroy_waits_for_a_drop(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, region_number(test, "kunit-destroyed"), 0ULL);
 }
 
-/* A call that is still in the slow path keeps the region from going. */
+/* A drop waits for calls in the slow path. */
 static void drop_waits_for_calls_that_began_before(struct kunit *test)
 {
 	struct kregion *r = region_named(test, "kunit-late", NULL);
@@ -451,7 +451,7 @@ static void drop_waits_for_calls_that_began_before(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, kregion_alloc(r, 8, GFP_KERNEL));
 	task = thread_make(test, drop_in_thread, r, cpu);
 	expect_warnings(test, 2);
-	/* A reset may not sleep: it goes back without having done anything. */
+	/* A reset may not sleep: it returns without any effect. */
 	atomic_inc(&rg->users);
 	kregion_reset(r);
 	KUNIT_EXPECT_EQ(test, stats_of(r).resets, 0UL);
@@ -487,7 +487,7 @@ static int drop_on_demand(void *data)
 	return 0;
 }
 
-/* The case's task has been given the pages of a block, and goes on in the middle of a drop. */
+/* The task has the pages of a block; it goes on in the middle of a drop. */
 static void wait_for_the_drop(void *arg)
 {
 	const u64 deadline = ktime_get_mono_fast_ns() + 5ULL * NSEC_PER_SEC;
@@ -517,7 +517,7 @@ static const struct late_param late_params[] = {
 
 ROW_PARAM(late, late_params);
 
-/* It is refused, and the block that was made for it goes back, pages and charge. */
+/* The call fails, and its block is freed and uncharged. */
 static void a_drop_begins_while_a_block_is_made(struct kunit *test)
 {
 	const struct late_param *p = test->param_value;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Double entry: what the module's trace events say of regions and blocks is held,
- * after every case, against what the kernel's events say of pages and slab memory.
+ * Double entry: every case compares the module's trace events of regions and blocks
+ * with the kernel's events of pages, vmalloc areas and slab memory.
  *
- * Pages and areas of vmalloc are followed from the task that runs the case to
- * wherever they are freed: those that make up a block are found among the task's
- * latest requests when the event of that block comes. Requests of interrupts and of
- * other threads are not followed, nor are areas before Linux 6.3.
+ * The ledger tracks pages and vmalloc areas that the task of the case allocates
+ * until they are freed, wherever that is. The event of a block claims its pages out
+ * of the latest requests of the task. Requests of interrupts and of other threads
+ * are not tracked, nor are areas before Linux 6.3.
  */
 
 #include <linux/delay.h>
@@ -19,14 +19,14 @@
 
 #include "test.h"
 
-/* Regions whose charges are looked at, by number. */
+/* Regions whose charges are checked, by id. */
 #define ACCOUNTS	4096
-/* Requests between two blocks; where there are more, the pages are not followed. */
+/* Requests between two blocks; with more, the pages of the block are not tracked. */
 #define REQUESTS	8192
 
-/* Of a table by address; what finds no place in it is not followed. */
+/* Entries of a hash table; an address without a free entry is not tracked. */
 #define ENTRIES		2048
-/* Areas of vmalloc among which that of a block is. */
+/* The latest vmalloc areas, one of which is that of a block. */
 #define LATEST		8U
 
 struct area {
@@ -58,14 +58,14 @@ static struct {
 	unsigned int nr_latest;
 	unsigned long areas[ENTRIES];	/* of blocks, by address */
 	atomic_long_t nr_areas;
-	unsigned long wrong_blocks;	/* have more or fewer pages than they say */
-	unsigned int patience;		/* with late frees, in milliseconds */
+	unsigned long wrong_blocks;	/* events of another size than the pages */
+	unsigned int patience;		/* milliseconds left to wait for deferred frees */
 
 	struct account *accounts;
 	atomic_long_t bytes;
-	atomic_long_t wrong_regions;	/* charged for more or less than their blocks */
+	atomic_long_t wrong_regions;	/* charged for other than their blocks */
 
-	unsigned long objects[ENTRIES];	/* that the module has from the slab, by address */
+	unsigned long objects[ENTRIES];	/* slab objects of the module, by address */
 	atomic_long_t slab;
 	atomic_long_t percpu;		/* requests of the module */
 
@@ -99,7 +99,7 @@ static void probe_page_alloc(void *data, struct page *page, unsigned int order, 
 		ledger.watch.any |= gfp;
 		ledger.watch.all &= gfp;
 	}
-	/* Those of page tables and of most of the slab. */
+	/* Page tables and most of the slab. */
 	if (gfp & (__GFP_COMP | __GFP_ZERO))
 		return;
 	pfn = page_to_pfn(page);
@@ -127,7 +127,7 @@ static void probe_page_free(void *data, struct page *page, unsigned int order)
 	}
 }
 
-/* The pages of a request that are still there become a block's; says how many. */
+/* Move the pages of a request that are not free to a block; returns their number. */
 static unsigned long claim(const struct request *q)
 {
 	unsigned long n = 0;
@@ -159,7 +159,7 @@ static unsigned long claim_pages(unsigned int order)
 
 /* ---- memory from vmalloc --------------------------------------------------------- */
 
-/* Write @new for @old where the entry of @key may stand. */
+/* Replace @old by @new in the entry of @key. */
 static bool replace(unsigned long *table, unsigned long key, unsigned long old, unsigned long new)
 {
 	unsigned int i, at = hash_long(key, ilog2(ENTRIES));
@@ -186,8 +186,8 @@ static void probe_area_free(void *data, unsigned long addr, unsigned long lazy, 
 }
 
 /*
- * The latest area of @bytes, and a page that guards it, becomes a block's. A large one
- * is followed by one for the array of its pages.
+ * Move the latest area of @bytes and a guard page to a block. The array of pages of
+ * a large area is an area allocated after it.
  */
 static bool claim_area(unsigned long bytes)
 {
@@ -267,7 +267,7 @@ static void probe_create(void *data, u64 id, const char *name, unsigned long hel
 	atomic_long_set(&account->bytes, 0);
 }
 
-/* NULL if there are so many regions that another one has taken its place. */
+/* NULL if a newer region has taken the entry. */
 static struct account *account_of(u64 id)
 {
 	struct account *account = &ledger.accounts[id % ACCOUNTS];
@@ -313,7 +313,7 @@ long bytes_outstanding(void)
 
 /* ---- slab and per-CPU memory ------------------------------------------------------- */
 
-/* Where it was freed tells nothing: kfree() may be called in tail position. */
+/* The call site of kfree() is useless: it may be a tail call. */
 static void probe_kmalloc(void *data, unsigned long call_site, const void *ptr, size_t asked,
 			  size_t got, gfp_t gfp, int node)
 {
@@ -415,7 +415,7 @@ void ledger_begin(void)
 void ledger_check(struct kunit *test)
 {
 	WRITE_ONCE(ledger.task, NULL);
-	/* What was freed where nobody may sleep goes a little later. */
+	/* Frees from atomic context are deferred. */
 	while (ledger.patience &&
 	       (atomic_long_read(&ledger.block_pages) || atomic_long_read(&ledger.nr_areas))) {
 		usleep_range(1000, 2000);
@@ -425,10 +425,10 @@ void ledger_check(struct kunit *test)
 	KUNIT_EXPECT_EQ_MSG(test, atomic_long_read(&ledger.nr_areas), 0L, "vmalloc areas leaked");
 	KUNIT_EXPECT_EQ_MSG(test, atomic_long_read(&ledger.bytes), 0L, "bytes of blocks left");
 	KUNIT_EXPECT_EQ_MSG(test, atomic_long_read(&ledger.slab), 0L, "slab objects leaked");
-	KUNIT_EXPECT_EQ_MSG(test, ledger.wrong_blocks, 0UL, "blocks of other sizes than told");
+	KUNIT_EXPECT_EQ_MSG(test, ledger.wrong_blocks, 0UL, "block events of a wrong size");
 	KUNIT_EXPECT_EQ_MSG(test, atomic_long_read(&ledger.wrong_regions), 0L,
 			    "regions destroyed that were charged for other than their blocks");
-	/* Once told, the next case starts with a clean sheet. */
+	/* The next case starts from zero. */
 	if (atomic_long_xchg(&ledger.block_pages, 0))
 		bitmap_zero(ledger.blocks, ledger.pfns);
 	if (atomic_long_xchg(&ledger.nr_areas, 0))

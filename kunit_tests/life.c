@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Making and destroying regions.
+ * Creation and destruction of regions.
  */
 
 #include <linux/nodemask.h>
@@ -116,7 +116,7 @@ static void owner_is_the_module_that_made_it(struct kunit *test)
 
 /* ---- flags ------------------------------------------------------------------- */
 
-/* Every set of flags: refused if it contradicts itself, else of use. */
+/* Every set of flags is refused if it contradicts itself, and works otherwise. */
 static void flags_are_checked(struct kunit *test)
 {
 	const unsigned int both = KREGION_F_PERCPU | KREGION_F_SINGLE;
@@ -303,7 +303,7 @@ static void reserve_is_there_from_the_start(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, st.fills, blocks_of(&st));
 }
 
-/* Where a power of two is promised, its header makes it need more than that. */
+/* A reserve of a power of two needs more than that, for the header. */
 static void reserve_of_each_power_of_two(struct kunit *test)
 {
 	struct kregion_stats st;
@@ -347,7 +347,7 @@ static void destroy_frees_all(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, bytes_outstanding(), before);
 }
 
-/* What a region keeps for each CPU is made once, and used by one region after the other. */
+/* Regions reuse the per-CPU memory of those before them. */
 static void regions_in_turn_share_their_percpu_memory(struct kunit *test)
 {
 	const struct mode mode = { "", KREGION_F_PERCPU, 0 };

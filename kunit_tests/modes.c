@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What makes a mode: how many current blocks there are, and whose they are.
+ * Modes: the number of current blocks, and their owners.
  */
 
 #include <linux/cpu.h>
@@ -55,7 +55,7 @@ static void *nofill_on(int cpu, struct kregion *r, size_t size)
 
 /* ---- shared ------------------------------------------------------------------- */
 
-/* Five objects of 64 bytes from each CPU in turn; how many in all? */
+/* Allocate five objects of 64 bytes on each CPU in turn; returns their number. */
 static unsigned long alloc_on_all(struct kunit *test, struct kregion *r)
 {
 	unsigned long n = 0;
@@ -122,7 +122,7 @@ static void each_cpu_that_allocates_has_a_block(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_used, 5 * 64 * cpus);
 }
 
-/* A CPU whose block is full takes another; those of the others stay as they are. */
+/* A CPU whose block is full takes another; the blocks of other CPUs stay. */
 static void a_full_block_is_one_cpus_matter(struct kunit *test)
 {
 	const struct mode mode = { "", KREGION_F_PERCPU, PAGE_SIZE };
@@ -143,7 +143,7 @@ static void a_full_block_is_one_cpus_matter(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, stats_of(r).fills, others + 4);
 }
 
-/* What one CPU's cell has left is of no use to another one at the limit. */
+/* At the limit, a CPU cannot use the room of another CPU's block. */
 static void limit_counts_the_blocks_of_all_cpus(struct kunit *test)
 {
 	const struct kregion_attr attr = {
@@ -166,7 +166,7 @@ static void limit_counts_the_blocks_of_all_cpus(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, stats_of(r).failed_nofill, failed);
 	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_used, 8UL);
 
-	/* After a reset the block is anybody's. */
+	/* After a reset any CPU may take the block. */
 	for_each_online_cpu(cpu) {
 		kregion_reset(r);
 		KUNIT_EXPECT_NOT_NULL(test, alloc_on(cpu, r, 8));
@@ -197,7 +197,7 @@ static void drop_and_reset_reach_the_blocks_of_all_cpus(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, stats_of(r).fills, 2 * cpus);
 }
 
-/* After a reset a CPU finds its own memory again, in the order of before. */
+/* After a reset a CPU gets its own memory again, in the same order. */
 static void reset_gives_each_cpu_its_own_blocks_back(struct kunit *test)
 {
 	const struct mode mode = { "", KREGION_F_PERCPU, PAGE_SIZE };
@@ -213,7 +213,7 @@ static void reset_gives_each_cpu_its_own_blocks_back(struct kunit *test)
 	kregion_reset(r);
 	/* ... and one after the other. */
 	for_each_online_cpu(cpu) {
-		/* Of more than 16, some share a bucket. */
+		/* CPUs from 16 on share buckets. */
 		if (cpu >= 16)
 			break;
 		for (i = 0, at = &first[cpu * objects]; i < objects; i++, at++) {
@@ -223,7 +223,7 @@ static void reset_gives_each_cpu_its_own_blocks_back(struct kunit *test)
 	}
 }
 
-/* A few objects on each of many CPUs must not hold a full block for each. */
+/* A few objects on each of many CPUs do not hold a full block each. */
 static void blocks_of_further_cpus_grow(struct kunit *test)
 {
 	struct kregion *r = region_make(test, &percpu);
@@ -248,7 +248,7 @@ static void blocks_of_further_cpus_grow(struct kunit *test)
 		expect_sane(test, r);
 		kregion_drop(r);
 	}
-	/* A block that starts small is large enough for the object at hand. */
+	/* A small first block is large enough for its object. */
 	alloc_on(first, r, 8);
 	KUNIT_EXPECT_NOT_NULL(test, alloc_on(last, r, KREGION_BLOCK_SIZE / 8));
 	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_held,
@@ -257,7 +257,7 @@ static void blocks_of_further_cpus_grow(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, stats_of(r).blocks_large, 0UL);
 }
 
-/* Spare blocks that are too small for an object are passed over, and not lost. */
+/* Spare blocks that are too small for an object are skipped, not lost. */
 static void spare_blocks_of_many_sizes_are_used_up(struct kunit *test)
 {
 	struct kregion *r = region_make(test, &percpu);
@@ -297,7 +297,7 @@ static void block_of_an_offline_cpu_stays_until_drop(struct kunit *test)
 	struct object o, again;
 	int cpu, err;
 
-	/* The first one may be unable to go, and this thread must not be in the way. */
+	/* The first CPU may not be hotpluggable; this thread stays on it. */
 	cpu = cpumask_last(cpu_online_mask);
 	need_two_cpus(test);
 	set_cpus_allowed_ptr(current, cpumask_of(cpumask_first(cpu_online_mask)));
@@ -326,7 +326,7 @@ static void block_of_an_offline_cpu_stays_until_drop(struct kunit *test)
 
 /* ---- single ------------------------------------------------------------------------ */
 
-/* Fast path, aligned, nofill and readers keep different words of the same truth. */
+/* Fast path, aligned, nofill and readers agree on the cursor. */
 static void all_ways_agree_where_the_next_byte_is(struct kunit *test)
 {
 	struct kregion *r = region_make(test, &(struct kregion_attr){
@@ -357,7 +357,7 @@ static void all_ways_agree_where_the_next_byte_is(struct kunit *test)
 	expect_sane(test, r);
 }
 
-/* Serialized by the caller, a region may wander from CPU to CPU. */
+/* A single region may move from CPU to CPU if its callers serialize. */
 static void single_region_may_be_used_from_any_cpu_in_turn(struct kunit *test)
 {
 	struct kregion *r = region_make(test, &(struct kregion_attr){ .flags = KREGION_F_SINGLE });

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * kregion_alloc_nofill() in NMIs that come while the same CPU allocates. One CPU
- * sends NMIs, the other one allocates with and without a fill. x86 only: there is
- * no portable way to cause an NMI.
+ * kregion_alloc_nofill() in NMIs that interrupt an allocation. One CPU sends NMIs,
+ * the other one allocates with and without new blocks. x86 only: no portable way
+ * to cause an NMI exists.
  */
 
 #include <linux/completion.h>
@@ -54,7 +54,7 @@ static int allocate(void *unused)
 	unsigned int n = 0;
 	void *p;
 
-	/* Until there were enough NMIs, and some objects for each of them. */
+	/* Until there are enough NMIs, with some objects for each of them. */
 	while (READ_ONCE(load.nr_nmi) < NMIS && !kthread_should_stop()) {
 		const size_t size = hidden(8 + n % 7 * 8);
 
@@ -138,7 +138,7 @@ static void nofill_is_served_in_nmi(struct kunit *test)
 	KUNIT_EXPECT_LT(test, load.refused, load.nr_nmi);
 }
 
-/* Nothing is touched, so even in a single region. */
+/* A refusal changes nothing, so a single region is safe, too. */
 static void nofill_is_refused_in_nmi_that_is_not_safe(struct kunit *test)
 {
 	nmis_beside_allocations(test, nofill_nmi_unsafe);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * kregion_alloc_nofill() as it is compiled where local_t or cmpxchg is not safe
- * against NMIs.
+ * kregion_alloc_nofill() as compiled where local_t or cmpxchg is not NMI-safe.
  */
 
 #define __KREGION_NMI_SAFE	0

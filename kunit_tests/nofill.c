@@ -19,7 +19,7 @@ MODE_PARAM(base, MODES_BASE);
 
 static DEFINE_RAW_SPINLOCK(taker_lock);
 
-/* With interrupts off, so that nothing is refilled in between: how many come? */
+/* Allocate up to @n objects with interrupts off, which keeps the refill away. */
 static unsigned long take(struct kregion *r, size_t size, unsigned long n)
 {
 	unsigned long irq, got = 0;
@@ -42,8 +42,8 @@ static struct kregion *region_with_reserve(struct kunit *test, const struct mode
 }
 
 /*
- * Take all that there is, and no more than two blocks on top: the refill, on another
- * CPU, may bring more meanwhile.
+ * Use up the region, and at most two blocks on top: the refill may run on another
+ * CPU meanwhile.
  */
 static unsigned long spend(struct kregion *r, size_t size, size_t block)
 {
@@ -78,7 +78,7 @@ static void the_current_block_serves_to_its_last_byte(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_used, capacity);
 	KUNIT_EXPECT_EQ(test, stats_of(r).failed_nofill, 3UL);
 	KUNIT_EXPECT_EQ(test, stats_of(r).fills, 1UL);
-	/* Nothing was closed by it. */
+	/* The block is not closed. */
 	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_lost, 0UL);
 }
 
@@ -99,7 +99,7 @@ static void more_than_an_eighth_is_too_large(struct kunit *test)
 
 /* ---- the promise --------------------------------------------------------------------- */
 
-/* The size of all calls that use a promise up; 0: the largest that nofill serves. */
+/* The size of all calls; 0: the largest that nofill serves. */
 struct call_size {
 	const char *what;
 	enum weight weight;
@@ -125,7 +125,7 @@ static size_t size_of_calls(const struct pair *p)
 	return row->size ?: block_of(p->mode) / 8;
 }
 
-/* Some blocks' worth, in calls that are not too many. */
+/* Some blocks, but not too many calls. */
 static size_t promised(const struct pair *p)
 {
 	const size_t size = size_of_calls(p);
@@ -156,7 +156,7 @@ static void reserve_serves_what_was_promised(struct kunit *test)
 	expect_sane(test, r);
 }
 
-/* With ordinary objects before it, so that the promise begins in mid-block. */
+/* The promise starts in the middle of a block, behind ordinary objects. */
 static void reserve_by_call_serves_what_was_promised(struct kunit *test)
 {
 	const struct pair *p = test->param_value;
@@ -174,7 +174,7 @@ static void reserve_by_call_serves_what_was_promised(struct kunit *test)
 	expect_sane(test, r);
 }
 
-/* As the calls come, large and small in turn. */
+/* Large and small calls at random. */
 static void sizes_may_be_mixed(struct kunit *test)
 {
 	const struct mode *mode = test->param_value;
@@ -218,7 +218,7 @@ static void take_here(void *data)
 	t->got += take(t->r, t->size, t->n);
 }
 
-/* Refill goes on meanwhile; it must not break the promise either. */
+/* The promise holds on all CPUs while the refill runs. */
 static void the_promise_holds_whatever_cpus_call(struct kunit *test)
 {
 	const struct pair *p = test->param_value;
@@ -280,7 +280,7 @@ static void null_when_limit_and_reserve_are_spent(struct kunit *test)
 		usleep_range(1000, 2000);
 	}
 	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_held, attr.limit);
-	/* A refill may still be handing its last block over. */
+	/* A refill may not have published its last block yet. */
 	for (i = 0; i < 20; i++) {
 		take(r, 8, attr.limit);
 		usleep_range(1000, 2000);
@@ -312,12 +312,12 @@ static void reserve_is_restored_by_drop_and_reset(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, take(r, 30, 93), 93UL);
 		KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, 500, GFP_KERNEL));
 		if (round == 3) {
-			/* Leave the refill time to bring larger blocks than the reserve had. */
+			/* Let the refill bring larger blocks than those of the reserve. */
 			take(r, 64, 2 * room);
 			usleep_range(5000, 6000);
 		}
 		if (round % 2) {
-			/* What is there is what the next calls find: nothing is asked for. */
+			/* The blocks are reused, none is allocated. */
 			kregion_drop(r);
 			KUNIT_EXPECT_EQ(test, stats_of(r).bytes_held, held);
 		} else {
@@ -339,7 +339,7 @@ static void the_reserve_being_served_from_is_current(struct kunit *test)
 	struct kregion_stats st = stats_of(r);
 
 	KUNIT_EXPECT_EQ(test, st.blocks_spare, st.fills);
-	/* No slot is filled yet. */
+	/* No CPU has a current block yet. */
 	KUNIT_ASSERT_NOT_NULL(test, kregion_alloc_nofill(r, 8));
 	st = stats_of(r);
 	KUNIT_EXPECT_EQ(test, st.blocks_current, 1UL);
@@ -347,7 +347,7 @@ static void the_reserve_being_served_from_is_current(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, st.bytes_lost, 0UL);
 }
 
-/* Ordinary objects may not eat into the reserve. */
+/* Ordinary objects leave the reserve alone. */
 static void ordinary_objects_leave_the_reserve_alone(struct kunit *test)
 {
 	const struct mode *mode = test->param_value;
@@ -375,7 +375,7 @@ struct spinner {
 	bool stop, over;
 };
 
-/* Asks for a refill and keeps its CPU, for a few seconds at most. */
+/* Trigger a refill and keep the CPU busy, for a few seconds at most. */
 static int spin_in_the_kernel(void *data)
 {
 	const unsigned long deadline = jiffies + 5 * HZ;
@@ -418,7 +418,7 @@ static void a_busy_cpu_stops_no_refill(struct kunit *test)
 
 /* ---- a refill that fails --------------------------------------------------------------- */
 
-/* No nofill call comes after the failure to ask again. */
+/* No nofill call follows that could trigger it. */
 static void a_failed_refill_is_tried_again(struct kunit *test)
 {
 	const struct mode *mode = test->param_value;
@@ -426,7 +426,7 @@ static void a_failed_refill_is_tried_again(struct kunit *test)
 	struct kregion_priv *rg = to_priv(r);
 	unsigned long fills;
 
-	/* Room for no block more, for now. */
+	/* The limit allows no further block for now. */
 	WRITE_ONCE(rg->limit, stats_of(r).bytes_held);
 	spend(r, 40, block_of(mode));
 	fills = stats_of(r).fills;
@@ -443,7 +443,7 @@ struct thief {
 	unsigned long taken;
 };
 
-/* Takes all of a reserve as soon as there is something, and then nothing more. */
+/* Use up a reserve as soon as it is filled, once. */
 static enum hrtimer_restart steal(struct hrtimer *timer)
 {
 	struct thief *t = container_of(timer, struct thief, timer);
@@ -505,7 +505,7 @@ static void reserve_over_the_limit_is_enospc(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, take(r, 64, PAGE_SIZE / 64), PAGE_SIZE / 64);
 }
 
-/* The most that the limit lets be promised, in calls that leave the most behind. */
+/* The largest promise that the limit allows, with calls that waste the most. */
 static void a_promise_cut_by_the_limit_is_kept(struct kunit *test)
 {
 	static const size_t sizes[] = { 8, 24, PAGE_SIZE / 16 + 8, PAGE_SIZE / 8 };
@@ -556,7 +556,7 @@ static size_t mix_eighths(size_t eighth, unsigned int i, struct rnd_state *rnd)
 	return eighth;
 }
 
-/* Small ones until the largest one just does not fit. */
+/* The largest size just does not fit behind smaller ones. */
 static size_t mix_tails(size_t eighth, unsigned int i, struct rnd_state *rnd)
 {
 	return i % 9 ? eighth - 8 : eighth;
@@ -583,7 +583,7 @@ static const struct mix mixes[] = {
 	{ "random", mix_random },
 };
 
-/* Bytes, rounded up, that calls of @mix get before one of them fails. */
+/* Bytes, rounded up, of the calls of @mix until one fails. */
 static size_t take_mix(struct kregion *r, const struct mix *mix, size_t eighth, size_t most,
 		       struct rnd_state *rnd)
 {
@@ -604,7 +604,7 @@ static size_t take_mix(struct kregion *r, const struct mix *mix, size_t eighth, 
 
 MODE_PARAM(mix, MODES_MIX);
 
-/* What create accepts holds for every mix, and again after drop and reset. */
+/* An accepted reserve serves every mix, and again after drop and reset. */
 static void an_accepted_promise_is_kept(struct kunit *test)
 {
 	static const size_t reserves[] = { 8, 100, 4000, 32768, 65536, 100000 };

@@ -28,7 +28,7 @@ static void each_failure_has_its_own_count(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, st.failed_nofill, 1UL);
 	KUNIT_EXPECT_EQ(test, st.failed_nomem + st.failed_limit + st.failed_size, 0UL);
 
-	/* vmalloc cannot, without sleeping */
+	/* vmalloc needs to sleep. */
 	KUNIT_EXPECT_NULL(test, kregion_alloc(r, 8, GFP_NOWAIT));
 	KUNIT_EXPECT_NULL(test, kregion_alloc(r, PAGE_SIZE, GFP_ATOMIC));
 	st = stats_of(r);
@@ -52,7 +52,7 @@ static void each_failure_has_its_own_count(struct kunit *test)
 
 	KUNIT_EXPECT_EQ(test, st.fills + st.bytes_held + st.bytes_used, 0UL);
 
-	/* Drop and reset count themselves and forget no failure. */
+	/* Drop and reset are counted and keep the counts of failures. */
 	kregion_drop(r);
 	kregion_reset(r);
 	KUNIT_EXPECT_EQ(test, stats_of(r).failed_size, 4UL);
@@ -84,7 +84,7 @@ static void used_lost_and_held_add_up(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, st.bytes_used, used);
 		KUNIT_EXPECT_EQ(test, blocks_of(&st), st.fills);
 		KUNIT_EXPECT_EQ(test, st.bytes_held, st.fills * block);
-		/* Between what was handed out and lost, and all but the current block's rest. */
+		/* All blocks but the current one are used or lost. */
 		KUNIT_EXPECT_LE(test, st.bytes_used + st.bytes_lost, st.fills * capacity);
 		KUNIT_EXPECT_GE(test, st.bytes_used + st.bytes_lost, st.blocks_full * capacity);
 		KUNIT_EXPECT_LT(test, st.bytes_lost, st.blocks_full * (block / 8) + 1);
@@ -108,12 +108,12 @@ static void large_objects_are_counted_as_such(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, st.fills, 2UL);
 	KUNIT_EXPECT_EQ(test, st.blocks_peak, 2UL);
 	KUNIT_EXPECT_EQ(test, st.bytes_used, block + 8 + block / 2);
-	/* No more than the pages that it takes. */
+	/* Rounded up to pages. */
 	KUNIT_EXPECT_LE(test, st.bytes_held, block + block / 2 + 4 * PAGE_SIZE);
 	expect_sane(test, r);
 }
 
-/* vmalloc leaves a gap behind each area: what is mapped up to there was taken. */
+/* A guard page follows each vmalloc area: all that is mapped before it is counted. */
 static void all_memory_taken_is_counted(struct kunit *test)
 {
 	static const size_t sizes[] = { SZ_64K, SZ_2M - SZ_4K, SZ_2M, SZ_4M, SZ_4M + 5, SZ_16M };
@@ -187,7 +187,7 @@ static void contains_no_header_and_no_free_room(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, kregion_contains(r, first - 1));
 	KUNIT_EXPECT_FALSE(test, kregion_contains(r, first + 8));
 	KUNIT_EXPECT_FALSE(test, kregion_contains(r, first + capacity - 1));
-	/* All bytes of the block outside of it, once it is full, are not objects'. */
+	/* The bytes around the objects of a full block. */
 	for (; done < capacity; done += step) {
 		step = min(capacity - done, block / 8);
 		p = kregion_alloc(r, step, GFP_KERNEL);

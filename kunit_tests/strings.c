@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Copies and strings.
+ * Copies of memory and strings.
  */
 
 #include "test.h"
@@ -50,7 +50,7 @@ static void memdup_too_large_reads_nothing(struct kunit *test)
 {
 	struct kregion *r = region_make(test, NULL);
 
-	/* The source is one byte: reading on would be found by KASAN, or crash. */
+	/* The source is one byte: reading on crashes, or KASAN reports it. */
 	KUNIT_EXPECT_NULL(test, kregion_memdup(r, "", SIZE_MAX, GFP_KERNEL));
 	KUNIT_EXPECT_NULL(test, kregion_memdup(r, "", KREGION_MAX_ALLOC + 1, GFP_KERNEL));
 	KUNIT_EXPECT_EQ(test, stats_of(r).failed_size, 2UL);
@@ -86,7 +86,7 @@ static void strndup_copies_so_many(struct kunit *test)
 	KUNIT_EXPECT_STREQ(test, p, "abcd");
 }
 
-/* One of each, with its terminating zero, and full neighbours right behind: of every length. */
+/* Copies of every length with objects right behind them. */
 static void no_copy_reaches_into_its_neighbour(struct kunit *test)
 {
 	struct kregion *r = region_of_mode(test, test->param_value);
@@ -157,7 +157,7 @@ static void asprintf_of_large(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, p[SZ_256K - 1], '7');
 }
 
-/* The text is longer when it is written than it was when it was measured. */
+/* The text has grown between measuring and writing. */
 static void asprintf_keeps_to_what_it_measured(struct kunit *test)
 {
 	struct kregion *r = region_of_mode(test, test->param_value);
@@ -165,7 +165,7 @@ static void asprintf_keeps_to_what_it_measured(struct kunit *test)
 
 	KUNIT_ASSERT_NOT_NULL(test, stale);
 	kregion_reset(r);
-	/* The result comes to lie on its own source, which is overwritten while it is read. */
+	/* The result overwrites its own source. */
 	strscpy(stale, "abc", 64);
 	stale[5] = '!';
 	p = kregion_asprintf(r, GFP_KERNEL, "x%s", stale);
@@ -174,7 +174,7 @@ static void asprintf_keeps_to_what_it_measured(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, p[5], '!');
 }
 
-/* What @fmt makes, doubled so many times and once more, and 511 spaces. */
+/* The output of @fmt, doubled @times times and once more, and 511 spaces. */
 static __printf(3, 4) char *asprintf_doubled(struct kregion *r, int times, const char *fmt, ...)
 {
 	struct va_format vaf = { .fmt = fmt };
@@ -189,7 +189,7 @@ static __printf(3, 4) char *asprintf_doubled(struct kregion *r, int times, const
 	return p;
 }
 
-/* More than vsnprintf() can return: it says -1, and a large negative number. */
+/* More than vsnprintf() can return: it returns -1, and a large negative number. */
 static void asprintf_of_gigabytes_is_refused(struct kunit *test)
 {
 	struct kregion *r = region_make(test, NULL);
@@ -223,7 +223,7 @@ static void vasprintf_formats(struct kunit *test)
 	KUNIT_EXPECT_PTR_NE(test, p, again);
 }
 
-/* Nothing here needs more than the one block that the limit allows, until it is full. */
+/* The limit allows one block, which is full. */
 static void null_at_the_limit(struct kunit *test)
 {
 	const struct kregion_attr attr = { .block_size = PAGE_SIZE, .limit = PAGE_SIZE };

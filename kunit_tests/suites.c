@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KUnit suites for kregion.ko: every sentence of its contract, by behaviour.
+ * KUnit suites of kregion.ko: the behaviour that its contract promises.
  */
 
 #include "test.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the suites share: regions and buffers that go away with their case,
- * counts of WARNs, the module's trace events, and its debugfs files.
+ * Helpers of the suites: regions and buffers that end with their case, counts of
+ * WARNs, probes of trace events, and debugfs files.
  */
 
 #include <linux/ctype.h>
@@ -24,7 +24,7 @@ MODULE_PARM_DESC(scale, "how many times longer the random and concurrent cases a
 
 bool quick;
 module_param(quick, bool, 0444);
-MODULE_PARM_DESC(quick, "fewer parameters: only the defaults of most backings and block sizes");
+MODULE_PARM_DESC(quick, "fewer parameters: most backings and block sizes are left out");
 
 static unsigned long long seed;
 module_param(seed, ullong, 0444);
@@ -32,7 +32,7 @@ MODULE_PARM_DESC(seed, "of the random cases; 0, the default, takes a new one eac
 
 bool fresh = true;
 module_param(fresh, bool, 0444);
-MODULE_PARM_DESC(fresh, "kregion.ko was loaded just before, so what it warns of once is still due");
+MODULE_PARM_DESC(fresh, "kregion.ko was loaded just before, so no WARN_ONCE() has triggered yet");
 
 static unsigned long announced_warnings;
 module_param(announced_warnings, ulong, 0444);
@@ -171,7 +171,7 @@ int test_init(struct kunit *test)
 	now.warnings = warnings_seen();
 	now.others = atomic_long_read(&other_reports);
 	ledger_begin();
-	/* What is counted of a per-CPU region is counted of one CPU. */
+	/* Counts of a per-CPU region are those of one CPU. */
 	return set_cpus_allowed_ptr(current, cpumask_of(raw_smp_processor_id()));
 }
 
@@ -225,7 +225,7 @@ struct task_struct *thread_make(struct kunit *test, int (*fn)(void *arg), void *
 	struct task_struct *task = kthread_create(fn, arg, "kunit/%d", cpu);
 
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
-	/* It may have ended by itself. */
+	/* It may end by itself. */
 	get_task_struct(task);
 	undo_later(test, undo_thread, task);
 	if (cpu >= 0)
@@ -310,7 +310,7 @@ struct kregion_stats stats_of(struct kregion *r)
 {
 	struct kregion_stats st;
 
-	/* Fields that are not filled in show up as nonsense. */
+	/* A field that is not filled in shows up as nonsense. */
 	memset(&st, 0x5a, sizeof(st));
 	kregion_stats(r, &st);
 	return st;
@@ -346,7 +346,7 @@ void expect_sane(struct kunit *test, struct kregion *r)
 		KUNIT_EXPECT_EQ(test, st.bytes_used, 0UL);
 }
 
-/* A block that an object of @step did not fit into has its size in used and lost. */
+/* The capacity of a full block is in bytes_used and bytes_lost. */
 size_t capacity_of(struct kunit *test, const struct mode *mode)
 {
 	struct kregion *r = region_of_mode(test, mode);
@@ -441,7 +441,7 @@ static void probe_report(void *data, enum error_detector detector, unsigned long
 		atomic_long_inc(&other_reports);
 }
 
-/* Sees all that is logged, in any context; keeps what the module says. */
+/* Runs for each line of the log, in any context; keeps those of kregion.ko. */
 static void probe_console(void *data, const char *text, size_t len)
 {
 	unsigned long irq;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the case files share. suites.c lists the suites; each of them uses
- * KREGION_SUITE(), which checks after every case that it caused just the WARNs
- * that it announced and that all memory went back to the system.
+ * Helpers of the suites, which suites.c lists. KREGION_SUITE() makes every case
+ * check at its end that it caused exactly the WARNs that it announced and that
+ * all memory went back to the page allocator.
  */
 #ifndef _KREGION_TEST_H
 #define _KREGION_TEST_H
@@ -30,7 +30,7 @@ enum weight weight_limit(void);
 enum mode_set {
 	MODES_ALL,		/* mode x backing x block size */
 	MODES_BASE,		/* each mode, all else by default */
-	MODES_SMP,		/* those without a rule that callers serialize */
+	MODES_SMP,		/* those whose callers need no serialization */
 	MODES_PROMISE,
 	MODES_MIX,
 	MODES_MISUSE,
@@ -177,18 +177,18 @@ extern struct kunit_suite suite_nmi, suite_trace;
 /* ---- undoing --------------------------------------------------------------- */
 
 /*
- * A failed assertion ends a case where it stands, so whatever outlives the case's
- * own stack frame is registered here when it comes into being: the end of the case
- * calls @fn, last registered first. What was registered before is still there then.
+ * A failed assertion ends a case at once, so anything that outlives the stack frame
+ * of the case is registered here when it is created. The end of the case calls @fn,
+ * last registered first: earlier registrations are still valid then.
  */
 void undo_later(struct kunit *test, void (*fn)(void *arg), void *arg);
 void undo_now(void (*fn)(void *arg), void *arg);
 
-/* A thread of @cpu (any if -1), not yet woken; undoing is kthread_stop(). */
+/* A thread bound to @cpu (-1: any), not yet woken; kthread_stop() undoes it. */
 struct task_struct *thread_make(struct kunit *test, int (*fn)(void *arg), void *arg, int cpu);
 void thread_stop(struct task_struct *task);
 
-/* Skip the case on a machine with one CPU. */
+/* Skips the case on a machine with one CPU. */
 void need_two_cpus(struct kunit *test);
 
 /* An online CPU other than this one; skips the case if there is none. */
@@ -206,7 +206,7 @@ int another_cpu(struct kunit *test);
 
 /* ---- regions ------------------------------------------------------------- */
 
-/* Made or the case ends; destroyed after the case if it did not do so itself. */
+/* Creates a region or ends the case; the end of the case destroys what is left. */
 struct kregion *region_named(struct kunit *test, const char *name,
 			     const struct kregion_attr *attr);
 struct kregion *region_make(struct kunit *test, const struct kregion_attr *attr);
@@ -219,13 +219,13 @@ void *buffer(struct kunit *test, size_t bytes);
 struct kregion_stats stats_of(struct kregion *r);
 unsigned long blocks_of(const struct kregion_stats *st);
 
-/* What must hold of a quiet region. */
+/* Invariants of the statistics of an idle region. */
 void expect_sane(struct kunit *test, struct kregion *r);
 
-/* Bytes that the blocks of a region still have for objects, headers included. */
+/* Bytes of the blocks that are neither used nor lost; block headers are among them. */
 unsigned long room_of(struct kregion *r);
 
-/* Bytes of a block of @mode, and how many of them it can hand out. */
+/* Bytes of a block of @mode, and those of them that can be allocated. */
 static inline size_t block_of(const struct mode *mode)
 {
 	return mode->block ?: KREGION_BLOCK_SIZE;
@@ -233,17 +233,17 @@ static inline size_t block_of(const struct mode *mode)
 
 size_t capacity_of(struct kunit *test, const struct mode *mode);
 
-/* Allocate so that the current block, just begun, has @left bytes left. */
+/* Fill the current block, which is empty or not there, up to @left bytes. */
 void leave_room(struct kunit *test, struct kregion *r, size_t capacity, size_t left);
 
-/* A size that the compiler does not know. */
+/* A size that is no compile-time constant. */
 static inline size_t hidden(size_t size)
 {
 	OPTIMIZER_HIDE_VAR(size);
 	return size;
 }
 
-/* kregion_alloc_nofill(), as where NMIs are refused. */
+/* kregion_alloc_nofill(), as compiled where NMIs are refused. */
 void *nofill_nmi_unsafe(struct kregion *r, size_t size);
 
 /* ---- objects -------------------------------------------------------------- */
@@ -254,29 +254,29 @@ struct object {
 	u64 tag;
 };
 
-/* Write all of an object, and see later whether all of it is still there; NULL is not. */
+/* Write a whole object, and check later that it is unchanged; NULL is not. */
 void object_write(struct object *o, void *p, size_t size, u64 tag);
 bool object_intact(const struct object *o);
 
-/* All @n objects are as they were written. */
+/* All @n objects are unchanged. */
 void expect_intact(struct kunit *test, const struct object *o, int n);
 
-/* The random numbers of a case; the seed is printed with the case. */
+/* Seed the random numbers of a case; its output has the seed. */
 void random_begin(struct kunit *test, struct rnd_state *rnd);
 
 /* ---- warnings ------------------------------------------------------------- */
 
-/* @n WARNs of this module's making are going to come in this case. */
+/* This case is going to cause @n WARNs more. */
 void expect_warnings(struct kunit *test, unsigned long n);
 unsigned long warnings_seen(void);
 
-/* Text that the kernel logged in this case and that began with "kregion: ". */
+/* Text of this case in the kernel's log that starts with "kregion: ". */
 const char *logged(void);
 
-/* Nothing in @text looks like a kernel address. */
+/* @text has nothing that looks like a kernel address. */
 bool no_address_in(const char *text);
 
-/* ---- trace events, the module's and the kernel's ------------------------------ */
+/* ---- trace events of the module and of the kernel ------------------------------ */
 
 struct probe {
 	const char *event;
@@ -284,32 +284,32 @@ struct probe {
 	struct tracepoint *tp;
 };
 
-/* All of them or none; after probes_off() none is running any more. */
+/* Attaches all or none. After probes_off() none is running any more. */
 int probes_on(struct probe *probes, int n);
 void probes_off(const struct probe *probes, int n);
 
-/* kregion.ko, which stays as long as this module uses it. */
+/* kregion.ko, which this module pins. */
 struct module *kregion_module(void);
 
-/* ---- the ledger of what the system gave, see ledger.c ---------------------------- */
+/* ---- the ledger of pages, slab and per-CPU memory, see ledger.c ----------------- */
 
 int ledger_open(void);
 void ledger_close(void);
 void ledger_begin(void);
 void ledger_check(struct kunit *test);
 
-/* Bytes of blocks that came from the system and have not gone back, by events. */
+/* Bytes of all blocks, by the events of their allocation and free. */
 long bytes_outstanding(void);
 
-/* Of the case's own requests of @order since the last block came: pages not free, nor slab. */
+/* Pages that the case's task has got since its last block, of @order, neither free nor slab. */
 unsigned long pages_taken(unsigned int order);
 void pages_forget(void);
 
-/* From now on, the case's own requests of @order: how many, the bits of any and of all. */
+/* Count the requests of @order by the case's task from now on, with the gfp bits of any and all. */
 void pages_watch(unsigned int order);
 unsigned int pages_watched(gfp_t *any, gfp_t *all);
 
-/* Call @fn with preemption off whenever the case's own task is given pages. */
+/* Call @fn with preemption off whenever the case's task gets pages. */
 void pages_hook(void (*fn)(void *arg), void *arg);
 
 /* Allocations of per-CPU memory by kregion.ko. */
@@ -320,15 +320,15 @@ unsigned long percpu_requests(void);
 /* The text of /sys/kernel/debug/kregion/@name; skips the case if there is none. */
 char *file_text(struct kunit *test, const char *name);
 
-/* The same piece by piece; closed with filp_close(). A read goes on where the last ended. */
+/* The same in pieces; a read starts where the last one ended. Close with filp_close(). */
 struct file *file_open(struct kunit *test, const char *name);
 ssize_t file_read(struct file *file, char *text, size_t size);
 unsigned int file_mode(struct kunit *test, const char *name);
 
-/* The number of the region called @name, out of "regions"; 0 if there is none. */
+/* The id of the region called @name in "regions"; 0 if there is none. */
 u64 region_number(struct kunit *test, const char *name);
 
-/* Column @i, from 0, of the line that begins at @line, as a number or copied out. */
+/* Column @i, from 0, of the line at @line, as a number or as text. */
 u64 column(const char *line, int i);
 void column_text(const char *line, int i, char *out, size_t size);
 const char *next_line(const char *line);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What allocations cost: regions and all that a module could use instead, each
- * rival in its own few lines, chosen by name.
+ * Cost of allocations from regions and from their rivals, the other allocators of
+ * the kernel and some schemes of others, chosen by name.
  *
  * Costs are differences of get_cycles(). In a VM whose clock counts instructions
  * (bench.sh) they are instructions, and exact; anywhere else they are cycles of
@@ -70,7 +70,7 @@ static __always_inline void rival_free_pages(struct rival_pages *pages, void *p)
 
 #include "rivals.h"
 
-/* One measurement: what is asked for, and what the rival keeps for itself. */
+/* One measurement: its parameters, and the private data of the rival. */
 struct run {
 	size_t size, block;
 	unsigned int objects;
@@ -103,7 +103,7 @@ struct rival {
 	void (*reset)(struct run *u);	/* the same, memory kept; for regions only */
 };
 
-/* What a rival works on is loaded before the loop, as clients that are in a hurry do. */
+/* The pointer to the allocator is loaded before the loop, as fast clients do. */
 #define LOOP(rival, loop, bytes, body)							\
 static noinline __maybe_unused								\
 void rival##_##loop(struct run *u, void **keep, unsigned int n)				\
@@ -130,7 +130,7 @@ LOOP(rival, free, READ_ONCE(u->size), p = keep[i]; OPTIMIZER_HIDE_VAR(p); free_i
 
 #define LOOPS_OF(rival)	.fixed = rival##_fixed, .sized = rival##_sized, .pair = rival##_pair
 
-/* ---- nothing: what the loops themselves cost ------------------------------- */
+/* ---- nothing: the cost of the loops ---------------------------------------- */
 
 LOOPS(empty, on, (void)0)
 
@@ -153,7 +153,7 @@ static void bump_drop(struct run *u)
 	bump_release(u->bump);
 }
 
-/* Only what batches need: the newest block again. */
+/* Enough for batches: the newest block again. */
 static void bump_reset(struct run *u)
 {
 	if (u->bump->blocks)
@@ -215,7 +215,7 @@ static noinline void *region_call(struct kregion *r, size_t size)
 	return kregion_alloc(r, size, GFP);
 }
 
-/* Nofill does not start a block: an ordinary object does that before each batch. */
+/* Nofill starts no block: an ordinary object does that before each batch. */
 static int nofill_begin(struct run *u)
 {
 	return percpu_begin(u) ?: kregion_alloc(u->r, 8, GFP) ? 0 : -ENOMEM;
@@ -235,7 +235,7 @@ LOOPS(nofill, kregion_alloc_nofill(on, size), (void)p)
 
 LOOPS(go, go_alloc(on, size), (void)p)
 
-/* The size of its blocks is a constant, so it has no other. */
+/* The size of its blocks is a constant. */
 static int go_begin(struct run *u)
 {
 	if (u->block != SZ_64K)
@@ -332,7 +332,7 @@ static void frag_end(struct run *u)
 LOOPS(frag, page_frag_alloc(on, size, GFP), page_frag_free(p))
 
 #if IS_ENABLED(CONFIG_GENERIC_ALLOCATOR)
-/* Twice what is live, so that it does not search for room. */
+/* Twice the live objects, so that it does not search for room. */
 static int pool_begin(struct run *u)
 {
 	const size_t bytes = PAGE_ALIGN(2 * u->size * max(u->objects, 2 * BATCH));
@@ -384,7 +384,7 @@ static int objpool_release(struct objpool_head *head, void *context)
 	return 0;
 }
 
-/* All its objects are made here, before the clock runs. */
+/* Allocates all its objects before the clock runs. */
 static int objpool_begin(struct run *u)
 {
 	int err;
@@ -409,7 +409,7 @@ LOOPS(op, objpool_pop(on), objpool_push(p, on))
 #endif
 
 #if IS_ENABLED(CONFIG_STACKDEPOT)
-/* Keeps what it is given, once, for ever: each object here is a new one. */
+/* Keeps each distinct record for ever: every object here is a new one. */
 static noinline void *depot_save(size_t size)
 {
 	static unsigned long serial;
@@ -436,7 +436,7 @@ LOOPS(depot, depot_save(size), (void)p)
 #endif
 
 #if IS_ENABLED(CONFIG_RING_BUFFER)
-/* An event of that size written; the oldest is overwritten where it is full. */
+/* Writes an event of that size; a full buffer overwrites the oldest. */
 static noinline void *trace_write(struct trace_buffer *trace, size_t size)
 {
 	static char payload[PAGE_SIZE / 2];
@@ -521,7 +521,7 @@ static u64 median(u64 *t, unsigned int n)
 	return t[n / 2];
 }
 
-/* Not inlined, so that it costs the same wherever it stands. */
+/* Not inlined, so that it costs the same everywhere. */
 static noinline u64 timed(loop_fn loop, struct run *u, void **keep, unsigned int n)
 {
 	const u64 start = get_cycles();
@@ -539,7 +539,7 @@ static u32 fraction(u64 dividend, u64 divisor)
 	return rest;
 }
 
-/* For "%llu.%04u"; what is under zero is noise, and shows as zero. */
+/* For "%llu.%04u"; a figure below zero is noise, and shows as zero. */
 #define QUOTIENT(dividend, divisor) \
 	div64_u64(dividend, divisor), fraction(dividend, divisor)
 #define PER(ticks, n)	QUOTIENT(max_t(s64, ticks, 0), n)
@@ -553,7 +553,7 @@ static void say(const char *rival, const char *what, const struct run *u, const 
 
 /* ---- one figure each --------------------------------------------------------------------- */
 
-/* Many batches of @n, all that was made forgotten after each, less the empty loop. */
+/* Many batches of @n objects, freed after each, less the empty loop. */
 static s64 batches_of(unsigned int n, const struct rival *v, struct run *u, loop_fn loop,
 		      loop_fn nothing, void **keep)
 {
@@ -561,7 +561,7 @@ static s64 batches_of(unsigned int n, const struct rival *v, struct run *u, loop
 	unsigned int i;
 
 	for (i = 0; i < RUNS; i++) {
-		/* The block that a reset took away, so that the batch is without a refill. */
+		/* Start a block after a reset, so that the batch has no refill. */
 		if (v->reset)
 			v->fixed(u, keep, 1);
 		if (loop == v->free)
@@ -577,7 +577,7 @@ static s64 batches_of(unsigned int n, const struct rival *v, struct run *u, loop
 	return (s64)(median(t, RUNS) - median(idle, RUNS));
 }
 
-/* What twice as many cost more: entry and return of the loop's function are not in it. */
+/* The difference of twice as many: without entry and return of the loop's function. */
 static s64 batches(const struct rival *v, struct run *u, loop_fn loop, loop_fn nothing,
 		   void **keep)
 {
@@ -607,7 +607,7 @@ static bool all_made(void **keep, unsigned int n)
 	return true;
 }
 
-/* Make many, then free all, from the first fill to the last page given back. */
+/* Allocate many, then free all, from the first fill to the last page freed. */
 static void bench_life(const struct rival *v, struct run *u, void **keep)
 {
 	const loop_fn loop = u->size == OBJECT ? v->fixed : v->sized;
@@ -641,8 +641,8 @@ static void bench_life(const struct rival *v, struct run *u, void **keep)
 }
 
 /*
- * The calls that had to take another block, known by an object that is not behind the
- * last. What they cost over the others, and what an allocation costs anyway.
+ * Calls that take another block, which an object that does not follow the last one
+ * shows: their cost over the other calls, plus the cost of any allocation.
  */
 static s64 refill(const struct rival *v, struct run *u, void **keep, s64 hot)
 {
@@ -689,7 +689,7 @@ static void fill_blocks(const struct rival *v, struct run *u, void **keep, unsig
 		v->fixed(u, keep, u->block / OBJECT);
 }
 
-/* What it takes to forget so many blocks, all in all. */
+/* Cost of freeing or resetting so many blocks at once. */
 static u64 forget_blocks(const struct rival *v, struct run *u, void **keep, unsigned int blocks,
 			 void (*forget)(struct run *u))
 {
@@ -715,7 +715,7 @@ static void bench_reset(const struct rival *v, struct run *u, void **keep)
 		    forget_blocks(v, u, keep, blocks, v->reset), blocks);
 }
 
-/* Where there is no drop, as many objects as such blocks hold are freed one by one. */
+/* Without a drop, as many objects as such blocks hold are freed one by one. */
 static void bench_drop(const struct rival *v, struct run *u, void **keep, unsigned int blocks)
 {
 	const unsigned int n = blocks * (u->block / OBJECT);
@@ -753,7 +753,7 @@ static void bench_create(const struct rival *v, struct run *u)
 	say(v->name, "create_destroy", u, "cpus", num_possible_cpus(), median(t, RUNS), 1);
 }
 
-/* What is held for what is handed out. */
+/* Bytes held per byte allocated. */
 static void bench_memory(const struct rival *v, struct run *u, void **keep)
 {
 	const unsigned int n = u->objects;
@@ -804,7 +804,7 @@ static void bench_regions(const struct rival *v, struct run *u, void **keep, uns
 		idle = get_cycles() - start;
 		cond_resched();
 	}
-	/* The median has no first fill in it but where there are as many regions as objects. */
+	/* The median has a first fill only with as many regions as objects. */
 	say(v->name, "alloc", u, "regions", n, median(t, LIVES) - idle, SZ_4K);
 out:
 	while (made--)
@@ -908,7 +908,7 @@ static void bench_sweeps(const struct rival *v, void **keep)
 	struct run u = { .block = SZ_64K, .objects = LIFE };
 	unsigned int n;
 
-	/* The usual size and block were looked at already. */
+	/* bench_targets() has the usual size and block. */
 	for (u.size = 8; u.size <= 4096; u.size *= 2)
 		if (u.size != OBJECT)
 			figure(v, bench_life, keep, u);
@@ -982,4 +982,4 @@ static void __exit bench_exit(void)
 module_exit(bench_exit);
 
 MODULE_LICENSE("GPL");
-MODULE_DESCRIPTION("What allocations from regions cost, beside all that a module could use instead");
+MODULE_DESCRIPTION("Cost of allocations from regions and from their rivals");

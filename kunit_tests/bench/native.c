@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The region allocator's own source as a program, beside rivals: what it costs on
- * a real processor.
+ * The source of the region allocator as a program, with rivals: its cost on a real
+ * processor.
  *
- * core.c, block.c, reserve.c, stats.c and debug.c are compiled as they are, against
- * the stand-ins in native-shim/. A thread is a CPU: it is pinned, and its gs
- * segment is its per-CPU area, so the inlined allocation is made of the kernel's
- * instructions. Interrupts are missing, and with them what the slow path's lock
- * pays to switch them off.
+ * The sources in kmod/ are compiled unchanged, against the shims in native-shim/. A
+ * thread is a CPU: it is pinned, and its gs segment is its per-CPU area, so the
+ * inlined allocation has the kernel's instructions. There are no interrupts, and the
+ * lock of the slow path does not pay for switching them off.
  *
  * A round: each thread allocates --live bytes and writes the first word of each
  * object. Then a reset, so that the next round finds the same memory in the
@@ -19,7 +18,7 @@
  * for: a simulation, which says something of rivals compared, not of CPUs.
  *
  * A run is many rounds, and its figure the median of them, so that a round in
- * which somebody else had the processor does not matter. A result is the median,
+ * which the thread was preempted does not matter. A result is the median,
  * least and greatest of the runs, an object and thread, less the median of the same
  * loop over an array in the place of the allocator. The first run warms up and is
  * not counted. Sizes 16, 64 and 256 are constants to the compiler, as with most
@@ -72,7 +71,7 @@ static void __noreturn __cold __printf(1, 2) die(const char *format, ...)
 char *percpu_areas;
 unsigned int nr_cpu_ids = 1;
 
-/* In the place of registry.c and debugfs.c: regions are not listed. */
+/* Stubs of registry.c and debugfs.c: regions are not listed. */
 struct kregion_priv;
 
 void kregion_registry_add(struct kregion_priv *rg)
@@ -103,7 +102,7 @@ void preempt_schedule_notrace(void)
 	die("preemption was enabled more often than disabled");
 }
 
-/* Address space whose pages come when they are touched. */
+/* Address space that is populated on access. */
 static char *reserve_space(size_t size)
 {
 	char *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
@@ -227,7 +226,7 @@ static void rival_drop_pages(struct rival_pages *pages)
 
 /* ---- rivals: allocation -------------------------------------------------- */
 
-/* cmpxchg, packed: what is one CPU's. */
+/* cmpxchg, packed: the data of one CPU. */
 struct rival_cpu {
 	local_t *word;			/* cmpxchg: behind the current block, or the next */
 	local_t none;			/* cmpxchg: zero, no bytes left */
@@ -236,7 +235,7 @@ struct rival_cpu {
 	struct rival_pages pages;
 };
 
-/* What stands for a region with the rivals that are not one. */
+/* The counterpart of a region of the rivals that have none. */
 union arena {
 	struct bump bump;
 	struct locked_bump locked;
@@ -253,7 +252,7 @@ static struct bump_block *cpu_block(struct rival_cpu *cpu)
 	return b;
 }
 
-/* percpu, shared, single: the mode is the region's affair. */
+/* percpu, shared, single: the region has the mode. */
 static __always_inline void *kregion_rival_alloc(struct kregion *r, size_t size)
 {
 	return kregion_alloc(r, size, GFP_KERNEL);
@@ -339,7 +338,7 @@ static __always_inline void *packed_alloc(union arena *a, size_t size)
 
 /* ---- rivals: rounds ------------------------------------------------------ */
 
-/* A caller looks whether it got something, and does something else in between. */
+/* Like a caller: check the result, and use it. */
 #define LOOP(alloc, n) \
 	for (i = 0; i < (n); i++) { \
 		unsigned long *_p = (alloc); \
@@ -537,7 +536,7 @@ static struct thread {
 	u64 end;			/* of the round, ns */
 } ____cacheline_aligned threads[MAX_THREADS];
 
-/* What is being measured. */
+/* The measurement. */
 static const struct rival *rival;
 static enum what what;
 static size_t size, objects;		/* objects: of a thread, in a round */
@@ -545,7 +544,7 @@ static unsigned long rounds, round_nr;	/* rounds of a run; of all runs, begun */
 static unsigned long runs = 11;
 static u64 start;			/* of the round, ns */
 static u64 *took, *round_took;		/* each run, the warm-up first; its rounds so far, ns */
-static unsigned int patience;		/* looks at the start line before others are let run */
+static unsigned int patience;		/* polls of the start line before a yield */
 
 static u64 now(void)
 {
@@ -562,7 +561,7 @@ static int compare(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* All threads are through: nobody else runs. */
+/* All threads have arrived: no other one runs. */
 static void round_next(void)
 {
 	unsigned int i;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The runner behind shim/kunit/test.h. A case runs in a thread of its own, so
- * that a failed assertion can end it wherever it is.
+ * The runner of shim/kunit/test.h. Each case runs in a thread of its own, which a
+ * failed assertion can end anywhere.
  */
 
 #include <kunit/test.h>
@@ -145,7 +145,7 @@ static void say_result(struct kunit_shim *shim, const char *indent, enum kunit_s
 	say(shim, "\n");
 }
 
-/* A case with parameters is skipped if all of them were, as with KUnit. */
+/* As with KUnit, a case is skipped if it is skipped with all its parameters. */
 static enum kunit_status run_params(struct kunit *test, const struct kunit_suite *suite,
 				    const struct kunit_case *c)
 {

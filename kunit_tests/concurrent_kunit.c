@@ -25,7 +25,7 @@ enum context { THREAD, HARDIRQ, IRQ_WORK, TASKLET, TIMER, NR_CONTEXTS };
 /*
  * Only contexts that PREEMPT_RT turns into threads take new blocks here, as the
  * locks of the page allocator sleep there; without PREEMPT_RT all but tasklets and
- * timers run in hard interrupts. nofill.c has the other contexts.
+ * timers run in hard interrupts. nofill_kunit.c has the other contexts.
  */
 
 /* Objects of one context of one CPU. */

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 # What each target does: make help
 
+# The time of all stages counts from here.
+export START := $(shell date +%s)
+
 KDIR ?= /lib/modules/$(shell uname -r)/build
 DESTDIR ?=
 RELEASE = $(shell cat $(KDIR)/include/config/kernel.release)
@@ -42,13 +45,29 @@ shell:
 	$(SCRIPTS)/deps.sh build vm
 	$(SCRIPTS)/demo.sh --shell
 
+# make check [PARTS="PART..."]: two at a time, each to its end whatever becomes of the others.
+PARTS ?= all
+CHECKS = $(MAKE) -s -f kunit_tests/check.mk
+
 check:
 	$(SCRIPTS)/deps.sh
-	kunit_tests/check.sh
+	parts=$$($(CHECKS) names PARTS="$(PARTS)") && { $(CHECKS) -j2 -k $$parts; kunit_tests/ktap.sh --parse $$parts; }
 
 kunit:
-	$(SCRIPTS)/deps.sh
-	kunit_tests/check.sh kunit
+	$(MAKE) -s check PARTS=kunit
+
+# As root: README's commands on bare systems.
+SUITE ?= bookworm trixie
+TARGETS ?= demo check
+
+newcomer:
+	$(SCRIPTS)/deps.sh newcomer
+	for s in $(SUITE); do kunit_tests/newcomer.sh $$s $(TARGETS) || exit; done
+
+ci:
+	$(SCRIPTS)/deps.sh newcomer
+	kunit_tests/newcomer.sh -u root bookworm demo
+	kunit_tests/newcomer.sh -u newcomer trixie demo check
 
 docs:
 	$(SCRIPTS)/deps.sh docs
@@ -68,12 +87,13 @@ help:
 	@echo 'make [KDIR=FOLDER]   build modules (for the running kernel by default) and programs'
 	@echo 'make demo            in a VM: trace a real workload with kregion_trace and report'
 	@echo 'make shell           in a VM: a prompt with the modules loaded'
-	@echo 'make check           all tests, in VMs, and the static checks'
+	@echo 'make check           all tests, in VMs, and the static checks [PARTS="static ..."]'
 	@echo 'make kunit           the KUnit suites only, in a VM: the loop for every edit'
+	@echo 'make newcomer        as root: demo and check on bare systems of Debian [SUITE=trixie] [TARGETS=demo]'
 	@echo 'make docs            Documentation/ as web pages, in out/docs/'
 	@echo 'make bench           what allocations cost, beside other allocators: tables and plots'
 	@echo 'make install         modules, programs and what clients build with [DESTDIR=FOLDER]'
 	@echo 'make load, unload    as root: load the modules into the running kernel, take them out'
 	@echo 'make clean           remove what was built here; kernels stay in ~/.cache/kregion'
 
-.PHONY: all modules programs install load unload demo shell check kunit docs bench clean help
+.PHONY: all modules programs install load unload demo shell check kunit newcomer ci docs bench clean help

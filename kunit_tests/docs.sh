@@ -8,7 +8,7 @@ set -euo pipefail
 . "$(dirname "$0")/vm/lib.sh"
 [ $# = 1 ] || usage_error "usage: docs.sh FOLDER"
 
-KERNEL_SOURCE=$("$VM/kernels.sh" source)
+KERNEL_SOURCE=$("$VM/kernels.py" source)
 export KERNEL_SOURCE
 # The prose names private functions too, which have no target: they must exist.
 missing=0

@@ -15,53 +15,35 @@ set -euo pipefail
 BENCH=$TOP/kunit_tests/bench
 OUT=$TOP/out/bench
 
-pid=
-stop() {
-	if [ -n "$pid" ]; then
-		kill "$pid" 2>/dev/null || :
-		wait "$pid" 2>/dev/null || :
-	fi
-}
-trap stop EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
-
-# in_vm NAME KERNEL-ARGS ARG...: run the guest's script where a tick of the clock is an
+# in_vm NAME KERNEL APPEND ARG...: run the guest's script where a tick of the clock is an
 # instruction. A cleared page counts a tick a byte, so none is cleared unasked.
 in_vm() {
-	local name=$1 append=$2
-	shift 2
-	KREGION_ACCEL=tcg "$VM/run.sh" -c 1 -m 4G -t 900 -q "-icount shift=0,sleep=off" \
-		-a "init_on_alloc=0 $append" "$KERNEL" "$OUT/$name" "$VM/bench-guest.sh" "$BUILT" "$@" &
-	pid=$!
-	wait "$pid" || { pid=; tail -n 20 "$OUT/$name/log" >&2; die "counting failed; see $OUT/$name"; }
-	pid=
+	local name=$1 kernel=$2 append=$3 built
+	shift 3
+	stage "building for $kernel"
+	built=$("$VM/build.sh" -p "$kernel")
+	kernel=$("$VM/kernels.py" "$kernel")
+	stage "counting instructions, $name"
+	KREGION_ACCEL=tcg foreground "$VM/run.sh" -c 1 -m 4G -q "-icount shift=0,sleep=off" \
+		-a "init_on_alloc=0 $append" "$kernel" "$OUT/$name" "$VM/bench-guest.sh" "$built" "$@" || {
+		tail -n 20 "$OUT/$name/log" >&2
+		die "counting failed; see $OUT/$name"
+	}
 	cp "$OUT/$name/results" "$OUT/$name.txt"
 }
 
-# built_for KERNEL: with the program that the guest's script needs.
-built_for() {
-	stage "building for $1"
-	build_for "$1"
-	make -s -C "$BUILT/userspace_demo"
-}
-
-# count [sweep]
+# count [sweep]: with sweeps over sizes and numbers, and with many possible CPUs.
 count() {
-	built_for stock-6.12
-	stage "counting instructions${1:+, over sizes and numbers (some minutes)}"
-	in_vm count "" all "$@"
+	in_vm count debian12-6.12 "" all "$@"
 	[ -n "${1-}" ] || return 0
 	# Later kernels do not believe that there are CPUs that no firmware tells of.
-	built_for stock-6.1
-	stage "counting with 240 possible CPUs"
-	in_vm count-cpus possible_cpus=240 percpu,shared
+	in_vm count-cpus debian12-6.1 possible_cpus=240 percpu,shared
 	sed -i '/what=create_destroy/!d' "$OUT/count-cpus.txt"	# the rest is of one CPU
 }
 
-# library PACKAGE FILE: where a package's library is.
+# library NAME: where that shared library is.
 library() {
-	dpkg -L "$1" | grep "/$2" | head -n 1
+	/sbin/ldconfig -p | awk -v name="$1" 'index($1, name) == 1 { print $NF; exit }'
 }
 
 native() {
@@ -87,8 +69,8 @@ native() {
 		"$n" --what life
 		"$n" --what memory
 		"$n" --what memory --threads 64 --rival percpu
-		for file in jemalloc:$(library libjemalloc2 libjemalloc.so.2) \
-			mimalloc:$(library libmimalloc2.0 libmimalloc.so.2); do
+		for file in jemalloc:$(library libjemalloc.so) \
+			mimalloc:$(library libmimalloc.so); do
 			for n_threads in 1 2; do
 				LD_PRELOAD=${file#*:} "$n" --rival malloc --label "${file%%:*}" --threads "$n_threads"
 			done

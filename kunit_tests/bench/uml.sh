@@ -28,23 +28,12 @@ RUNS=15		# of each figure
 LIMIT=120	# seconds
 export LC_ALL=C
 
-pid='' tmp=''
-stop() {
-	if [ -n "$pid" ]; then
-		kill "$pid" 2>/dev/null || :
-		wait "$pid" 2>/dev/null || :
-	fi
-	[ -z "$tmp" ] || rm -rf "$tmp"
-}
-trap stop EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
-
 # User-mode Linux has no get_cycles(), but the instruction can be had.
 grep -qw constant_tsc /proc/cpuinfo || die "the time stamp counter of this machine is no clock"
 
 mkdir -p "$CACHE"
 tmp=$(mktemp -d "$CACHE/uml-run.XXXXXX")
+at_exit rm -rf "$tmp"
 
 stage "building for User-mode Linux"
 cat >"$tmp/as-smp.h" <<'EOF'
@@ -55,7 +44,8 @@ cat >"$tmp/as-smp.h" <<'EOF'
 EOF
 # One name for good and no new date without need, or all would be built anew each time.
 cmp -s "$tmp/as-smp.h" "$CACHE/as-smp.h" || cp "$tmp/as-smp.h" "$CACHE/as-smp.h"
-build_for uml KCFLAGS="-include $CACHE/as-smp.h"
+kernel=$("$VM/kernels.py" uml)
+built=$("$VM/build.sh" uml KCFLAGS="-include $CACHE/as-smp.h")
 
 # How many ticks of the counter are a nanosecond of the system's clock.
 gcc -O2 -x c -o "$tmp/tsc" - <<'EOF'
@@ -85,13 +75,10 @@ int main(void)
 EOF
 
 stage "timing in User-mode Linux"
-timeout -k 5 "$LIMIT" "$KERNEL/kernel" mem=2G rootfstype=hostfs rootflags=/ ro \
+foreground timeout -k 5 "$LIMIT" "$kernel/kernel" mem=2G rootfstype=hostfs rootflags=/ ro \
 	"init=$TOP/kunit_tests/bench/uml-init.sh" con=null con0=null,fd:1 quiet \
-	"uml_dir=$tmp/" BUILT="$BUILT" OUT="$tmp" RUNS="$RUNS" \
-	</dev/null >"$tmp/console" 2>&1 &
-pid=$!
-wait "$pid" || :
-pid=
+	"uml_dir=$tmp/" BUILT="$built" OUT="$tmp" RUNS="$RUNS" \
+	</dev/null >"$tmp/console" 2>&1 || :
 [ -e "$tmp/done" ] || {
 	tail -n 20 "$tmp/console" "$tmp/log" >&2 || :
 	die "User-mode Linux did not finish"

@@ -1,29 +1,32 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Boot Debian's stock 6.12 kernel in a VM, load the modules, trace a real workload
-# and report; or, with --shell, hand out a prompt.
+# Boot Debian's 6.12 kernel in a VM, load the modules, trace a real workload and
+# report; or, with --shell, start a shell there.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
-stage "building the modules against Debian's 6.12 headers"
-build_for stock-6.12
-stage "building the programs"
-make -s -C "$BUILT/userspace_demo"
+name=debian12-6.12
+stage "building for $name"
+kernel=$("$VM/kernels.py" "$name")
+built=$("$VM/build.sh" -p "$name")
 
 if [ "${1-}" = --shell ]; then
 	[ -t 0 ] || usage_error "make shell wants a terminal"
-	stage "starting the VM; leave it with exit"
-	exec "$VM/run.sh" -s -i "$KERNEL" "$(mktemp -d)" "$VM/demo-guest.sh" "$BUILT" shell
+	out=$TOP/out/shell
+	mkdir -p "$out"
+	stage "starting the VM; leave it with exit. /run/out there is out/shell here"
+	foreground "$VM/run.sh" -s -i "$kernel" "$out" "$VM/demo-guest.sh" "$built" shell
+	exit
 fi
 
 out=$TOP/out/demo
 rm -rf "$out"
 mkdir -p "$out"
-stage "booting Linux $(cat "$KERNEL/release") and recording a workload"
+stage "booting Linux $(cat "$kernel/release") and recording a workload"
 rc=0
 # Without noirqtime the kernel takes interrupts off a task's run time; the trace, which
-# is told of switches only, does not.
-"$VM/run.sh" -s -t 240 -a tsc=noirqtime "$KERNEL" "$out" "$VM/demo-guest.sh" "$BUILT" || rc=$?
+# has switches only, does not.
+foreground "$VM/run.sh" -s -a tsc=noirqtime "$kernel" "$out" "$VM/demo-guest.sh" "$built" || rc=$?
 [ ! -e "$out/log" ] || cat "$out/log"
 if [ "$rc" = 0 ]; then
 	stage "done: the report is $out/report.txt, and $out/trace.json opens in ui.perfetto.dev or chrome://tracing"

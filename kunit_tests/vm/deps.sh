@@ -3,7 +3,7 @@
 # Install the Debian packages that building, the VM and the tests need. This is
 # the one list; README, Makefile and CI use this script.
 #
-# usage: deps.sh [build|vm|test|docs|bench]...	(default: the first four)
+# usage: deps.sh [build|vm|test|docs|newcomer|bench]...	(default: the first four)
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -20,15 +20,19 @@ for set in "$@"; do
 			sparse coccinelle codespell shellcheck dkms" ;;
 	docs) # the documentation
 		want="$want python3-sphinx graphviz perl xz-utils" ;;
+	newcomer) # bare systems of Debian
+		want="$want mmdebstrap git" ;;
 	bench) # allocators of programs, to compare with
-		want="$want libjemalloc2 libmimalloc2.0" ;;
-	*) usage_error "unknown set of packages '$set' (build, vm, test, docs, bench)" ;;
+		want="$want libjemalloc2 libmimalloc3|libmimalloc2.0" ;;
+	*) usage_error "unknown set of packages '$set' (build, vm, test, docs, newcomer, bench)" ;;
 	esac
 done
 
+# a|b is the first one that the release has.
 missing=
+# shellcheck disable=SC2086 # a list of words
 for p in $want; do
-	[ "$(dpkg-query -W -f '${db:Status-Status}' "$p" 2>/dev/null || :)" = installed ] ||
+	dpkg-query -W -f '${db:Status-Status}\n' ${p//|/ } 2>/dev/null | grep -qx installed ||
 		missing="$missing $p"
 done
 [ -n "$missing" ] || exit 0
@@ -41,6 +45,13 @@ fi
 echo "Installing Debian packages:$missing" >&2
 mkdir -p "$CACHE"
 quiet "$CACHE/apt.log" $as_root apt-get update -q
+chosen=
+for p in $missing; do
+	for q in ${p//|/ }; do
+		[ -z "$(apt-cache policy "$q")" ] || break
+	done
+	chosen="$chosen $q"
+done
 # shellcheck disable=SC2086 # a list of words
 quiet "$CACHE/apt.log" $as_root env DEBIAN_FRONTEND=noninteractive \
-	apt-get install -q -y --no-install-recommends $missing
+	apt-get install -q -y --no-install-recommends $chosen

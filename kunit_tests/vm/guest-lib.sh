@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
-# Sourced by the scripts that run inside the VM, and by check.sh, which reads their results.
+# Sourced by the scripts that run inside the VM: results as KTAP, in $OUT/ktap.
 # shellcheck shell=bash
 
-# test NAME STATUS: one line a test for check.sh.
+# test_result NAME STATUS: one result.
 test_result() {
-	echo "$2 $1" >>"$OUT/tests"
-	[ "$2" = 0 ] || echo "failed: $1"
+	local status=ok n
+	[ "$2" = 0 ] || { status='not ok'; echo "failed: $1"; }
+	n=$(($(grep -cE '^(not )?ok ' "$OUT/ktap" 2>/dev/null) + 1))
+	echo "$status $n - $1" >>"$OUT/ktap"
 }
 
 # A WARN: "WARNING: CPU: 1 PID: ..." before Linux 7.2, "WARNING: file:line at ..." since; some
@@ -26,8 +28,36 @@ no_report() {
 	}
 }
 
-# For the host, all that is left of the suites: results, log, number of announced WARNs.
-collect_suites() {
-	cat /sys/kernel/debug/kunit/*/results >"$OUT/suites.ktap"
+# run_suites SKIPS [PARAMETER]...: load the suites, keep their results, unload them; and
+# see that there are some, with no more than that many skipped cases ("any": as many as
+# there are).
+run_suites() {
+	local skips=$1 module=${KUNIT_MODULE:-kregion_kunit.ko} n
+	shift
+	insmod "$module" "$@"
+	test_result "the suites are loaded" $?
+	# Each file has a version and a plan of its own.
+	n=$(grep -cE '^(not )?ok ' "$OUT/ktap")
+	cat /sys/kernel/debug/kunit/*/results | awk -v n="$n" '
+		/^KTAP/ || /^1\.\./ { next }
+		/^(not )?ok / { sub(/ok [0-9]+/, "ok " ++n) }
+		{ print }' >"$OUT/suites"
+	cat "$OUT/suites" >>"$OUT/ktap"
 	cat /sys/module/kregion_kunit/parameters/announced_warnings >"$OUT/announced"
+	rmmod kregion_kunit
+	test_result "the suites are unloaded" $?
+	grep -qE '^(not )?ok ' "$OUT/suites"
+	test_result "there are results" $?
+	[ "$skips" = any ] || {
+		n=$(grep -c '# SKIP' "$OUT/suites")
+		test_result "$skips cases skipped at most" "$((n > skips))"
+	}
+}
+
+# clean_log: the last result, when all modules are gone: the log has the WARNs that the
+# suites announced, and nothing else.
+clean_log() {
+	dmesg >"$OUT/dmesg"
+	no_report "$OUT/dmesg" "$(cat "$OUT/announced" 2>/dev/null)"
+	test_result "no report in the log" $?
 }

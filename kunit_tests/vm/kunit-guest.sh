@@ -18,9 +18,7 @@ insmod kregion.ko || exit 1
 insmod kregion_recipes.ko && rmmod kregion_recipes
 test_result "the documentation's examples run" $?
 if [ "${1-}" = full ]; then set_of=scale=2; else set_of=quick=1; fi
-insmod kregion_kunit.ko "$set_of" || rc=1
-collect_suites
-rmmod kregion_kunit || rc=1
+run_suites 1 "$set_of"	# NMIs in a single region
 
 if [ "${1-}" = full ] && [ -w /sys/kernel/debug/kmemleak ]; then
 	# Objects younger than five seconds are not reported.
@@ -34,6 +32,7 @@ if [ "${1-}" = full ] && [ -w /sys/kernel/debug/kmemleak ]; then
 	test_result "no leak found by kmemleak" "$leaks"
 fi
 rmmod kregion || rc=1
-dmesg >"$OUT/dmesg"
-grep -q '^ debug_locks: *1' /proc/lockdep_stats || { echo "lockdep is off"; rc=1; }
+clean_log
+grep -q '^ debug_locks: *1' /proc/lockdep_stats
+test_result "lockdep is on to the end" $?
 exit "$rc"

@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0
-# Sourced by the other scripts: where things are, how they report.
+# Sourced by the other scripts: places, messages, and the end of what they start.
 # shellcheck shell=bash
 
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 VM=$TOP/kunit_tests/vm
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/kregion
-export TOP VM CACHE
+# The built copies of this tree.
+WORK=$CACHE/work-$(sha256sum <<<"$TOP" | cut -c1-12)
+START=${START:-$(date +%s)}
+export TOP VM CACHE WORK START
+# Builds have jobs of their own, not those of the make that runs the checks.
+unset MAKEFLAGS MFLAGS MAKELEVEL
 
-# A line a stage, with the time since the first one.
+# A line a stage, with the seconds since the first script started.
 stage() {
-	printf '[%4ds] %s\n' "$((SECONDS))" "$*" >&2
+	printf '[%4ds] %s\n' "$(($(date +%s) - START))" "$*" >&2
 }
 
 die() {
@@ -33,26 +38,28 @@ quiet() {
 	fi
 }
 
-# kernel_for NAME: sets KERNEL, the folder of the kernel that kernels.sh calls so.
-kernel_for() {
-	[ "${KERNEL_NAME-}" = "$1" ] || KERNEL=$("$VM/kernels.sh" "$1") || return 1
-	KERNEL_NAME=$1
+# foreground COMMAND...: wait for it, and end it when a signal ends the script.
+child=
+foreground() {
+	local rc=0
+	"$@" &
+	child=$!
+	wait "$child" || rc=$?
+	child=
+	return "$rc"
 }
 
-# build_for NAME [MAKE-ARG]...: a copy of the tree, built against kernel NAME (as
-# kernels.sh calls it), so that the tree itself stays as it is. Sets KERNEL, and BUILT,
-# the copy's folder; warnings go to BUILT.log. STOCK_ARGS are for Debian's kernels.
-build_for() {
-	local name=$1 place
-	shift
-	kernel_for "$name" || return 1
-	# shellcheck disable=SC2086 # a list of words
-	[ "${name#stock-}" = "$name" ] || set -- ${STOCK_ARGS-} "$@"
-	place=$(echo "$TOP" | sha256sum | cut -c1-12)
-	BUILT=$CACHE/work-$place/${BUILD_TAG:-$name${STOCK_ARGS:+-strict}}
-	mkdir -p "$BUILT"
-	rsync -a --delete --exclude=.git --filter=':- .gitignore' "$TOP/" "$BUILT/"
-	# shellcheck disable=SC2046 # a list of words
-	make -s -j"$(nproc)" -C "$KERNEL/build" M="$BUILT" $(cat "$KERNEL/make.args") "$@" modules \
-		>"$BUILT.log" 2>&1 || { cat "$BUILT.log" >&2; return 1; }
+# at_exit COMMAND...: run it when the script ends, in whichever way, last one first.
+at_exit_commands=()
+at_exit() {
+	at_exit_commands=("$(printf '%q ' "$@")" "${at_exit_commands[@]}")
 }
+
+finish() {
+	local command
+	[ -z "$child" ] || { kill "$child" && wait "$child"; } 2>/dev/null || :
+	for command in "${at_exit_commands[@]}"; do eval "$command"; done
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP

@@ -3,30 +3,33 @@
 # Run a script in a VM that has a kernel from the cache and sees the files of this
 # machine, read-only but for a tmpfs on top and one folder for results.
 #
-# usage: run.sh [-c CPUS] [-m MEM] [-t SECONDS] [-a KERNEL-ARGS] [-q QEMU-ARGS] [-s]
+# usage: run.sh [-c CPUS] [-m MEM] [-l SECONDS] [-a KERNEL-ARGS] [-q QEMU-ARGS] [-s]
 #		[-i | -d] KERNEL OUT SCRIPT [ARG]...
 #
-#	KERNEL	a folder made by kernels.sh
+#	KERNEL	a folder made by kernels.py
 #	OUT	a folder for results, $OUT in the script
+#	-l	the VM is ended when it has used that much time of this machine's
+#		processors without any progress: a line in the kernel's log, a change in
+#		OUT. So the limit is none of this machine's load
 #	-s	serial: without KVM, one CPU at a time. For what attaches to busy
 #		tracepoints: QEMU before 8.1 may go on running code that another CPU has
-#		changed, and the kernel then dies of a breakpoint nobody knows
+#		changed, and the kernel dies of an unhandled int3
 #	-i	interactive: the console is this terminal
 #	-d	direct: quick to start, but there is only busybox, no file of this machine
 #		but those in OUT, and no ACPI. SCRIPT is a name in OUT and starts when
 #		OUT has a file "go", so that it can be made while the kernel boots
 #
-# Exit status: 0 the script passed, 1 it failed, 3 the VM was lost (it crashed,
-# hung or ran out of time): then OUT/console tells.
+# Exit status: 0 the script passed, 1 it failed, 3 the VM was lost (OUT/console and
+# OUT/kmsg tell), 4 it made no progress.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 cpus=2 mem=2G limit=300 append='' extra='' serial='' interactive='' direct=''
-while getopts c:m:t:a:q:sid o; do
+while getopts c:m:l:a:q:sid o; do
 	case $o in
 	c) cpus=$OPTARG ;;
 	m) mem=$OPTARG ;;
-	t) limit=$OPTARG ;;
+	l) limit=$OPTARG ;;
 	a) append=$OPTARG ;;
 	q) extra=$OPTARG ;;
 	s) serial=1 ;;
@@ -39,11 +42,12 @@ shift $((OPTIND - 1))
 [ $# -ge 3 ] || usage_error "usage: run.sh [options] KERNEL OUT SCRIPT [ARG]..."
 kernel=$1 out=$2
 shift 2
+arch=$(cat "$kernel/arch") userland=$(cat "$kernel/userland")
 
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
-rm -f "$out/status" "$out/interactive" "$out/go"
-[ -z "$interactive" ] || : >"$out/interactive"
+rm -f "$out/status" "$out/interactive" "$out/go" "$out/timeout"
+[ -z "$interactive" ] || { stty size; echo "$TERM"; } >"$out/interactive"
 {
 	if [ -n "$direct" ]; then
 		printf 'cd /run/out && exec sh'
@@ -54,63 +58,95 @@ rm -f "$out/status" "$out/interactive" "$out/go"
 	echo
 } >"$out/command"
 
-qemu_pid=
-stop() {
-	if [ -n "$qemu_pid" ]; then
-		kill "$qemu_pid" 2>/dev/null || :
-		wait "$qemu_pid" 2>/dev/null || :
-	fi
+# What differs between architectures.
+console='-serial chardev:con' bus=pci
+case $arch in
+amd64 | i386) qemu=qemu-system-x86_64 machine=q35 tty=ttyS0 ;;
+arm64) qemu=qemu-system-aarch64 machine=virt,gic-version=3 tty=ttyAMA0 ;;
+s390x)
+	qemu=qemu-system-s390x machine=s390-ccw-virtio tty=ttysclp0 bus=ccw
+	console='-device sclpconsole,chardev=con'
+	;;
+*) die "no machine for architecture $arch" ;;
+esac
+
+# share TAG FOLDER [OPTION]: the guest mounts FOLDER by its TAG.
+share() {
+	args+=(-fsdev "local,id=$1,path=$2,security_model=none${3-}"
+		-device "virtio-9p-$bus,fsdev=$1,mount_tag=$1")
 }
-trap 'stop; exit 130' INT
-trap 'stop; exit 143' TERM HUP
-trap stop EXIT
 
-# boot ACCEL SECONDS CONSOLE
+# progress: a text that changes when the guest does something.
+progress() {
+	find "$out" -printf '%p %s %T@\n' 2>/dev/null | cksum
+}
+
+# watch PID: end it after too long without progress. Ten times the limit on the clock
+# is for a guest that sleeps for good.
+watch() {
+	local pid=$1 hz used mark=0 since=$SECONDS last='' now
+	hz=$(getconf CLK_TCK)
+	while sleep 2; do
+		read -r -a stat <"/proc/$pid/stat" || return 0
+		used=$(((stat[13] + stat[14]) / hz))
+		now=$(progress)
+		if [ "$now" != "$last" ]; then
+			last=$now mark=$used since=$SECONDS
+		elif [ "$((used - mark))" -gt "$limit" ] || [ "$((SECONDS - since))" -gt "$((limit * 10))" ]; then
+			echo "no progress in $((used - mark)) s of processor time, $((SECONDS - since)) s on the clock" >"$out/timeout"
+			kill "$pid"
+			return 0
+		fi
+	done 2>/dev/null
+}
+
+# boot ACCEL
 boot() {
-	local accel=$1 seconds=$2 console=$3 cpu=max
-	# shellcheck disable=SC2054 # the commas are QEMU's
-	local args=(-M q35 -m "$mem" -smp "$cpus" -nodefaults -display none -no-reboot
-		-kernel "$kernel/kernel" -initrd "$kernel/initrd.gz"
-		-fsdev local,id=root,path=/,security_model=none,readonly=on,multidevs=remap
-		-device virtio-9p-pci,fsdev=root,mount_tag=root
-		-fsdev "local,id=out,path=$out,security_model=none"
-		-device virtio-9p-pci,fsdev=out,mount_tag=out)
-	local cmdline="console=ttyS0 panic=-1 oops=panic softlockup_panic=1 no_timer_check log_buf_len=8M quiet vm.init=$VM/guest-init.sh"
+	local accel=$1 cpu=${KREGION_CPU:-max} watcher
+	local args=(-M "$machine" -m "$mem" -smp "$cpus" -nodefaults -display none -no-reboot -monitor none
+		-kernel "$kernel/kernel" -initrd "$kernel/initrd.gz")
+	local cmdline="console=$tty panic=-1 oops=panic softlockup_panic=1 no_timer_check log_buf_len=8M quiet vm.init=$VM/guest-init.sh"
 
+	share root "$userland" ,readonly=on,multidevs=remap
+	share out "$out"
+	if [ "$userland" != / ]; then
+		share host / ,readonly=on,multidevs=remap
+		cmdline="$cmdline vm.host=$TOP:$CACHE"
+	fi
 	[ -z "$direct" ] || cmdline="$cmdline vm.direct acpi=off reboot=t"
 	[ ! -d "$kernel/root" ] || cmdline="$cmdline vm.modules=$kernel/root"
 	[ "$accel" != kvm ] || cpu=host
 	args+=(-accel "$accel" -cpu "$cpu" -append "$cmdline $append")
-	if [ -n "$interactive" ]; then
-		args+=(-chardev "stdio,id=con,mux=on,signal=off" -serial chardev:con -monitor none)
-	else
-		args+=(-chardev "file,id=con,path=$console" -serial chardev:con -monitor none)
-	fi
 	# Without ACPI the kernel learns of the second CPU from what this firmware leaves.
 	[ -z "$direct" ] || args+=(-bios qboot.rom)
 	# shellcheck disable=SC2206 # a list of words
-	args+=($extra)
+	args+=($console $extra)
 	if [ -n "$interactive" ]; then
-		qemu-system-x86_64 "${args[@]}" || :
+		"$qemu" "${args[@]}" -chardev stdio,id=con,mux=on,signal=off || :
 		return
 	fi
-	timeout --foreground "$seconds" qemu-system-x86_64 "${args[@]}" </dev/null &
-	qemu_pid=$!
-	wait "$qemu_pid" || :
-	qemu_pid=
+	"$qemu" "${args[@]}" -chardev "file,id=con,path=$out/console" </dev/null &
+	child=$!
+	watch "$child" &
+	watcher=$!
+	wait "$child" || :
+	child=
+	kill "$watcher" 2>/dev/null || :
 }
 
 # KVM where a boot shows that it works: a guest may hang although /dev/kvm opens.
 # The answer is kept until this machine is booted again.
 pick_accel() {
-	local known
-	[ -w /dev/kvm ] || { echo tcg; return; }
+	local known probe
+	if [ "$userland" != / ] || [ ! -w /dev/kvm ]; then
+		echo tcg,thread=multi
+		return
+	fi
 	known=$CACHE/accel-$(cat /proc/sys/kernel/random/boot_id)
 	if [ ! -e "$known" ]; then
 		stage "trying a boot under KVM"
-		local probe
 		probe=$(mktemp -d "$CACHE/probe.XXXXXX")
-		if KREGION_ACCEL=kvm "$VM/run.sh" -t 20 "$kernel" "$probe" -c true >/dev/null 2>&1; then
+		if KREGION_ACCEL=kvm timeout 60 "$VM/run.sh" -l 5 "$kernel" "$probe" -c true >/dev/null 2>&1; then
 			echo kvm >"$known"
 		else
 			echo "tcg,thread=multi" >"$known"
@@ -122,7 +158,11 @@ pick_accel() {
 
 accel=${KREGION_ACCEL:-$(pick_accel)}
 [ -z "$serial" ] || [ "${accel%%,*}" != tcg ] || accel=tcg,thread=single
-boot "$accel" "$limit" "$out/console"
+boot "$accel"
 
+if [ -e "$out/timeout" ]; then
+	printf 'run.sh: time-out: %s; see %s\n' "$(cat "$out/timeout")" "$out" >&2
+	exit 4
+fi
 [ -e "$out/status" ] || { printf 'run.sh: the VM was lost; its console is in %s\n' "$out/console" >&2; exit 3; }
 [ "$(cat "$out/status")" = 0 ]

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-2.0
+# The checks: each target leaves its results in out/check/TARGET.ktap, as KTAP, whether
+# they are good or bad. The top Makefile schedules them and parses what they leave.
+#
+#	make -f kunit_tests/check.mk TARGET...
+#
+# A part is a name for several targets.
+
+OUT := out/check
+VM := kunit_tests/vm
+OLD := debian12-6.1
+NEW := debian12-6.12
+KERNELS := $(OLD) $(NEW)
+
+static := $(KERNELS:%=build-%) clang i386 fastpath checkpatch kernel-doc documentation coccinelle \
+	codespell shellcheck programs krtrace native dkms install
+stock := $(foreach k,$(KERNELS),suites-$(k) trace-$(k))
+# In this order: long ones first, as two at a time end sooner so.
+all := kunit-full $(stock) detectors counts $(static) demo
+parts := all static stock
+
+targets := $(sort $(all) kunit $(foreach k,$(shell $(VM)/kernels.py --list),build-$(k) suites-$(k) trace-$(k) kunit-full-$(k)))
+
+# What an argument names: parts are their targets.
+expand = $(foreach p,$(1),$(if $(filter $(p),$(parts)),$($(p)),$(if $(filter $(p),$(targets)),$(p),$(error no check '$(p)'; there are $(parts) $(all) kunit))))
+
+names:
+	@echo $(call expand,$(PARTS))
+
+check = @mkdir -p $(OUT); kunit_tests/ktap.sh $@
+vm_check = @mkdir -p $(OUT); $(VM)/check.sh $(OUT)/$@
+
+kunit:
+	$(vm_check) kunit kunit quick >$(OUT)/$@.ktap
+
+kunit-full:
+	$(vm_check) kunit kunit full >$(OUT)/$@.ktap
+
+detectors:
+	$(vm_check) detectors kunit >$(OUT)/$@.ktap
+
+# A stock kernel: the strict build, then what runs of it.
+build-%:
+	$(check) $(VM)/build.sh -w -p $* >$(OUT)/$@.ktap
+
+suites-%: build-%
+	$(vm_check) suites $* >$(OUT)/$@.ktap
+
+trace-%: build-%
+	$(vm_check) trace $* >$(OUT)/$@.ktap
+
+counts: build-$(NEW)
+	$(check) kunit_tests/bench/bench.sh --check >$(OUT)/$@.ktap
+
+# The demo measures, so it runs alone: after all others that run.
+demo: | $(filter-out demo,$(MAKECMDGOALS))
+	$(check) $(VM)/demo.sh >$(OUT)/$@.ktap
+
+clang:
+	$(check) $(VM)/build.sh -w -t $@ $(NEW) LLVM=-19 >$(OUT)/$@.ktap
+
+i386:
+	$(check) kunit_tests/static.sh bits32 >$(OUT)/$@.ktap
+
+fastpath: build-$(NEW)
+	$(check) kunit_tests/static.sh fastpath $(NEW) >$(OUT)/$@.ktap
+
+checkpatch kernel-doc coccinelle codespell shellcheck:
+	$(check) kunit_tests/static.sh $@ >$(OUT)/$@.ktap
+
+documentation:
+	$(check) kunit_tests/docs.sh $(OUT)/docs >$(OUT)/$@.ktap
+
+programs:
+	$(check) make -s -B -C userspace_demo CFLAGS="-O2 -Wall -Wextra -Werror" >$(OUT)/$@.ktap
+
+krtrace: programs
+	$(check) kunit_tests/krtrace/test.py >$(OUT)/$@.ktap
+
+native:
+	$(check) make -s -B -C kunit_tests/bench OUT=$(CURDIR)/$(OUT)/native CFLAGS="-O2 -Wall -Wextra -Werror" >$(OUT)/$@.ktap
+
+dkms install:
+	$(check) kunit_tests/install.sh $@ $(NEW) >$(OUT)/$@.ktap
+
+.PHONY: names $(targets)

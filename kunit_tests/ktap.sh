@@ -1,0 +1,47 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Results of checks.
+#
+# usage: ktap.sh NAME COMMAND...	run it; one result as KTAP on standard output
+#	ktap.sh --parse NAME...		join out/check/NAME.ktap, parse them with the
+#					kernel's kunit.py, and print what failed and the sum
+set -euo pipefail
+. "$(dirname "$0")/vm/lib.sh"
+OUT=$TOP/out/check
+
+if [ "${1-}" != --parse ]; then
+	name=$1
+	shift
+	stage "$name"
+	mkdir -p "$OUT"
+	echo 1..1
+	if foreground "$@" >"$OUT/$name.log" 2>&1; then
+		echo "ok 1 - $name"
+	else
+		sed 's/^/# /' "$OUT/$name.log"
+		echo "not ok 1 - $name"
+	fi
+	exit
+fi
+
+shift
+n=0
+{
+	echo "KTAP version 1"
+	echo "1..$#"
+	for part; do
+		n=$((n + 1)) status='not ok'
+		if [ -s "$OUT/$part.ktap" ]; then
+			printf '    KTAP version 1\n    # Subtest: %s\n' "$part"
+			sed 's/^/    /' "$OUT/$part.ktap"
+			grep -q '^ *not ok' "$OUT/$part.ktap" || status=ok
+		fi
+		echo "$status $n $part"
+	done
+} >"$OUT/ktap"
+source=$("$VM/kernels.py" source)
+rc=0
+python3 "$source/tools/testing/kunit/kunit.py" parse <"$OUT/ktap" >"$OUT/report" || rc=$?
+# Each test and each sum of a suite has a line; those that passed are many.
+grep -vE '\[(PASSED|SKIPPED)\]|^\[[0-9:]+\] =|^\[[0-9:]+\] *$' "$OUT/report" || :
+exit "$rc"

@@ -1,0 +1,90 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# What a newcomer meets: a bare system of a Debian release, made here and now, with
+# git, make and certificates beside the minimum; the tree is cloned there, and targets
+# of make run. Only the cache outlives it. Needs root.
+#
+# usage: newcomer.sh [-u USER] [-w PACKAGE] SUITE TARGET...
+#
+#	-u	root, or any other name: a user who has sudo (default: both, one after the other)
+#	-w	a package that deps.sh shall forget, to see that its absence is found
+#	SUITE	bookworm, trixie
+set -euo pipefail
+. "$(dirname "$0")/vm/lib.sh"
+
+users='root newcomer' without=
+while getopts u:w: o; do
+	case $o in
+	u) users=$OPTARG ;;
+	w) without=$OPTARG ;;
+	*) exit 2 ;;
+	esac
+done
+shift $((OPTIND - 1))
+[ $# -ge 2 ] || usage_error "usage: newcomer.sh [-u USER] [-w PACKAGE] SUITE TARGET..."
+suite=$1
+shift
+[ "$(id -u)" = 0 ] || die "a bare system is made by root"
+
+# site LABEL: where this machine's apt gets Debian, or its security updates, from.
+site() {
+	# shellcheck disable=SC2016 # for apt to expand
+	apt-get indextargets --format '$(ORIGIN) $(LABEL) $(SITE)' |
+		awk -v label="$1" '$1 == "Debian" && $2 == label { print $3; exit }'
+}
+
+work=$(mktemp -d "${TMPDIR:-/var/tmp}/newcomer.XXXXXX")
+at_exit rm -rf --one-file-system "$work"
+key=/usr/share/keyrings/debian-archive-keyring.gpg
+stage "$suite: making a bare system"
+apt-config dump | grep -E '^Acquire::(https?::Proxy|Check-)' >"$work/apt.conf" || :
+quiet "$work/mmdebstrap.log" mmdebstrap --variant=minbase --include=git,make,ca-certificates,sudo \
+	--aptopt="$work/apt.conf" "$suite" "$work/base.tar" \
+	"deb [signed-by=$key] $(site Debian) $suite main" \
+	"deb [signed-by=$key] $(site Debian) $suite-updates main" \
+	"deb [signed-by=$key] $(site Debian-Security) $suite-security main"
+
+# Inside namespaces of its own, which take mounts and programs along when they end.
+cat >"$work/enter" <<'EOF2'
+set -e
+root=$1 user=$2 cache=$3
+shift 3
+mount --bind "$root" "$root"
+mount -t proc proc "$root/proc"
+mount --rbind /sys "$root/sys"
+mount --rbind /dev "$root/dev"
+mount -t tmpfs run "$root/run"
+mount -t tmpfs tmp "$root/tmp"
+home=/root
+[ "$user" = root ] || home=/home/$user
+mkdir -p "$root$home/.cache/kregion"
+mount --bind "$cache" "$root$home/.cache/kregion"
+exec chroot "$root" su - "$user" -c "cd kregion && for t in $*; do CI=${CI-} make \$t || exit; done"
+EOF2
+
+for user in $users; do
+	root=$work/$user
+	cache=$CACHE/newcomer/$suite-$user
+	mkdir -p "$root" "$cache"
+	tar -C "$root" -xf "$work/base.tar"
+	home=$root/root
+	if [ "$user" != root ]; then
+		chroot "$root" useradd -m -s /bin/bash "$user"
+		echo "$user ALL=(ALL) NOPASSWD: ALL" >"$root/etc/sudoers.d/newcomer"
+		home=$root/home/$user
+	fi
+	git clone -q --no-hardlinks "$TOP" "$home/kregion"
+	[ -z "$without" ] || sed -i "s/\<$without\>//" "$home/kregion/kunit_tests/vm/deps.sh"
+	chown -R --reference="$home" "$home/kregion" "$cache"
+	stage "$suite: $user runs make $*"
+	rc=0
+	foreground unshare --mount --pid --fork --kill-child bash "$work/enter" "$root" "$user" "$cache" "$@" || rc=$?
+	for f in check demo; do
+		[ ! -d "$home/kregion/out/$f" ] || {
+			mkdir -p "$TOP/out/newcomer/$suite-$user"
+			cp -r "$home/kregion/out/$f" "$TOP/out/newcomer/$suite-$user/"
+		}
+	done
+	[ "$rc" = 0 ] || die "$suite: make $* failed for $user"
+done
+stage "$suite: done"

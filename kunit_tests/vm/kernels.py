@@ -57,7 +57,7 @@ def write(text, *parts):
     """A file is there whole, or not at all."""
     path = os.path.join(*parts)
     with open(path + ".new", "w", encoding="utf-8") as f:
-        f.write(text + "\n")
+        f.write(text + "\n" if text else "")
     os.rename(path + ".new", path)
 
 
@@ -151,7 +151,8 @@ Dir::State::Lists "{here}/lists";
 Dir::State::Status "{here}/status";
 Dir::Cache::Archives "{here}/archives";
 Dir::Cache::pkgcache "";
-Dir::Cache::srcpkgcache "";''', here, "apt.conf")
+Dir::Cache::srcpkgcache "";
+Acquire::Languages "none";''', here, "apt.conf")
         run("apt", "apt-get", "-q", "update", env={**ENV, "APT_CONFIG": f"{here}/apt.conf"})
         write("", fresh)
         return os.path.join(here, "apt.conf")

@@ -19,7 +19,8 @@ stock := $(foreach k,$(KERNELS),suites-$(k) trace-$(k))
 all := kunit-full $(stock) detectors counts $(static) demo
 parts := all static stock
 
-targets := $(sort $(all) kunit $(foreach k,$(shell $(VM)/kernels.py --list),build-$(k) suites-$(k) trace-$(k) kunit-full-$(k)))
+names := $(shell $(VM)/kernels.py --list)
+targets := $(sort $(all) kunit $(foreach n,build suites trace kunit,$(names:%=$(n)-%)))
 
 # What an argument names: parts are their targets.
 expand = $(foreach p,$(1),$(if $(filter $(p),$(parts)),$($(p)),$(if $(filter $(p),$(targets)),$(p),$(error no check '$(p)'; there are $(parts) $(all) kunit))))
@@ -36,17 +37,20 @@ kunit:
 kunit-full:
 	$(vm_check) kunit kunit full >$(OUT)/$@.ktap
 
+$(names:%=kunit-%): kunit-%:
+	$(vm_check) kunit $* quick >$(OUT)/$@.ktap
+
 detectors:
 	$(vm_check) detectors kunit >$(OUT)/$@.ktap
 
 # A stock kernel: the strict build, then what runs of it.
-build-%:
+$(names:%=build-%): build-%:
 	$(check) $(VM)/build.sh -w -p $* >$(OUT)/$@.ktap
 
-suites-%: build-%
+$(names:%=suites-%): suites-%: build-%
 	$(vm_check) suites $* >$(OUT)/$@.ktap
 
-trace-%: build-%
+$(names:%=trace-%): trace-%: build-%
 	$(vm_check) trace $* >$(OUT)/$@.ktap
 
 counts: build-$(NEW)

@@ -128,6 +128,11 @@ static bool blocks_fn(struct kregion_priv *rg, const struct kregion_block *b,
 		[KREGION_BLOCK_SPARE] = "spare", [KREGION_BLOCK_CURRENT] = "current",
 		[KREGION_BLOCK_FULL] = "full", [KREGION_BLOCK_LARGE] = "large",
 	};
+#define EM(value, text)	[value] = text,
+#define E_(value, text)	[value] = text
+	static const char * const backing[] = { KREGION_BACKINGS };
+#undef EM
+#undef E_
 	struct blocks_ctx *ctx = v;
 	const int cpu = READ_ONCE(b->cpu);
 
@@ -137,7 +142,7 @@ static bool blocks_fn(struct kregion_priv *rg, const struct kregion_block *b,
 	else
 		seq_printf(ctx->m, "%d", cpu);
 	seq_printf(ctx->m, " %s %d %zu %zu\n",
-		   b->backing == KREGION_BACKING_VMALLOC ? "vmalloc" : "pages",
+		   backing[b->backing],
 		   kregion_block_node(b), info->held, info->used);
 	return !seq_has_overflowed(ctx->m);	/* seq_file retries with a larger buffer */
 }

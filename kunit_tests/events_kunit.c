@@ -10,7 +10,7 @@
 
 #include "test.h"
 
-KUNIT_ARRAY_PARAM(base, base_modes, mode_desc);
+MODE_PARAM(base, MODES_BASE)
 
 /* ---- events -------------------------------------------------------------- */
 
@@ -168,6 +168,7 @@ static void events_have_the_expected_values(struct kunit *test)
 
 struct page_request {
 	const char *what;
+	enum weight weight;
 	unsigned int flags;
 	gfp_t gfp;
 	gfp_t must, must_not;
@@ -177,38 +178,21 @@ struct page_request {
 #define MEANINGLESS	(GFP_ZONEMASK | __GFP_NOFAIL | __GFP_COMP | __GFP_ZERO)
 
 static const struct page_request requests[] = {
-	{ "kernel", 0, GFP_KERNEL, GFP_KERNEL, MEANINGLESS | __GFP_ACCOUNT },
-	{ "kernel, zeroed", 0, GFP_KERNEL | __GFP_ZERO, GFP_KERNEL, MEANINGLESS | __GFP_ACCOUNT },
-	{ "pages alone", KREGION_F_PAGES, GFP_KERNEL, GFP_KERNEL, MEANINGLESS | __GFP_ACCOUNT },
-	{ "atomic", 0, GFP_ATOMIC, GFP_ATOMIC, MEANINGLESS | __GFP_DIRECT_RECLAIM },
-	{ "noio", 0, GFP_NOIO, GFP_NOIO, MEANINGLESS | __GFP_IO | __GFP_FS },
-	{ "accounted", KREGION_F_ACCOUNT, GFP_KERNEL, GFP_KERNEL_ACCOUNT, MEANINGLESS },
+	{ "kernel", QUICK, 0, GFP_KERNEL, GFP_KERNEL, MEANINGLESS | __GFP_ACCOUNT },
+	{ "kernel, zeroed", QUICK, 0, GFP_KERNEL | __GFP_ZERO, GFP_KERNEL, MEANINGLESS | __GFP_ACCOUNT },
+	{ "pages alone", QUICK, KREGION_F_PAGES, GFP_KERNEL, GFP_KERNEL, MEANINGLESS | __GFP_ACCOUNT },
+	{ "atomic", QUICK, 0, GFP_ATOMIC, GFP_ATOMIC, MEANINGLESS | __GFP_DIRECT_RECLAIM },
+	{ "noio", QUICK, 0, GFP_NOIO, GFP_NOIO, MEANINGLESS | __GFP_IO | __GFP_FS },
+	{ "accounted", QUICK, KREGION_F_ACCOUNT, GFP_KERNEL, GFP_KERNEL_ACCOUNT, MEANINGLESS },
 };
 
-struct page_request_param {
-	const struct page_request *req;
-	const struct mode *mode;
-};
-
-static const void *request_gen_params(const void *prev, char *desc)
-{
-	static struct page_request_param p;
-	static int i;
-
-	i = prev ? i + 1 : 0;
-	if (i == ARRAY_SIZE(requests) * ARRAY_SIZE(base_modes))
-		return NULL;
-	p.req = &requests[i / ARRAY_SIZE(base_modes)];
-	p.mode = &base_modes[i % ARRAY_SIZE(base_modes)];
-	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%s, %s", p.mode->name, p.req->what);
-	return &p;
-}
+PAIR_PARAM(request, MODES_BASE, requests)
 
 /* Blocks for small and large objects, the first one and a later one. */
 static void block_requests_follow_the_gfp_of_the_caller(struct kunit *test)
 {
-	const struct page_request_param *p = test->param_value;
-	const struct page_request *req = p->req;
+	const struct pair *p = test->param_value;
+	const struct page_request *req = p->row;
 	const struct kregion_attr attr = {
 		.flags = p->mode->flags | req->flags, .block_size = 8 * PAGE_SIZE,
 	};

@@ -94,11 +94,7 @@ static void regions_has_a_version_and_a_header(struct kunit *test)
 	}
 }
 
-static const struct mode file_modes[] = {
-	{ "shared", 0 }, { "percpu", KREGION_F_PERCPU }, { "single", KREGION_F_SINGLE },
-};
-
-KUNIT_ARRAY_PARAM(mode, file_modes, mode_desc);
+MODE_PARAM(mode, MODES_BASE)
 
 static void regions_line_matches_the_statistics(struct kunit *test)
 {

@@ -50,12 +50,6 @@ MODULE_PARM_DESC(seen_warnings, "WARNs that came while suites ran");
 
 /* ---- modes ---------------------------------------------------------------- */
 
-const struct mode base_modes[3] = {
-	{ "shared", 0, 0 },
-	{ "percpu", KREGION_F_PERCPU, 0 },
-	{ "single", KREGION_F_SINGLE, 0 },
-};
-
 enum {
 	PERCPU = KREGION_F_PERCPU, SINGLE = KREGION_F_SINGLE, PAGES = KREGION_F_PAGES,
 	VMALLOC = KREGION_F_VMALLOC, NODE = KREGION_F_NODE, ACCOUNT = KREGION_F_ACCOUNT,

@@ -49,8 +49,6 @@ struct mode {
 	u8 weight[NR_MODE_SETS];	/* 0: not in this set */
 };
 
-extern const struct mode base_modes[3];
-
 /* The mode of @set after @mode, or the first; NULL after the last one of this run. */
 const struct mode *mode_next(const struct mode *mode, enum mode_set set);
 void mode_desc(const struct mode *mode, char *desc);

@@ -12,7 +12,7 @@ OLD := debian12-6.1
 NEW := debian12-6.12
 KERNELS := $(OLD) $(NEW)
 
-static := $(KERNELS:%=build-%) clang i386 fastpath checkpatch kernel-doc documentation coccinelle \
+static := $(KERNELS:%=build-%) clang i386 fastpath checkpatch kernel-doc documentation labels coccinelle \
 	codespell shellcheck programs krtrace native dkms install
 stock := $(foreach k,$(KERNELS),suites-$(k) trace-$(k))
 # In this order: long ones first, as two at a time end sooner so.
@@ -74,6 +74,9 @@ checkpatch kernel-doc coccinelle codespell shellcheck:
 
 documentation:
 	$(check) kunit_tests/docs.sh $(OUT)/docs >$(OUT)/$@.ktap
+
+labels:
+	$(check) kunit_tests/labels.py >$(OUT)/$@.ktap
 
 programs:
 	$(check) make -s -B -C userspace_demo CFLAGS="-O2 -Wall -Wextra -Werror" >$(OUT)/$@.ktap

@@ -15,13 +15,15 @@ import subprocess
 import sys
 
 JOBS = 8
-TOLERANCE = 0.01
+# Of sums, and of a single job: a host that stops the VM between the two clocks' readings
+# of one switch shifts time from one task to the next.
+TOLERANCE, TOLERANCE_ONE = 0.01, 0.05
 SOURCE = "/usr/bin/perl"
 
 
 def workload(result):
-    """Eight concurrent compression jobs."""
-    jobs = [subprocess.Popen(["xz", "-1", "-c"] + [SOURCE] * 2, stdout=subprocess.DEVNULL)
+    """Eight concurrent compression jobs of one thread each."""
+    jobs = [subprocess.Popen(["xz", "-1", "-T1", "-c"] + [SOURCE] * 2, stdout=subprocess.DEVNULL)
             for _ in range(JOBS)]
     times = {}
     for job in jobs:
@@ -37,11 +39,11 @@ def workload(result):
         print(f.read(), flush=True)
 
 
-def difference(what, traced, kernel):
+def difference(what, traced, kernel, tolerance=TOLERANCE):
     off = abs(traced - kernel) / kernel
-    verdict = "ok" if off <= TOLERANCE else "NOT WITHIN 1 %"
+    verdict = "ok" if off <= tolerance else f"NOT WITHIN {tolerance * 100:.0f} %"
     print(f"{what:28} trace {traced:>14} kernel {kernel:>14} difference {off * 100:6.3f} %  {verdict}")
-    return off <= TOLERANCE
+    return off <= tolerance
 
 
 def main(out):
@@ -73,10 +75,12 @@ def main(out):
         print(f.read())
     print("== the trace and the statistics of the kernel")
     good = difference("context switches", int(summary["switches_total"]), switches)
-    for pid, times in kernel.items():
-        ran, waited = traced.get(pid, (0, 0))
-        good &= difference(f"run time of {pid}, ns", ran, times[0])
-        good &= difference(f"wait time of {pid}, ns", waited, times[1])
+    for n, what in enumerate(("run time", "wait time")):
+        good &= difference(f"{what}, ns", sum(traced.get(pid, (0, 0))[n] for pid in kernel),
+                           sum(times[n] for times in kernel.values()))
+        for pid, times in kernel.items():
+            good &= difference(f"{what} of {pid}, ns", traced.get(pid, (0, 0))[n], times[n],
+                               TOLERANCE_ONE)
     if int(summary["lost"]):
         print("records were lost:", summary["lost"])
         good = False

@@ -133,7 +133,7 @@ def apt_for(release):
         stage(f"fetching Debian's list of packages, {release}")
         for d in "lists/partial", "archives/partial":
             os.makedirs(os.path.join(here, d), exist_ok=True)
-        write("", here, "status")
+        open(os.path.join(here, "status"), "w", encoding="utf-8").close()
         # Some mirrors have other architectures in the release proper only.
         line = "deb [{}signed-by=" + KEYRING + "] {} {} main\n"
         few = "arch=amd64,arm64 "
@@ -225,8 +225,8 @@ def package_kernel(name, arch, suite, series, flavour):
     with Folder(folder) as tmp:
         packages = [image, *apt.depends(f"{image}:{arch}", "linux-(binary|modules)-"),
                     headers, *apt.depends(f"{headers}:{arch}", "linux-headers-")]
-        # The programs of kbuild run here.
-        apt.fetch(tmp + "/root", *[f"{p}:{arch}" for p in packages],
+        # Some are for all architectures; the programs of kbuild run here.
+        apt.fetch(tmp + "/root", *[f"{p}:{arch}" if apt.candidate(f"{p}:{arch}") else p for p in packages],
                   *apt.depends(f"{headers}:{arch}", "linux-kbuild-"))
         # The headers name each other by absolute path.
         src = f"{tmp}/root/usr/src/{headers}"

@@ -53,6 +53,11 @@ check:
 	$(SCRIPTS)/deps.sh
 	parts=$$($(CHECKS) names PARTS="$(PARTS)") && { $(CHECKS) -j2 -k $$parts; kunit_tests/ktap.sh --parse $$parts; }
 
+# make check-kernels [KERNELS="NAME..."]: the table kunit_tests/vm/kernels.
+check-kernels:
+	$(SCRIPTS)/deps.sh build vm test kernels
+	$(MAKE) -s check PARTS="$(if $(KERNELS),$(KERNELS:%=kernel-%),kernels)"
+
 kunit:
 	$(MAKE) -s check PARTS=kunit
 
@@ -88,6 +93,7 @@ help:
 	@echo 'make demo            in a VM: trace a real workload with kregion_trace and report'
 	@echo 'make shell           in a VM: a prompt with the modules loaded'
 	@echo 'make check           all tests, in VMs, and the static checks [PARTS="static ..."]'
+	@echo 'make check-kernels   the suites on every kernel of kunit_tests/vm/kernels [KERNELS="NAME ..."]'
 	@echo 'make kunit           the KUnit suites only, in a VM: the loop for every edit'
 	@echo 'make newcomer        as root: demo and check on bare systems of Debian [SUITE=trixie] [TARGETS=demo]'
 	@echo 'make docs            Documentation/ as web pages, in out/docs/'
@@ -96,4 +102,4 @@ help:
 	@echo 'make load, unload    as root: load the modules into the running kernel, take them out'
 	@echo 'make clean           remove what was built here; kernels stay in ~/.cache/kregion'
 
-.PHONY: all modules programs install load unload demo shell check kunit newcomer ci docs bench clean help
+.PHONY: all modules programs install load unload demo shell check check-kernels kunit newcomer ci docs bench clean help

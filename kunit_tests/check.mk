@@ -22,8 +22,17 @@ parts := all static stock
 names := $(shell $(VM)/kernels.py --list)
 targets := $(sort $(all) kunit $(foreach n,build suites trace kunit,$(names:%=$(n)-%)))
 
+# make check-kernels: of a package the strict build, suites and tracer, of a kernel from
+# source the suites.
+packages := $(shell $(VM)/kernels.py --list package)
+$(foreach n,$(packages),$(eval kernel-$(n) := build-$(n) suites-$(n) trace-$(n)))
+$(foreach n,$(filter kunit%,$(names)),$(eval kernel-$(n) := kunit-$(n)))
+parts += $(packages:%=kernel-%) $(patsubst %,kernel-%,$(filter kunit%,$(names)))
+kernels := $(foreach n,$(packages) $(filter-out kunit,$(filter kunit%,$(names))),$(kernel-$(n)))
+parts += kernels
+
 # What an argument names: parts are their targets.
-expand = $(foreach p,$(1),$(if $(filter $(p),$(parts)),$($(p)),$(if $(filter $(p),$(targets)),$(p),$(error no check '$(p)'; there are $(parts) $(all) kunit))))
+expand = $(foreach p,$(1),$(if $(filter $(p),$(parts)),$($(p)),$(if $(filter $(p),$(targets)),$(p),$(error no check '$(p)'; there are all static stock kernels kernel-NAME $(all) kunit))))
 
 names:
 	@echo $(call expand,$(PARTS))

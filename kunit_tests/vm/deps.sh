@@ -3,7 +3,7 @@
 # Install the Debian packages that building, the VM and the tests need. This is
 # the one list; README, Makefile and CI use this script.
 #
-# usage: deps.sh [build|vm|test|docs|newcomer|bench]...	(default: the first four)
+# usage: deps.sh [build|vm|test|docs|kernels|newcomer|bench]...	(default: the first four)
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -20,11 +20,14 @@ for set in "$@"; do
 			sparse coccinelle codespell shellcheck dkms" ;;
 	docs) # the documentation
 		want="$want python3-sphinx graphviz perl xz-utils" ;;
+	kernels) # those of other machines; gcc-14 is of Debian 13
+		want="$want gcc-14 gcc-14-aarch64-linux-gnu gcc-14-s390x-linux-gnu gcc-14-i686-linux-gnu
+			qemu-system-arm qemu-system-s390x|qemu-system-misc" ;;
 	newcomer) # bare systems of Debian
 		want="$want mmdebstrap git" ;;
 	bench) # allocators of programs, to compare with
 		want="$want libjemalloc2 libmimalloc3|libmimalloc2.0" ;;
-	*) usage_error "unknown set of packages '$set' (build, vm, test, docs, newcomer, bench)" ;;
+	*) usage_error "unknown set of packages '$set' (build, vm, test, docs, kernels, newcomer, bench)" ;;
 	esac
 done
 

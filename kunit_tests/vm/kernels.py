@@ -6,7 +6,7 @@ Nothing is installed on this machine: packages are downloaded and unpacked.
 
 usage: kernels.py NAME                   a kernel
        kernels.py source [SUITE SERIES]  a source tree of Linux, 6.12 by default
-       kernels.py --list [ARCH]          the names in the table
+       kernels.py --list [package|source]  the names in the table
 
 The folder of a kernel holds: kernel (what QEMU boots), initrd.gz, build (what
 modules are built against: KDIR), root (with lib/modules; packages only),
@@ -133,7 +133,7 @@ def apt_for(release):
         stage(f"fetching Debian's list of packages, {release}")
         for d in "lists/partial", "archives/partial":
             os.makedirs(os.path.join(here, d), exist_ok=True)
-        open(os.path.join(here, "status"), "w", encoding="utf-8").close()
+        write("", here, "status")
         # Some mirrors have other architectures in the release proper only.
         line = "deb [{}signed-by=" + KEYRING + "] {} {} main\n"
         few = "arch=amd64,arm64 "
@@ -362,7 +362,7 @@ def main(args):
     os.makedirs(CACHE, exist_ok=True)
     rows = {r[0]: r for r in map(str.split, read(VM, "kernels").splitlines()) if r and r[0] != "#"}
     if args[:1] == ["--list"]:
-        print("\n".join(n for n, r in rows.items() if args[1:] in ([], [r[1]])))
+        print("\n".join(n for n, r in rows.items() if args[1:] in ([], [r[2]])))
     elif args[:1] == ["source"]:
         print(source_tree(*(args[1:] or ["-", "6.12"])))
     elif len(args) == 1 and args[0] in rows:

@@ -28,12 +28,12 @@ no_report() {
 	}
 }
 
-# run_suites SKIPS [PARAMETER]...: load the suites, keep their results, unload them; and
+# run_suites MODULE SKIPS [PARAMETER]...: load the suites, keep their results, unload them; and
 # see that there are some, with no more than that many skipped cases ("any": as many as
 # there are).
 run_suites() {
-	local skips=$1 module=${KUNIT_MODULE:-kregion_kunit.ko} n
-	shift
+	local module=$1 skips=$2 n
+	shift 2
 	insmod "$module" "$@"
 	test_result "the suites are loaded" $?
 	# Each file has a version and a plan of its own.

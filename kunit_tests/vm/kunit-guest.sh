@@ -18,7 +18,7 @@ insmod kregion.ko || exit 1
 insmod kregion_recipes.ko && rmmod kregion_recipes
 test_result "the documentation's examples run" $?
 if [ "${1-}" = full ]; then set_of=scale=2; else set_of=quick=1; fi
-run_suites 1 "$set_of"	# NMIs in a single region
+run_suites kregion_kunit.ko 1 "$set_of"	# NMIs in a single region
 
 if [ "${1-}" = full ] && [ -w /sys/kernel/debug/kmemleak ]; then
 	# Objects younger than five seconds are not reported.

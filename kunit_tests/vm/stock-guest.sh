@@ -126,7 +126,7 @@ rmmod kregion_client kregion || rc=1
 # an NMI; the kernel would report that as a slow handler, and warn while it does.
 [ ! -d /sys/kernel/debug/x86 ] || echo 1000000000 >/sys/kernel/debug/x86/nmi_longest_ns || rc=1
 insmod "$built/kmod/kregion.ko" || exit 1
-KUNIT_MODULE=$built/kunit_tests/kregion_kunit.ko run_suites any
+run_suites "$built/kunit_tests/kregion_kunit.ko" any
 rmmod kregion || rc=1
 clean_log
 exit "$rc"

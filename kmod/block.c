@@ -17,16 +17,11 @@
 /* Blocks of a CPU come from its node; memory policy applies to all others. */
 static struct page *pages_alloc(const struct kregion_priv *rg, unsigned int order, gfp_t gfp)
 {
-	int node = rg->node;
-
 	if ((PAGE_SIZE << order) > KMALLOC_MAX_SIZE)
 		return NULL;
-	if (node == NUMA_NO_NODE) {
-		if (!(rg->attr_flags & KREGION_F_PERCPU))
-			return alloc_pages(gfp, order);
-		node = numa_mem_id();
-	}
-	return __alloc_pages(gfp, order, node, NULL);
+	if (rg->node == NUMA_NO_NODE && !(rg->attr_flags & KREGION_F_PERCPU))
+		return alloc_pages(gfp, order);
+	return alloc_pages_node(rg->node, gfp, order);
 }
 
 /* Free the pages of an order that exceed the size of a large block. */

@@ -184,8 +184,7 @@ static struct load *load_make(struct kunit *test, struct kregion *r, size_t bloc
 
 		c->load = load;
 		init_completion(&c->done);
-		hrtimer_init(&c->hrtimer, CLOCK_MONOTONIC, HRTIMER_MODE_REL_PINNED);
-		c->hrtimer.function = on_hrtimer;
+		hrtimer_setup(&c->hrtimer, on_hrtimer, CLOCK_MONOTONIC, HRTIMER_MODE_REL_PINNED);
 		init_irq_work(&c->irq_work, on_irq_work);
 		tasklet_setup(&c->tasklet, on_tasklet);
 		timer_setup(&c->timer, on_timer, TIMER_PINNED);
@@ -216,7 +215,7 @@ static void load_run(struct load *load)
 		hrtimer_cancel(&c->hrtimer);
 		irq_work_sync(&c->irq_work);
 		tasklet_kill(&c->tasklet);
-		del_timer_sync(&c->timer);
+		timer_delete_sync(&c->timer);
 	}
 }
 

@@ -469,8 +469,7 @@ static void a_reserve_spent_at_once_is_refilled(struct kunit *test)
 	int i, err = 0, stolen = 0, missing = 0;
 	struct kregion *r;
 
-	hrtimer_init(&t->timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL_HARD);
-	t->timer.function = steal;
+	hrtimer_setup(&t->timer, steal, CLOCK_MONOTONIC, HRTIMER_MODE_REL_HARD);
 	hrtimer_start(&t->timer, ns_to_ktime(0), HRTIMER_MODE_REL_PINNED_HARD);
 	for (i = 0; i < 30 * (int)scale && !missing; i++) {
 		r = region_make(test, &attr);
@@ -758,8 +757,7 @@ static void a_timer_interrupt_is_served(struct kunit *test)
 	struct tick *tick = buffer(test, sizeof(*tick));
 
 	tick->r = region_with_reserve(test, mode, 32 * 200);
-	hrtimer_init(&tick->timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL_HARD);
-	tick->timer.function = tick_fn;
+	hrtimer_setup(&tick->timer, tick_fn, CLOCK_MONOTONIC, HRTIMER_MODE_REL_HARD);
 	hrtimer_start(&tick->timer, ns_to_ktime(100 * NSEC_PER_USEC), HRTIMER_MODE_REL_HARD);
 	KUNIT_EXPECT_TRUE(test, wait_until(!hrtimer_active(&tick->timer)));
 	hrtimer_cancel(&tick->timer);

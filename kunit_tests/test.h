@@ -13,6 +13,8 @@
 #include <linux/kthread.h>
 #include <linux/prandom.h>
 
+#include "../kmod/compat.h"
+
 /* Module parameters. */
 extern unsigned int scale;
 extern bool quick;

@@ -147,8 +147,7 @@ static void wakeups_nest(struct kunit *test)
 	int i;
 
 	begin(test);
-	hrtimer_init(&nested->timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL_PINNED_HARD);
-	nested->timer.function = on_timer;
+	hrtimer_setup(&nested->timer, on_timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL_PINNED_HARD);
 	hrtimer_start(&nested->timer, 0, HRTIMER_MODE_REL_PINNED_HARD);
 	for (i = 0; i < calls; i++)
 		probe_wakeup(NULL, current);

@@ -12,6 +12,8 @@
 #include <linux/percpu.h>
 #include <linux/sched.h>
 
+#include "../kmod/compat.h"
+
 #define PERIOD	(100 * NSEC_PER_USEC)
 
 struct storm {
@@ -89,8 +91,8 @@ static int __init storm_init(void)
 	cpus_read_lock();
 	for_each_online_cpu(cpu) {
 		storm = per_cpu_ptr(&storms, cpu);
-		hrtimer_init(&storm->timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL_PINNED_HARD);
-		storm->timer.function = storm_timer;
+		hrtimer_setup(&storm->timer, storm_timer, CLOCK_MONOTONIC,
+			      HRTIMER_MODE_REL_PINNED_HARD);
 		storm->sleeper = storm_thread(storm_sleeper, storm, cpu);
 		if (!IS_ERR(storm->sleeper))
 			storm->waker = storm_thread(storm_waker, storm, cpu);

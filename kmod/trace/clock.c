@@ -13,6 +13,7 @@
 #include <linux/math64.h>
 #include <linux/printk.h>
 
+#include "../compat.h"
 #include "trace.h"
 
 /* State that must not change between start and stop. */
@@ -39,7 +40,7 @@ static struct clock_source clock_source_read(void)
 	u64 after;
 
 	rmb();		/* order the first get_cycles() before the clock ... */
-	ktime_get_snapshot(&snapshot);
+	ktime_get_snapshot_id(CLOCK_MONOTONIC, &snapshot);
 	rmb();		/* ... and the clock before the second one */
 	after = get_cycles();
 	return (struct clock_source) {

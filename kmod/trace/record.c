@@ -31,6 +31,7 @@
 #include <trace/events/sched.h>
 #include <trace/events/task.h>
 
+#include "../compat.h"
 #include "trace.h"
 
 static_assert(PID_MAX_LIMIT <= KREGION_TRACE_PID_MASK);
@@ -248,6 +249,11 @@ static void probe_exit(void *data, struct task_struct *p)
 	record_event_irqsave(KREGION_TRACE_EXIT, record_ids(p->pid, p->prio, 0, 0));
 }
 
+static void probe_exit_group(void *data, struct task_struct *p, bool group_dead)
+{
+	probe_exit(data, p);
+}
+
 /* A CPU that switches to @p before the change records the old name. */
 static void probe_rename(void *data, struct task_struct *p, const char *comm)
 {
@@ -268,7 +274,7 @@ static struct {
 	{ "sched_wakeup_new", probe_wakeup_new },
 	{ "sched_process_fork", probe_fork },
 	{ "sched_process_exec", probe_exec },
-	{ "sched_process_exit", probe_exit },
+	{ "sched_process_exit", compat_probe_exit(probe_exit, probe_exit_group) },
 	{ "task_rename", probe_rename },
 };
 
@@ -280,7 +286,8 @@ static void __always_unused probes_check(void)
 	check_trace_callback_type_sched_wakeup_new(probe_wakeup_new);
 	check_trace_callback_type_sched_process_fork(probe_fork);
 	check_trace_callback_type_sched_process_exec(probe_exec);
-	check_trace_callback_type_sched_process_exit(probe_exit);
+	check_trace_callback_type_sched_process_exit(
+		compat_probe_exit(probe_exit, probe_exit_group));
 	check_trace_callback_type_task_rename(probe_rename);
 }
 

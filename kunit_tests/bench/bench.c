@@ -24,6 +24,8 @@
 #include <linux/tracepoint.h>
 #include <linux/vmalloc.h>
 
+#include "../../kmod/compat.h"
+
 static char *rivals = "all";
 module_param(rivals, charp, 0444);
 MODULE_PARM_DESC(rivals, "names, separated by commas, or all");
@@ -324,8 +326,7 @@ static int frag_begin(struct run *u)
 
 static void frag_end(struct run *u)
 {
-	if (u->frag->va)
-		__page_frag_cache_drain(virt_to_page(u->frag->va), u->frag->pagecnt_bias);
+	page_frag_cache_drain(u->frag);
 	kfree(u->frag);
 }
 

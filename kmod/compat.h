@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Differences between kernel versions, and no other file has them. By feature;
+ * by version only where a kernel offers nothing to ask for, as with functions.
+ */
+#ifndef _KREGION_COMPAT_H
+#define _KREGION_COMPAT_H
+
+#include <linux/version.h>
+
+/*
+ * The probe of sched_process_exit, which has a third argument since 6.16: the
+ * one of two functions that fits the tracepoint.
+ */
+#define compat_probe_exit(probe, probe_group)					\
+	__builtin_choose_expr(							\
+		__builtin_types_compatible_p(					\
+			typeof(check_trace_callback_type_sched_process_exit),	\
+			void (void (*)(void *, struct task_struct *, bool))),	\
+		probe_group, probe)
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(7, 2, 0)
+#define ktime_get_snapshot_id(clock, snapshot)	ktime_get_snapshot(snapshot)
+#endif
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 10, 0)
+#define page_frag_cache_drain(frag)						\
+do {										\
+	struct page_frag_cache *__frag = (frag);				\
+										\
+	if (__frag->va)								\
+		__page_frag_cache_drain(virt_to_page(__frag->va),		\
+					__frag->pagecnt_bias);			\
+} while (0)
+#endif
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 13, 0)
+#define hrtimer_setup(timer, fn, clock, mode)					\
+do {										\
+	struct hrtimer *__timer = (timer);					\
+										\
+	hrtimer_init(__timer, clock, mode);					\
+	__timer->function = (fn);						\
+} while (0)
+#else
+#include <linux/page_frag_cache.h>
+#endif
+
+#endif /* _KREGION_COMPAT_H */

@@ -162,13 +162,22 @@ class Apt:
     """apt as a Debian suite sees it; "-" is this machine's own."""
     def __init__(self, suite):
         self.options, self.env = ["-o", "APT::Sandbox::User=root"], ENV
+        self.lists = "/var/lib/apt/lists"
         if suite != "-":
             self.options = ["-o", "APT::Default-Release=" + suite]
-            self.env = {**ENV, "APT_CONFIG": apt_for(suite.split("-")[0])}
+            config = apt_for(suite.split("-")[0])
+            self.env = {**ENV, "APT_CONFIG": config}
+            self.lists = os.path.join(os.path.dirname(config), "lists")
 
     def cache(self, *args):
-        return subprocess.run(["apt-cache", *self.options, *args], env=self.env, check=True, text=True,
-                              stdout=subprocess.PIPE).stdout
+        """An answer of apt-cache, which takes a second; the lists it is of are the key."""
+        os.makedirs(cached("apt"), exist_ok=True)
+        key = repr((self.options, args, self.lists, os.stat(self.lists).st_mtime_ns))
+        answer = cached("apt", "answer-" + hashlib.sha256(key.encode()).hexdigest()[:16])
+        if not os.path.exists(answer):
+            write(subprocess.run(["apt-cache", *self.options, *args], env=self.env, check=True, text=True,
+                                 stdout=subprocess.PIPE).stdout, answer)
+        return read(answer)
 
     def candidate(self, package):
         found = re.search(r"Candidate: (\S+)", self.cache("policy", package))

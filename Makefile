@@ -16,6 +16,10 @@ all: modules programs
 modules: $(KDIR)/Makefile
 	$(MAKE) -C $(KDIR) M=$(CURDIR) $(KARGS) modules
 
+# With the suites, the clients and the benchmark.
+tests: $(KDIR)/Makefile
+	$(MAKE) -C $(KDIR) M=$(CURDIR) $(KARGS) KREGION_TESTS=m modules
+
 $(KDIR)/Makefile:
 	@echo "no kernel to build against in $(KDIR): install the headers of the running kernel, or say make KDIR=FOLDER" >&2; exit 2
 
@@ -90,6 +94,7 @@ clean:
 
 help:
 	@echo 'make [KDIR=FOLDER]   build modules (for the running kernel by default) and programs'
+	@echo 'make tests           the modules of the tests as well'
 	@echo 'make demo            in a VM: trace a real workload with kregion_trace and report'
 	@echo 'make shell           in a VM: a prompt with the modules loaded'
 	@echo 'make check           all tests, in VMs, and the static checks [PARTS="static ..."]'
@@ -102,4 +107,4 @@ help:
 	@echo 'make load, unload    as root: load the modules into the running kernel, take them out'
 	@echo 'make clean           remove what was built here; kernels stay in ~/.cache/kregion'
 
-.PHONY: all modules programs install load unload demo shell check check-kernels kunit newcomer ci docs bench clean help
+.PHONY: all modules programs install load unload demo shell check check-kernels kunit newcomer ci docs bench clean help tests

@@ -40,8 +40,8 @@ mkdir -p "$built"
 rsync -a --delete --exclude=.git --filter=':- .gitignore' "$TOP/" "$built/"
 [ -z "$strict" ] || set -- W=1 C=2 CF=-Wsparse-error "$@"
 # shellcheck disable=SC2046 # a list of words
-foreground make -s -j"$(nproc)" -C "$kernel/build" M="$built" $(cat "$kernel/make.args") "$@" modules \
-	>"$built.log" 2>&1 || { cat "$built.log" >&2; exit 1; }
+foreground make -s -j"$(nproc)" -C "$kernel/build" M="$built" KREGION_TESTS=m \
+	$(cat "$kernel/make.args") "$@" modules >"$built.log" 2>&1 || { cat "$built.log" >&2; exit 1; }
 if [ -n "$programs" ]; then
 	case $(cat "$kernel/arch") in
 	"$(dpkg --print-architecture)") make -s -C "$built/userspace_demo" ;;

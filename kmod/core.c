@@ -750,5 +750,7 @@ static void __exit kregion_exit(void)
 
 module_init(kregion_init);
 module_exit(kregion_exit);
+MODULE_AUTHOR("The kregion maintainers");
 MODULE_LICENSE("GPL");
+MODULE_VERSION("1.0.0");
 MODULE_DESCRIPTION("Region allocator: bump allocation from large blocks, freed all at once");

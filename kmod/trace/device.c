@@ -234,4 +234,6 @@ static void __exit trace_exit(void)
 module_exit(trace_exit);
 
 MODULE_DESCRIPTION("Scheduler tracer that keeps its records in a region");
+MODULE_AUTHOR("The kregion maintainers");
 MODULE_LICENSE("GPL");
+MODULE_VERSION("1.0.0");

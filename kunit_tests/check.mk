@@ -96,7 +96,10 @@ krtrace: programs
 native:
 	$(check) make -s -B -C kunit_tests/bench OUT=$(CURDIR)/$(OUT)/native CFLAGS="-O2 -Wall -Wextra -Werror" >$(OUT)/$@.ktap
 
-dkms install:
+dkms:
+	$(check) kunit_tests/install.sh $@ $(KERNELS) >$(OUT)/$@.ktap
+
+install:
 	$(check) kunit_tests/install.sh $@ $(NEW) >$(OUT)/$@.ktap
 
 .PHONY: names $(targets)

@@ -8,7 +8,11 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 DESTDIR ?=
 RELEASE = $(shell cat $(KDIR)/include/config/kernel.release)
 MODDIR = $(DESTDIR)/lib/modules/$(RELEASE)/updates/kregion
-DEVDIR = $(DESTDIR)/usr/include/kregion
+PREFIX ?= /usr
+INCLUDE = $(DESTDIR)$(PREFIX)/include/kregion
+SHARE = $(DESTDIR)$(PREFIX)/share
+HEADERS := $(addprefix kmod/include/,linux/kregion.h linux/kregion_inline.h uapi/linux/kregion_trace.h)
+STRIP ?= $(CROSS_COMPILE)strip
 SCRIPTS := kunit_tests/vm
 
 all: modules programs
@@ -26,12 +30,30 @@ $(KDIR)/Makefile:
 programs:
 	$(MAKE) -C userspace_demo
 
-install: all
-	install -d $(MODDIR) $(DEVDIR)/linux
+install: all install-headers install-tools
+	install -d $(MODDIR)
 	install -m 644 kmod/kregion.ko kmod/kregion_trace.ko $(MODDIR)
-	install -m 644 kmod/include/linux/kregion.h kmod/include/linux/kregion_inline.h kmod/include/uapi/linux/kregion_trace.h $(DEVDIR)/linux
-	install -m 644 Module.symvers $(DEVDIR)
-	$(MAKE) -C userspace_demo install DESTDIR=$(DESTDIR) PREFIX=/usr
+	$(STRIP) -g $(MODDIR)/*.ko
+	install -m 644 Module.symvers $(INCLUDE)
+	$(if $(DESTDIR),,depmod $(RELEASE))
+
+install-headers:
+	install -d $(INCLUDE)/linux
+	install -m 644 $(HEADERS) $(INCLUDE)/linux
+	install -D -m 644 -t $(SHARE)/man/man7 Documentation/man/kregion.7
+
+install-tools: programs
+	$(MAKE) -C userspace_demo install DESTDIR=$(DESTDIR) PREFIX=$(PREFIX)
+	install -D -m 644 -t $(SHARE)/man/man1 Documentation/man/krtrace.1
+	install -D -m 644 -t $(SHARE)/man/man4 Documentation/man/kregion_trace.4
+	install -D -m 644 -t $(SHARE)/man/man8 Documentation/man/kregion-top.8
+
+# What install has made for this kernel, and what it shares with others.
+uninstall:
+	rm -rf $(MODDIR) $(INCLUDE)
+	! [ -d $(dir $(MODDIR)) ] || rmdir --ignore-fail-on-non-empty $(dir $(MODDIR))
+	rm -f $(addprefix $(SHARE)/man/,man7/kregion.7 man1/krtrace.1 man4/kregion_trace.4 man8/kregion-top.8)
+	$(MAKE) -C userspace_demo uninstall DESTDIR=$(DESTDIR) PREFIX=$(PREFIX)
 	$(if $(DESTDIR),,depmod $(RELEASE))
 
 load:
@@ -103,8 +125,9 @@ help:
 	@echo 'make newcomer        as root: demo and check on bare systems of Debian [SUITE=trixie] [TARGETS=demo]'
 	@echo 'make docs            Documentation/ as web pages, in out/docs/'
 	@echo 'make bench           what allocations cost, beside other allocators: tables and plots'
-	@echo 'make install         modules, programs and what clients build with [DESTDIR=FOLDER]'
+	@echo 'make install         modules, programs and what clients build with [DESTDIR=FOLDER] [PREFIX=/usr]'
+	@echo 'make uninstall       remove that again'
 	@echo 'make load, unload    as root: load the modules into the running kernel, take them out'
 	@echo 'make clean           remove what was built here; kernels stay in ~/.cache/kregion'
 
-.PHONY: all modules programs install load unload demo shell check check-kernels kunit newcomer ci docs bench clean help tests
+.PHONY: all modules programs install load unload demo shell check check-kernels kunit newcomer ci docs bench clean help tests install-headers install-tools uninstall

@@ -13,7 +13,7 @@ NEW := debian12-6.12
 KERNELS := $(OLD) $(NEW)
 
 static := $(KERNELS:%=build-%) clang i386 fastpath checkpatch kernel-doc documentation labels coccinelle \
-	codespell shellcheck programs krtrace native dkms install
+	codespell shellcheck programs krtrace native dkms install man completion
 stock := $(foreach k,$(KERNELS),suites-$(k) trace-$(k))
 # In this order: long ones first, as two at a time end sooner so.
 all := kunit-full $(stock) detectors counts $(static) demo
@@ -101,5 +101,8 @@ dkms:
 
 install:
 	$(check) kunit_tests/install.sh $@ $(NEW) >$(OUT)/$@.ktap
+
+man completion:
+	$(check) kunit_tests/install.sh $@ >$(OUT)/$@.ktap
 
 .PHONY: names $(targets)

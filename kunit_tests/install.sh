@@ -4,9 +4,10 @@
 #
 # usage: install.sh dkms KERNEL...
 #	install.sh install KERNEL
+#	install.sh man|completion
 set -euo pipefail
 . "$(dirname "$0")/vm/lib.sh"
-[ $# -ge 2 ] || usage_error "usage: install.sh dkms|install KERNEL..."
+[ $# -ge 1 ] || usage_error "usage: install.sh dkms|install|man|completion [KERNEL]..."
 place=$(mktemp -d)
 at_exit rm -r "$place"
 version=$(sed -n 's/^PACKAGE_VERSION="\(.*\)"/\1/p' "$TOP/dkms.conf")
@@ -60,15 +61,96 @@ dkms() {
 	done
 }
 
-# README's client, out of the tree, from nothing but what make install leaves.
+# What modinfo and the programs say.
+described() {
+	local module field
+	for module in "$1"/lib/modules/*/updates/kregion/*.ko; do
+		for field in description author license; do
+			[ -n "$(modinfo -F "$field" "$module")" ]
+		done
+		[ "$(modinfo -F version "$module")" = "$version" ]
+		# Each parameter has a description.
+		! modinfo -F parm "$module" | grep -v ':.*\w.*(' || return 1
+		! readelf -S "$module" | grep '\.debug_' || return 1
+	done
+	[ "$("$1/usr/bin/krtrace" --version)" = "krtrace $version" ]
+	[ "$("$1/usr/bin/kregion-top" --version)" = "kregion-top $version" ]
+}
+
+# README's client, out of the tree, from nothing but what make install leaves; and make
+# uninstall leaves nothing of that.
 install() {
-	local kernel
+	local kernel root=$place/root
 	kernel=$("$VM/kernels.py" "$1")
 	copy "$place/built"
-	make -s -C "$place/built" KDIR="$kernel/build" KARGS="W=1" DESTDIR="$place/root" install
-	client "$kernel" "$place/root/usr/include/kregion" "$place/root/usr/include/kregion/Module.symvers"
-	"$place/root/usr/bin/krtrace" --version
-	"$place/root/usr/bin/kregion-top" --version
+	# What every system has.
+	mkdir -p "$root"/usr/{bin,include,lib/udev/rules.d,share/bash-completion/completions} \
+		"$root"/usr/share/man/man{1,4,7,8} "$root/lib/modules/$(cat "$kernel/release")"
+	find "$root" | sort >"$place/before"
+	make -s -C "$place/built" KDIR="$kernel/build" KARGS="W=1" DESTDIR="$root" install
+	described "$root"
+	client "$kernel" "$root/usr/include/kregion" "$root/usr/include/kregion/Module.symvers"
+	cp -r "$root" "$place/bare"
+	make -s -C "$place/built" KDIR="$kernel/build" DESTDIR="$place/bare" uninstall
+	find "$place/bare" | sed "s:^$place/bare:$root:" | sort | diff "$place/before" -
+}
+
+# man itself has nothing to say about the pages, and each option of --help is there.
+man() {
+	local page program option
+	for page in "$TOP"/Documentation/man/*; do
+		LC_ALL=C.UTF-8 MANWIDTH=80 command man --warnings -E UTF-8 -l -Tutf8 -Z "$page" >/dev/null
+	done 2>"$place/warnings"
+	cat "$place/warnings"
+	[ ! -s "$place/warnings" ]
+	make -s -C "$TOP/userspace_demo"
+	for program in krtrace:1 kregion-top:8; do
+		page=$TOP/Documentation/man/${program%:*}.${program#*:}
+		for option in $("$TOP/userspace_demo/${program%:*}" --help | grep -o -e '--[a-z]\+' | sort -u); do
+			grep -q "Fl ${option#--}\>" "$page" || { echo "no $option in $page"; return 1; }
+		done
+	done
+}
+
+# completes WORD...: what bash offers for the last word.
+completes() {
+	local COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMPREPLY=() function
+	# shellcheck source=/dev/null # another shell's file
+	. "$TOP/userspace_demo/completions/$1"
+	function=$(complete -p "$1" | sed 's/.*-F \([^ ]*\).*/\1/')
+	"$function" "$1" "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
+	printf '%s\n' "${COMPREPLY[@]}" | sort | xargs
+}
+
+# expect TEXT WORD...
+expect() {
+	local want=$1 got
+	shift
+	got=$(completes "$@")
+	[ "$got" = "$want" ] || { echo "$*: '$got', not '$want'"; return 1; }
+}
+
+completion() {
+	local program option
+	cd "$place"
+	touch a.krt b.krt
+	expect "record report" krtrace re
+	expect --budget krtrace record --b
+	expect "a.krt b.krt" krtrace report ''
+	expect a.krt krtrace convert --chrome --output a
+	expect --tsv krtrace report --t
+	expect '' krtrace record --budget ''
+	expect held kregion-top --sort h
+	expect b.krt kregion-top -f b
+	expect --json kregion-top --once --j
+	# Each option of --help is known.
+	make -s -C "$TOP/userspace_demo"
+	for program in krtrace kregion-top; do
+		for option in $("$TOP/userspace_demo/$program" --help | grep -o -e '--[a-z]\+' | sort -u); do
+			grep -q -e "$option\>" "$TOP/userspace_demo/completions/$program" ||
+				{ echo "no $option for $program"; return 1; }
+		done
+	done
 }
 
 "$@"

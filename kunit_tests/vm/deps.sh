@@ -17,7 +17,7 @@ for set in "$@"; do
 		want="$want qemu-system-x86 busybox-static cpio xz-utils python3 rsync" ;;
 	test) # the KUnit kernel and all checks
 		want="$want clang-19 lld-19 llvm-19 flex bison bc libssl-dev perl
-			sparse coccinelle codespell shellcheck dkms" ;;
+			sparse coccinelle codespell shellcheck dkms man-db" ;;
 	docs) # the documentation
 		want="$want python3-sphinx graphviz perl xz-utils" ;;
 	kernels) # those of other machines; gcc-14 is of Debian 13

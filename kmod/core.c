@@ -245,6 +245,7 @@
 #include <linux/memcontrol.h>
 #include <linux/mm.h>
 #include <linux/nodemask.h>
+#include <linux/ratelimit.h>
 #include <linux/sched.h>
 
 #include "internal.h"
@@ -554,42 +555,74 @@ static void pcpu_cache_exit(void)
 
 /* ---- create and destroy -------------------------------------------------- */
 
-static bool name_valid(const char *name)
+static const char *owner_name(struct module *owner)
+{
+	return owner ? module_name(owner) : "kernel";
+}
+
+/* The reason why kregion_create() refuses @name, or NULL. */
+static const char *name_error(const char *name)
 {
 	size_t i;
 
-	if (!name || !*name || !strcmp(name, ".") || !strcmp(name, ".."))
-		return false;
-	for (i = 0; name[i]; i++)
-		if (i == KREGION_NAME_MAX || !isascii(name[i]) || !isgraph(name[i]) ||
-		    name[i] == '/')
-			return false;
-	return true;
+	if (!name || !*name)
+		return "no name";
+	if (!strcmp(name, ".") || !strcmp(name, ".."))
+		return "the name is \".\" or \"..\"";
+	for (i = 0; name[i]; i++) {
+		if (i == KREGION_NAME_MAX)
+			return "the name is longer than 31 characters";
+		if (!isascii(name[i]) || !isgraph(name[i]) || name[i] == '/')
+			return "the name has white space, a '/' or an unprintable character";
+	}
+	return NULL;
 }
 
 #define FLAGS_ALL	(KREGION_F_PERCPU | KREGION_F_SINGLE | KREGION_F_PAGES | \
 			 KREGION_F_VMALLOC | KREGION_F_NODE | KREGION_F_ACCOUNT | KREGION_F_DEBUG)
 
-static bool attr_valid(const struct kregion_attr *attr)
+/* The reason why kregion_create() refuses @attr, or NULL. */
+static const char *attr_error(const struct kregion_attr *attr)
 {
 	const unsigned int f = attr->flags;
 	const size_t block = attr->block_size;
 
 	if (f & ~FLAGS_ALL)
-		return false;
+		return "unknown flags";
 	if ((f & KREGION_F_PERCPU) && (f & KREGION_F_SINGLE))
-		return false;
+		return "KREGION_F_PERCPU contradicts KREGION_F_SINGLE";
 	if ((f & KREGION_F_PAGES) && (f & KREGION_F_VMALLOC))
-		return false;
+		return "KREGION_F_PAGES contradicts KREGION_F_VMALLOC";
 	if ((f & KREGION_F_NODE) &&
 	    (attr->node < 0 || attr->node >= MAX_NUMNODES || !node_online(attr->node)))
-		return false;
-	if (!is_power_of_2(block) || block < PAGE_SIZE || block > KREGION_BLOCK_SIZE_MAX)
-		return false;
+		return "node is not online";
+	if (!is_power_of_2(block))
+		return "block_size is not a power of two";
+	if (block < PAGE_SIZE || block > KREGION_BLOCK_SIZE_MAX)
+		return "block_size is not within PAGE_SIZE and KREGION_BLOCK_SIZE_MAX";
 	/* KMALLOC_MAX_SIZE is also the limit of the page allocator. */
 	if ((f & KREGION_F_PAGES) && block > KMALLOC_MAX_SIZE)
-		return false;
-	return !attr->limit || (attr->limit >= block && attr->reserve <= attr->limit);
+		return "block_size is too large for KREGION_F_PAGES";
+	if (attr->limit && attr->limit < block)
+		return "limit is less than block_size";
+	if (attr->limit && attr->reserve > attr->limit)
+		return "reserve is more than limit";
+	return NULL;
+}
+
+/* Log a refusal of kregion_create(), of a name that may be anything. */
+static noinline __cold struct kregion *create_refuse(const char *name,
+						     const struct kregion_attr *attr,
+						     struct module *owner, const char *why)
+{
+	static DEFINE_RATELIMIT_STATE(ratelimit, HZ, 16);
+
+	if (__ratelimit(&ratelimit))
+		pr_err("region \"%*pE\" of %s refused: %s (flags %#x, block_size %zu, limit %zu, reserve %zu, node %d)\n",
+		       name ? (int)strnlen(name, KREGION_NAME_MAX + 1) : 1, name,
+		       owner_name(owner), why, attr->flags, attr->block_size, attr->limit,
+		       attr->reserve, attr->node);
+	return ERR_PTR(-EINVAL);
 }
 
 /**
@@ -606,7 +639,8 @@ static bool attr_valid(const struct kregion_attr *attr)
  * Context: Process context, may sleep.
  * Return: The region. ERR_PTR(-EINVAL) for a name that is NULL, empty, too long
  * or path-like, for unknown or contradictory flags, for a node that is not
- * online, and for an invalid block size, limit or reserve. ERR_PTR(-ENOMEM).
+ * online, and for an invalid block size, limit or reserve; the log says which.
+ * ERR_PTR(-ENOMEM).
  */
 struct kregion *kregion_create_owned(const char *name, const struct kregion_attr *attr,
 				     struct module *owner)
@@ -614,6 +648,7 @@ struct kregion *kregion_create_owned(const char *name, const struct kregion_attr
 	struct kregion_attr a = {};
 	unsigned int nr_buckets, i;
 	struct kregion_priv *rg;
+	const char *why;
 	size_t size;
 	int err;
 
@@ -622,8 +657,9 @@ struct kregion *kregion_create_owned(const char *name, const struct kregion_attr
 		a = *attr;
 	if (!a.block_size)
 		a.block_size = KREGION_BLOCK_SIZE;
-	if (!name_valid(name) || !attr_valid(&a))
-		return ERR_PTR(-EINVAL);
+	why = name_error(name) ?: attr_error(&a);
+	if (why)
+		return create_refuse(name, &a, owner, why);
 
 	/* Not struct_size(): the first bucket is in the struct's padding. */
 	size = offsetof(struct kregion_priv,
@@ -656,7 +692,7 @@ struct kregion *kregion_create_owned(const char *name, const struct kregion_attr
 		rg->memcg = get_mem_cgroup_from_mm(NULL);
 	region_cpu_init(&rg->cpu, -1);
 	strscpy(rg->name, name, sizeof(rg->name));
-	strscpy(rg->owner, owner ? module_name(owner) : "kernel", sizeof(rg->owner));
+	strscpy(rg->owner, owner_name(owner), sizeof(rg->owner));
 	region_fast_off(rg);
 	region_fast_on(rg);
 
@@ -666,7 +702,9 @@ struct kregion *kregion_create_owned(const char *name, const struct kregion_attr
 		err = kregion_reserve(&rg->fast, a.reserve, GFP_KERNEL);
 		if (err) {
 			kregion_destroy(&rg->fast);
-			return ERR_PTR(err == -ENOSPC ? -EINVAL : err);
+			if (err == -ENOSPC)
+				return create_refuse(name, &a, owner, "reserve does not fit");
+			return ERR_PTR(err);
 		}
 	}
 	return &rg->fast;

@@ -218,17 +218,6 @@ static bool overwrite(char *p, long at, const struct overwrite *o)
 	return new != old;
 }
 
-static int times_in(const char *text, const char *what)
-{
-	int n = 0;
-
-	while ((text = strstr(text, what))) {
-		text += strlen(what);
-		n++;
-	}
-	return n;
-}
-
 /* Returns whether a report has this object and byte, by offsets in their block. */
 static bool reported(const char *what, size_t size, size_t object, u8 byte, size_t at)
 {

@@ -258,6 +258,73 @@ static void sizes_are_checked(struct kunit *test)
 	kregion_destroy(r);
 }
 
+/* ---- reasons of refusals ----------------------------------------------------- */
+
+struct refusal {
+	const char *name;
+	struct kregion_attr attr;
+	const char *text;
+};
+
+static const struct refusal refusals[] = {
+	{ NULL, {}, "\"(null)\" of " KBUILD_MODNAME " refused: no name" },
+	{ "", {}, "\"\" of " KBUILD_MODNAME " refused: no name" },
+	{ "..", {}, "\"..\" of " KBUILD_MODNAME " refused: the name is \".\" or \"..\"" },
+	{ "a/b", {}, "\"a/b\" of " KBUILD_MODNAME " refused: the name has white space" },
+	{ "a\nb", {}, "\"a\\nb\" of " KBUILD_MODNAME " refused: the name has white space" },
+	{ "01234567890123456789012345678901234", {},
+	  "\"01234567890123456789012345678901\" of " KBUILD_MODNAME
+	  " refused: the name is longer than 31 characters" },
+	{ "flags", { .flags = BIT(30) }, "unknown flags (flags 0x40000000, block_size" },
+	{ "modes", { .flags = KREGION_F_PERCPU | KREGION_F_SINGLE },
+	  "KREGION_F_PERCPU contradicts KREGION_F_SINGLE (flags 0x3," },
+	{ "backings", { .flags = KREGION_F_PAGES | KREGION_F_VMALLOC },
+	  "KREGION_F_PAGES contradicts KREGION_F_VMALLOC" },
+	{ "node", { .flags = KREGION_F_NODE, .node = -7 }, "node is not online" },
+	{ "block", { .block_size = 12345 },
+	  "block_size is not a power of two (flags 0x0, block_size 12345, limit 0," },
+	{ "block", { .block_size = 512 }, "block_size is not within PAGE_SIZE and" },
+	{ "block", { .flags = KREGION_F_PAGES, .block_size = KREGION_BLOCK_SIZE_MAX },
+	  "block_size is too large for KREGION_F_PAGES" },
+	{ "limit", { .limit = 1000 }, "limit is less than block_size" },
+	{ "reserve", { .limit = SZ_1M, .reserve = SZ_2M },
+	  "reserve is more than limit (flags 0x0, block_size 65536, limit 1048576, reserve 2097152," },
+	{ "reserve", { .reserve = SIZE_MAX }, "reserve does not fit" },
+};
+
+/* One line each, with name, owner, reason and attributes. */
+static void refusal_is_logged(struct kunit *test)
+{
+	const char *line;
+	int i;
+
+	/* Each of them is within the budget of the next second. */
+	schedule_timeout_uninterruptible(HZ + 2);
+	for (i = 0; i < ARRAY_SIZE(refusals); i++) {
+		const struct refusal *p = &refusals[i];
+		struct kregion *r;
+
+		line = logged() + strlen(logged());
+		r = kregion_create(p->name, &p->attr);
+		if (p->attr.block_size == KREGION_BLOCK_SIZE_MAX && !IS_ERR(r)) {
+			kregion_destroy(r);	/* the page allocator has such pages */
+			continue;
+		}
+		KUNIT_EXPECT_EQ(test, PTR_ERR_OR_ZERO(r), -EINVAL);
+		KUNIT_EXPECT_TRUE_MSG(test, strstr(line, p->text), "%s: %s", p->text, line);
+		KUNIT_EXPECT_EQ(test, times_in(line, "of " KBUILD_MODNAME " refused"), 1);
+	}
+}
+
+static void refusals_are_limited(struct kunit *test)
+{
+	int i;
+
+	for (i = 0; i < 200; i++)
+		KUNIT_EXPECT_EQ(test, PTR_ERR_OR_ZERO(kregion_create("a b", NULL)), -EINVAL);
+	KUNIT_EXPECT_LT(test, times_in(logged(), "refused"), 100);
+}
+
 /* ---- new and gone ------------------------------------------------------------------ */
 
 static void new_region_holds_nothing(struct kunit *test)
@@ -393,6 +460,8 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(unknown_flags_are_refused),
 	KUNIT_CASE_PARAM(node_is_checked, node_gen_params),
 	KUNIT_CASE_PARAM(sizes_are_checked, size_gen_params),
+	KUNIT_CASE(refusal_is_logged),
+	KUNIT_CASE(refusals_are_limited),
 	KUNIT_CASE_PARAM(new_region_holds_nothing, all_gen_params),
 	KUNIT_CASE(no_attr_is_all_defaults),
 	KUNIT_CASE(attr_is_only_read_by_create),

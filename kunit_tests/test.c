@@ -454,6 +454,17 @@ const char *logged(void)
 	return now.log;
 }
 
+int times_in(const char *text, const char *what)
+{
+	int n = 0;
+
+	while ((text = strstr(text, what))) {
+		text += strlen(what);
+		n++;
+	}
+	return n;
+}
+
 bool no_address_in(const char *text)
 {
 	size_t run;

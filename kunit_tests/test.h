@@ -273,6 +273,9 @@ unsigned long warnings_seen(void);
 /* Text of this case in the kernel's log that starts with "kregion: ". */
 const char *logged(void);
 
+/* How often @what is in @text. */
+int times_in(const char *text, const char *what);
+
 /* @text has nothing that looks like a kernel address. */
 bool no_address_in(const char *text);
 

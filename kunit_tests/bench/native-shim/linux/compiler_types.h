@@ -38,6 +38,7 @@
 #define WARN(x, ...) \
 	({ bool _warn = (x); if (_warn) fprintf(stderr, __VA_ARGS__); _warn; })
 #define KBUILD_MODNAME			"kregion"
+#define pr_err(fmt, ...)		pr_warn(fmt, ##__VA_ARGS__)
 #define pr_warn(fmt, ...)		((void)fprintf(stderr, pr_fmt(fmt), ##__VA_ARGS__))
 #define WARN_ONCE(x, ...)		WARN(x, __VA_ARGS__)
 #define WARN_ON_ONCE(x)			WARN(x, "%s\n", #x)

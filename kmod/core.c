@@ -693,6 +693,7 @@ struct kregion *kregion_create_owned(const char *name, const struct kregion_attr
 	region_cpu_init(&rg->cpu, -1);
 	strscpy(rg->name, name, sizeof(rg->name));
 	strscpy(rg->owner, owner_name(owner), sizeof(rg->owner));
+	rg->module = owner;
 	region_fast_off(rg);
 	region_fast_on(rg);
 
@@ -758,22 +759,22 @@ static int __init kregion_init(void)
 	err = kregion_block_init();
 	if (err)
 		return err;
+	err = kregion_registry_init();
+	if (err) {
+		kregion_block_exit();
+		return err;
+	}
 	kregion_debugfs_init();
 	return 0;
 }
 
-/* All clients are gone: report and free regions that were never destroyed. */
-static void __exit regions_report(void)
+/* All clients are gone: free the regions that they left behind. */
+static void __exit regions_free(void)
 {
-	struct kregion_stats st;
 	struct kregion_priv *rg;
 
 	while ((rg = kregion_registry_first())) {
-		kregion_stats(&rg->fast, &st);
-		pr_warn("region %llu \"%s\" of %s was never destroyed: %lu blocks, %lu bytes held, %lu used; freeing it\n",
-			rg->id, rg->name, rg->owner,
-			st.blocks_current + st.blocks_full + st.blocks_large + st.blocks_spare,
-			st.bytes_held, st.bytes_used);
+		kregion_report(rg, ", never destroyed, is freed");
 		kregion_destroy(&rg->fast);
 	}
 }
@@ -781,7 +782,8 @@ static void __exit regions_report(void)
 static void __exit kregion_exit(void)
 {
 	kregion_debugfs_exit();
-	regions_report();
+	kregion_registry_exit();
+	regions_free();
 	pcpu_cache_exit();
 	kregion_block_exit();
 }

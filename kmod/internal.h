@@ -107,6 +107,7 @@ struct kregion_priv {
 	size_t limit;			/* I: 0: none */
 	u64 id;				/* I */
 	struct list_head registry;	/* G */
+	const struct module *module;	/* A: the owner, until its unload is reported */
 	char name[KREGION_NAME_MAX + 1]; /* I */
 	char owner[MODULE_NAME_LEN];	/* I */
 
@@ -387,9 +388,12 @@ struct kregion_reader {
 	struct list_head *pos;		/* G: of the region to continue after */
 };
 
+int kregion_registry_init(void);
+void kregion_registry_exit(void);
 void kregion_registry_add(struct kregion_priv *rg);
 void kregion_registry_del(struct kregion_priv *rg);
 struct kregion_priv *kregion_registry_first(void);
+void kregion_report(struct kregion_priv *rg, const char *what);
 void kregion_reader_add(struct kregion_reader *reader);
 void kregion_reader_del(struct kregion_reader *reader);
 void kregion_registry_rewind(struct kregion_reader *reader);

@@ -8,6 +8,10 @@
  * position in the list, so a step costs the same with any number of regions.
  */
 
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/module.h>
+#include <linux/notifier.h>
 #include <linux/wait_bit.h>
 
 #include "internal.h"
@@ -101,4 +105,62 @@ void kregion_unpin(struct kregion_priv *rg)
 	 */
 	if (rg && atomic_dec_and_test(&rg->pins))
 		wake_up_var(&rg->pins);
+}
+
+/* ---- regions that outlive their owner ------------------------------------ */
+
+void kregion_report(struct kregion_priv *rg, const char *what)
+{
+	struct kregion_stats st;
+
+	kregion_stats(&rg->fast, &st);
+	pr_warn("region %llu \"%s\" of %s%s: %lu blocks, %lu bytes held, %lu used\n",
+		rg->id, rg->name, rg->owner, what,
+		st.blocks_current + st.blocks_full + st.blocks_large + st.blocks_spare,
+		st.bytes_held, st.bytes_used);
+}
+
+#ifdef CONFIG_MODULES
+/*
+ * A module unloads, or failed to load, and its exit or init function has
+ * returned: report the regions that it left behind. A region holds no pointer
+ * into its owner but @module, which is only compared.
+ */
+static int owner_going(struct notifier_block *nb, unsigned long state, void *data)
+{
+	struct kregion_priv *rg, *next;
+	struct kregion_reader reader;
+
+	if (state != MODULE_STATE_GOING)
+		return NOTIFY_DONE;
+	kregion_reader_add(&reader);
+	for (rg = kregion_registry_next(&reader, 0); rg; rg = next) {
+		if (READ_ONCE(rg->module) == data) {
+			/* Another module may get the address. */
+			WRITE_ONCE(rg->module, NULL);
+			kregion_report(rg, " was never destroyed");
+		}
+		next = kregion_registry_next(&reader, rg->id);
+		kregion_unpin(rg);
+	}
+	kregion_reader_del(&reader);
+	return NOTIFY_OK;
+}
+#else
+static int owner_going(struct notifier_block *nb, unsigned long state, void *data)
+{
+	return NOTIFY_DONE;
+}
+#endif
+
+static struct notifier_block owner_notifier = { .notifier_call = owner_going };
+
+int __init kregion_registry_init(void)
+{
+	return register_module_notifier(&owner_notifier);
+}
+
+void kregion_registry_exit(void)
+{
+	unregister_module_notifier(&owner_notifier);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A client that never destroys its region, which the exit of kregion.ko reports.
+ * A client that never destroys its region, which is reported when it unloads, or
+ * when its init function fails.
  */
 
 #include <linux/delay.h>
@@ -16,6 +17,10 @@ module_param(flags, uint, 0);
 static bool nofill;
 module_param(nofill, bool, 0);
 MODULE_PARM_DESC(nofill, "use up what the refill brings, for two seconds at most");
+
+static bool fail;
+module_param(fail, bool, 0);
+MODULE_PARM_DESC(fail, "fail to load");
 
 static int __init forgetful_init(void)
 {
@@ -37,7 +42,7 @@ static int __init forgetful_init(void)
 		if (!kregion_alloc(r, size, GFP_KERNEL))
 			return -ENOMEM;
 	}
-	return 0;
+	return fail ? -ECANCELED : 0;
 }
 
 static void __exit forgetful_exit(void)

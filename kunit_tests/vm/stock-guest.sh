@@ -77,10 +77,26 @@ test_result "debugfs is gone" "$([ -e /sys/kernel/debug/kregion ]; echo $(($? ==
 taint=$(cat /proc/sys/kernel/tainted)
 test_result "no taint beyond out-of-tree and unsigned" "$(((taint & ~(1 << 12 | 1 << 13)) != 0))"
 
-insmod "$built/kmod/kregion.ko" && insmod "$built/kunit_tests/kregion_forgetful.ko" &&
-	rmmod kregion_forgetful && rmmod kregion || rc=1
-dmesg | grep 'region .* "forgotten" of kregion_forgetful was never destroyed: 1 blocks, 65536 bytes held, 104 used'
-test_result "a forgotten region is reported with name, owner and sizes" $?
+# forgotten REGEXP: how many lines of the log say that of a region of this size.
+sizes='1 blocks, 65536 bytes held, 104 used'
+forgotten() {
+	dmesg | grep -cE "kregion: region [0-9]+ \"forgotten\" of kregion_forgetful$1: $sizes\$"
+}
+
+insmod "$built/kmod/kregion.ko" && insmod "$built/kunit_tests/kregion_client.ko" &&
+	insmod "$built/kunit_tests/kregion_forgetful.ko" || rc=1
+never=' was never destroyed' freed=', never destroyed, is freed'
+before=$(forgotten "$never")
+rmmod kregion_forgetful || rc=1
+after=$(forgotten "$never")
+test_result "a client that forgets its region is named as it unloads" "$((before != 0 || after != 1))"
+insmod "$built/kunit_tests/kregion_forgetful.ko" fail=1
+test_result "... or fails to load" "$(($? == 0 || $(forgotten "$never") != 2))"
+rmmod kregion_client kregion || rc=1
+test_result "... once, with name, owner and sizes" "$(($(forgotten "$never") != 2))"
+test_result "forgotten regions are reported as they are freed" "$(($(forgotten "$freed") != 2))"
+dmesg | grep 'of kregion_client was never'
+test_result "a region that its client destroys is not reported" "$(($? == 0))"
 
 # charged MAX PARAMETERS...: MiB that a cgroup with that memory.max is charged for a region
 # made in it, still after the region is gone, and held by the region.

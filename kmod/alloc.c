@@ -299,9 +299,18 @@ noinline __cold void kregion_warn(struct kregion_priv *rg, const char *msg)
 		region_WARN(rg, "%s\n", msg);
 }
 
+/* The same, of a @call that KREGION_BUSY refuses. */
+noinline __cold void kregion_warn_busy(struct kregion_priv *rg, const char *call)
+{
+	if (test_and_set_bit(KREGION_MISUSED, &rg->flags))
+		return;
+	region_WARN(rg, "%s %s\n", call, test_bit(KREGION_DESTROYED, &rg->flags) ?
+		    "after kregion_destroy()" : "while a drop or reset is under way");
+}
+
 bool kregion_refuse(struct kregion_priv *rg)
 {
-	kregion_warn(rg, "allocation while a drop or reset is under way");
+	kregion_warn_busy(rg, "allocation");
 	return true;
 }
 

@@ -166,7 +166,7 @@ static noinline struct kregion_block *block_try_accounted(struct kregion_priv *r
 	return b;
 }
 
-static void block_free(struct kregion_block *b)
+void kregion_block_free(struct kregion_block *b)
 {
 	if (IS_ENABLED(CONFIG_KASAN_GENERIC))
 		kregion_debug_unpoison(b);
@@ -197,20 +197,20 @@ static void deferred_free(struct work_struct *work)
 	struct deferred_block *d, *next;
 
 	llist_for_each_entry_safe(d, next, llist_del_all(&deferred_blocks), node) {
-		block_free(d->block);
+		kregion_block_free(d->block);
 		cond_resched();
 	}
 }
 
 static DECLARE_WORK(deferred_work, deferred_free);
 
-/* block_free() for any context but NMI: vfree() may sleep. */
+/* kregion_block_free() for any context but NMI: vfree() may sleep. */
 static void block_free_atomic(struct kregion_block *b)
 {
 	struct deferred_block *d;
 
 	if (b->backing == KREGION_BACKING_PAGES) {
-		block_free(b);
+		kregion_block_free(b);
 		return;
 	}
 	kregion_debug_unpoison(b);
@@ -333,12 +333,19 @@ unsigned int kregion_blocks_put(struct kregion_priv *rg, struct kregion_block *c
 		chain = b->chain;
 		trace_kregion_block_free(rg->id, rg->name, block_held(b), b->backing);
 		bytes += block_held(b);
-		block_free(b);
+		kregion_block_free(b);
 		if (!(++nr % PUT_BATCH))
 			cond_resched();
 	}
 	atomic_long_sub(bytes, &rg->held);
 	return nr;
+}
+
+/* The event of a free and the uncharge, without the free itself. */
+void kregion_block_uncharge(struct kregion_priv *rg, struct kregion_block *b)
+{
+	trace_kregion_block_free(rg->id, rg->name, block_held(b), b->backing);
+	atomic_long_sub(block_held(b), &rg->held);
 }
 
 /* kregion_blocks_put() for any context but NMI. */

@@ -310,14 +310,14 @@ static void region_unquiesce(struct kregion_priv *rg)
  * time. Returns false if the caller must give up. @force: wait for another drop
  * or reset instead.
  */
-static bool region_quiesce(struct kregion_priv *rg, const char *msg, bool sleep, bool force)
+static bool region_quiesce(struct kregion_priv *rg, const char *call, bool sleep, bool force)
 {
 	unsigned int i;
 
 	/* LMM(region_quiesce:A) pairs with LMM(region_unquiesce:A) */
 	while (test_and_set_bit(KREGION_BUSY, &rg->flags)) {
-		kregion_warn(rg, msg);
-		if (!force)
+		kregion_warn_busy(rg, call);
+		if (!force || test_bit(KREGION_DESTROYED, &rg->flags))
 			return false;
 		schedule_timeout_uninterruptible(1);
 	}
@@ -405,6 +405,13 @@ static struct kregion_block *region_invalidate(struct kregion_priv *rg, bool as_
 	return large;
 }
 
+/* Free a chain of blocks and return their number. */
+static unsigned int region_put(struct kregion_priv *rg, struct kregion_block *chain)
+{
+	return unlikely(region_debug(rg)) ? kregion_quarantine_blocks(rg, chain) :
+					    kregion_blocks_put(rg, chain);
+}
+
 /* Free the large blocks and all spare ones. */
 static void region_release(struct kregion_priv *rg, struct kregion_block *large)
 {
@@ -422,9 +429,9 @@ static void region_release(struct kregion_priv *rg, struct kregion_block *large)
 	}
 	region_unlock(rg, flags);
 
-	kregion_blocks_put(rg, large);
+	region_put(rg, large);
 	for (i = 0; i < nr_buckets; i++)
-		nr += kregion_blocks_put(rg, spare[i]);
+		nr += region_put(rg, spare[i]);
 	region_uncount(rg, nr, false);
 }
 
@@ -449,7 +456,7 @@ void kregion_drop(struct kregion *r)
 	if (IS_ERR_OR_NULL(r))
 		return;
 	might_sleep();
-	if (!region_quiesce(rg, "drop while a drop or reset is under way", true, false))
+	if (!region_quiesce(rg, "drop", true, false))
 		return;
 	kregion_reserve_stop(rg);
 	trace_kregion_drop(rg->id, rg->name, atomic_long_read(&rg->held));
@@ -482,7 +489,7 @@ void kregion_reset(struct kregion *r)
 
 	if (IS_ERR_OR_NULL(r))
 		return;
-	if (!region_quiesce(rg, "reset while a drop or reset is under way", false, false))
+	if (!region_quiesce(rg, "reset", false, false))
 		return;
 	trace_kregion_reset(rg->id, rg->name, atomic_long_read(&rg->held));
 	if (region_debug(rg))
@@ -720,6 +727,8 @@ EXPORT_SYMBOL_GPL(kregion_create_owned);
  * client that allocates from probes or interrupts stops them first:
  * tracepoint_synchronize_unregister(), irq_work_sync(), cancel_work_sync(). A
  * racing drop, reset or allocation in the slow path is waited for, with a WARN.
+ * A second destroy of a region with KREGION_F_DEBUG is reported and does
+ * nothing, as long as the quarantine holds the region.
  *
  * Context: Process context, may sleep.
  */
@@ -730,7 +739,8 @@ void kregion_destroy(struct kregion *r)
 	if (IS_ERR_OR_NULL(r))
 		return;
 	might_sleep();
-	region_quiesce(rg, "destroy while a drop or reset is under way", true, true);
+	if (!region_quiesce(rg, "destroy", true, true))
+		return;
 	kregion_reserve_stop(rg);
 	kregion_registry_del(rg);
 	trace_kregion_destroy(rg->id, rg->name, atomic_long_read(&rg->held));
@@ -742,7 +752,10 @@ void kregion_destroy(struct kregion *r)
 	if (rg->memcg)
 		mem_cgroup_put(rg->memcg);
 	pcpu_put((struct kregion_cpu __percpu *)rg->fast.pcpu);
-	kfree(rg);
+	if (unlikely(region_debug(rg)))
+		kregion_quarantine_region(rg);
+	else
+		kfree(rg);
 }
 EXPORT_SYMBOL_GPL(kregion_destroy);
 
@@ -784,6 +797,7 @@ static void __exit kregion_exit(void)
 	kregion_debugfs_exit();
 	kregion_registry_exit();
 	regions_free();
+	kregion_debug_flush();
 	pcpu_cache_exit();
 	kregion_block_exit();
 }

@@ -291,6 +291,13 @@ static void check_block(struct kregion_priv *rg, struct kregion_block *b)
 	kregion_debug_poison(b);
 }
 
+/* Check that nothing wrote to @b since it was poisoned and freed. */
+void kregion_debug_check_freed(struct kregion_priv *rg, struct kregion_block *b)
+{
+	shadow_unpoison(b->start, block_room(b));
+	check_free(rg, b, 0);
+}
+
 /*
  * Check all objects of @rg, which are about to be freed, and poison their
  * blocks.

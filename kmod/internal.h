@@ -29,6 +29,7 @@
  *    CPU with an atomic operation if the region is not per-CPU.
  * Q: Modified only while the region is quiesced (drop, reset, destroy).
  * G: registry_lock protected.
+ * D: quarantine_lock protected.
  */
 
 /*
@@ -38,11 +39,19 @@
  */
 struct kregion_block {
 	struct __kregion_cursor cursor;	/* C: next free byte; first, see __kregion_alloc() */
-	struct kregion_block *chain;	/* L: next in the bucket, or next large block */
-	struct kregion_block *queue;	/* A: next of the reserve */
+	union {
+		struct {
+			struct kregion_block *chain;	/* L: next in the bucket, or next large */
+			struct kregion_block *queue;	/* A: next of the reserve */
+		};
+		struct list_head quarantine;	/* D */
+	};
 	char *start;			/* I: first byte for objects */
 	unsigned long epoch;		/* A: region->epoch when last taken into use */
-	size_t guaranteed_end;		/* L: reserve->guaranteed after this was appended */
+	union {
+		size_t guaranteed_end;	/* L: reserve->guaranteed after this was appended */
+		struct kregion_priv *region;	/* D: that freed it */
+	};
 	int cpu;			/* A: owner, -1: none */
 	u8 backing;			/* I: enum kregion_backing */
 	u8 order;			/* I: of the pages; KREGION_ORDER_NONE: exact pages */
@@ -69,6 +78,7 @@ struct kregion_bucket {
 enum kregion_bits {
 	KREGION_BUSY,		/* a drop, reset or destroy is in progress */
 	KREGION_MISUSED,	/* ... and a call that raced with it was reported */
+	KREGION_DESTROYED,	/* in the quarantine, and KREGION_BUSY forever */
 };
 
 struct kregion_priv {
@@ -103,10 +113,11 @@ struct kregion_priv {
 	struct mem_cgroup *memcg;	/* I: of the creator, with KREGION_F_ACCOUNT */
 	unsigned int attr_flags;	/* I */
 	int node;			/* I */
+	unsigned int nr_quarantined;	/* D: blocks in the quarantine */
 	size_t block_size;		/* I: header included */
 	size_t limit;			/* I: 0: none */
 	u64 id;				/* I */
-	struct list_head registry;	/* G */
+	struct list_head registry;	/* G; D in the quarantine */
 	const struct module *module;	/* A: the owner, until its unload is reported */
 	char name[KREGION_NAME_MAX + 1]; /* I */
 	char owner[MODULE_NAME_LEN];	/* I */
@@ -267,6 +278,7 @@ struct kregion_spare_scan {
 extern struct kregion_bucket kregion_no_bucket;
 void kregion_sync_single(struct kregion_priv *rg);
 void kregion_warn(struct kregion_priv *rg, const char *msg);
+void kregion_warn_busy(struct kregion_priv *rg, const char *call);
 void *kregion_cursor_take(struct __kregion_cursor *cursor, size_t bytes, size_t align, bool percpu);
 void *kregion_take_current(struct kregion_priv *rg, struct kregion_cpu *c, size_t bytes,
 			   size_t align);
@@ -313,6 +325,8 @@ static inline bool region_enter(struct kregion_priv *rg)
 struct kregion_block *kregion_block_get(struct kregion_priv *rg, size_t size, size_t min, gfp_t gfp,
 					unsigned int seen);
 void kregion_block_done_limited(struct kregion_priv *rg);
+void kregion_block_free(struct kregion_block *b);
+void kregion_block_uncharge(struct kregion_priv *rg, struct kregion_block *b);
 unsigned int kregion_blocks_put(struct kregion_priv *rg, struct kregion_block *chain);
 void kregion_blocks_put_atomic(struct kregion_priv *rg, struct kregion_block *chain);
 int kregion_block_node(const struct kregion_block *b);
@@ -341,6 +355,7 @@ void *kregion_debug_object(struct kregion_priv *rg, char *chunk, size_t size, si
 void kregion_debug_poison(struct kregion_block *b);
 void kregion_debug_unpoison(struct kregion_block *b);
 void kregion_debug_check(struct kregion_priv *rg);
+void kregion_debug_check_freed(struct kregion_priv *rg, struct kregion_block *b);
 
 #ifdef CONFIG_KASAN_GENERIC
 /* Exported to modules, but declared in mm/kasan/kasan.h only. */
@@ -357,6 +372,10 @@ static inline size_t region_bytes(const struct kregion_priv *rg, size_t size, si
 {
 	return region_debug(rg) ? kregion_debug_bytes(size, align) : ALIGN(size, KREGION_ALIGN);
 }
+
+/* quarantine.c: what debug regions freed */
+unsigned int kregion_quarantine_blocks(struct kregion_priv *rg, struct kregion_block *chain);
+void kregion_quarantine_region(struct kregion_priv *rg);
 
 /* stats.c: readers of a live region */
 enum kregion_block_kind {
@@ -390,10 +409,10 @@ struct kregion_reader {
 
 int kregion_registry_init(void);
 void kregion_registry_exit(void);
-void kregion_registry_add(struct kregion_priv *rg);
-void kregion_registry_del(struct kregion_priv *rg);
 struct kregion_priv *kregion_registry_first(void);
 void kregion_report(struct kregion_priv *rg, const char *what);
+void kregion_registry_add(struct kregion_priv *rg);
+void kregion_registry_del(struct kregion_priv *rg);
 void kregion_reader_add(struct kregion_reader *reader);
 void kregion_reader_del(struct kregion_reader *reader);
 void kregion_registry_rewind(struct kregion_reader *reader);

@@ -63,6 +63,8 @@ void kregion_walk(struct kregion_priv *rg, void (*restart)(void *ctx), kregion_b
 	struct kregion_block *b;
 	unsigned long flags;
 
+	if (unlikely(test_bit(KREGION_DESTROYED, &rg->flags)))
+		kregion_warn_busy(rg, "query");
 	region_lock(rg, flags);
 again:
 	restart(ctx);

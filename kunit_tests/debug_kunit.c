@@ -528,6 +528,195 @@ static void guards_are_counted_as_used(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_used % 8, 0UL);
 }
 
+/* ---- after a drop or destroy: the quarantine ------------------------------------------ */
+
+#define WRITTEN		"kunit-damaged: free memory was written"
+#define QUARANTINE	SZ_1M
+#define QUARANTINED	64		/* regions */
+
+static bool late_alloc(struct kregion *r)
+{
+	return !kregion_alloc(r, 40, GFP_KERNEL);
+}
+
+static bool late_large(struct kregion *r)
+{
+	return !kregion_alloc(r, SZ_1M, GFP_KERNEL);
+}
+
+static bool late_aligned(struct kregion *r)
+{
+	return !kregion_alloc_aligned(r, 40, 64, GFP_KERNEL);
+}
+
+static bool late_nofill(struct kregion *r)
+{
+	return !kregion_alloc_nofill(r, 8);
+}
+
+static bool late_reserve(struct kregion *r)
+{
+	return kregion_reserve(r, 8, GFP_KERNEL) == -ENOMEM;
+}
+
+static bool late_contains(struct kregion *r)
+{
+	return !kregion_contains(r, r);
+}
+
+static bool late_stats(struct kregion *r)
+{
+	const struct kregion_stats st = stats_of(r);
+
+	return !blocks_of(&st) && !st.bytes_held;
+}
+
+static bool late_drop(struct kregion *r)
+{
+	kregion_drop(r);
+	return true;
+}
+
+static bool late_reset(struct kregion *r)
+{
+	kregion_reset(r);
+	return true;
+}
+
+static bool late_destroy(struct kregion *r)
+{
+	kregion_destroy(r);
+	return true;
+}
+
+static const struct late_call {
+	const char *what;
+	bool (*refused)(struct kregion *r);
+} late_calls[] = {
+	{ "allocation", late_alloc }, { "allocation", late_large },
+	{ "allocation", late_aligned }, { "allocation", late_nofill },
+	{ "allocation", late_reserve }, { "query", late_contains }, { "query", late_stats },
+	{ "drop", late_drop }, { "reset", late_reset }, { "destroy", late_destroy },
+};
+
+/* One WARN for each destroyed region, whatever is called on it and how often. */
+static void call_after_destroy_is_reported_once(struct kunit *test)
+{
+	struct kregion *r;
+	char text[80];
+	int i, k;
+
+	for (i = 0; i < ARRAY_SIZE(late_calls); i++) {
+		r = debug_region(test, test->param_value);
+		KUNIT_ASSERT_NOT_NULL(test, kregion_alloc(r, 40, GFP_KERNEL));
+		region_destroy(r);
+		snprintf(text, sizeof(text), "kunit-damaged: %s after kregion_destroy()",
+			 late_calls[i].what);
+		k = times_in(logged(), text);
+		expect_warnings(test, 1);
+		KUNIT_EXPECT_TRUE_MSG(test, late_calls[i].refused(r), "%s", late_calls[i].what);
+		KUNIT_EXPECT_EQ_MSG(test, times_in(logged(), text), k + 1, "%s", text);
+		for (k = 0; k < ARRAY_SIZE(late_calls); k++)
+			KUNIT_EXPECT_TRUE(test, late_calls[k].refused(r));
+	}
+	KUNIT_EXPECT_TRUE(test, no_address_in(logged()));
+}
+
+static void write_after_free_is_reported(struct kunit *test)
+{
+	const struct mode *mode = test->param_value;
+	struct kregion *r;
+	char *p, *large;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		r = debug_region(test, mode);
+		p = kregion_alloc(r, 40, GFP_KERNEL);
+		large = kregion_alloc(r, 2 * block_of(mode), GFP_KERNEL);
+		KUNIT_ASSERT_TRUE(test, p && large);
+		end(r, i ? DESTROY : DROP);
+		poke(p, 3, 0x44);
+		poke(large, 100, 0x45);
+		KUNIT_EXPECT_EQ(test, times_in(logged(), WRITTEN), 2 * i);
+		expect_warnings(test, 2);
+		kregion_debug_flush();
+		KUNIT_EXPECT_EQ(test, times_in(logged(), WRITTEN ": byte 0x44"), i + 1);
+		KUNIT_EXPECT_EQ(test, times_in(logged(), WRITTEN ": byte 0x45"), i + 1);
+	}
+	KUNIT_EXPECT_TRUE(test, no_address_in(logged()));
+}
+
+/* Of many regions, one block of each; the first one was written to after its end. */
+static void quarantine_is_bounded(struct kunit *test)
+{
+	const struct mode mode = { "", KREGION_F_DEBUG | KREGION_F_PAGES };
+	const long objects = objects_outstanding();
+	const int n = 4 * QUARANTINED;
+	struct kregion *r;
+	char *p;
+	int i;
+
+	for (i = 0; i < n; i++) {
+		r = debug_region(test, &mode);
+		p = kregion_alloc(r, 40, GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, p);
+		region_destroy(r);
+		KUNIT_EXPECT_LE(test, pages_outstanding() * PAGE_SIZE, (size_t)QUARANTINE);
+		KUNIT_EXPECT_LE(test, objects_outstanding() - objects, (long)QUARANTINED);
+		if (!i) {
+			poke(p, 3, 0x44);
+			expect_warnings(test, 1);
+		}
+	}
+	KUNIT_EXPECT_EQ(test, times_in(logged(), WRITTEN), 1);
+	KUNIT_EXPECT_EQ(test, pages_outstanding() * PAGE_SIZE, (size_t)QUARANTINE);
+	KUNIT_EXPECT_EQ(test, objects_outstanding() - objects, (long)QUARANTINED);
+	r = debug_region(test, &mode);
+	KUNIT_ASSERT_NOT_NULL(test, kregion_alloc(r, QUARANTINE, GFP_KERNEL));
+	region_destroy(r);
+	KUNIT_EXPECT_EQ(test, pages_outstanding(), 0UL);
+	kregion_debug_flush();
+	KUNIT_EXPECT_EQ(test, objects_outstanding(), objects);
+}
+
+/* The quarantine is nobody's: no limit, no statistics, no line, no event counts it. */
+static void quarantine_is_uncharged(struct kunit *test)
+{
+	const struct kregion_attr attr = {
+		.flags = KREGION_F_DEBUG | KREGION_F_PAGES, .limit = 2 * KREGION_BLOCK_SIZE,
+	};
+	const char *totals = file_text(test, "totals");
+	const long before = bytes_outstanding();
+	struct kregion *r = region_named(test, "kunit-uncharged", &attr);
+	struct kregion_stats st;
+	int i;
+
+	for (i = 0; i < 5; i++) {
+		KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, 8, GFP_KERNEL));
+		KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, KREGION_BLOCK_SIZE / 2, GFP_KERNEL));
+		kregion_drop(r);
+		st = stats_of(r);
+		KUNIT_EXPECT_EQ(test, blocks_of(&st) + st.bytes_held, 0UL);
+		KUNIT_EXPECT_EQ(test, bytes_outstanding(), before);
+	}
+	KUNIT_EXPECT_GT(test, pages_outstanding(), 0UL);
+	region_destroy(r);
+	KUNIT_EXPECT_STREQ(test, file_text(test, "totals"), totals);
+	KUNIT_EXPECT_EQ(test, region_number(test, "kunit-uncharged"), 0ULL);
+}
+
+/* Only a free uncharges pages from a memory cgroup. */
+static void accounted_blocks_are_freed_at_once(struct kunit *test)
+{
+	const struct mode mode = { "", KREGION_F_DEBUG | KREGION_F_PAGES | KREGION_F_ACCOUNT };
+	struct kregion *r = debug_region(test, &mode);
+
+	KUNIT_ASSERT_NOT_NULL(test, kregion_alloc(r, 8, GFP_KERNEL));
+	KUNIT_EXPECT_GT(test, pages_outstanding(), 0UL);
+	region_destroy(r);
+	KUNIT_EXPECT_EQ(test, pages_outstanding(), 0UL);
+}
+
 static struct kunit_case cases[] = {
 	KUNIT_CASE_PARAM(clean_use_is_silent, mode_gen_params),
 	KUNIT_CASE_PARAM(exact_fit_is_silent, mode_gen_params),
@@ -545,6 +734,11 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE_PARAM(forgotten_objects_are_poisoned, mode_gen_params),
 	KUNIT_CASE_PARAM(kasan_knows_the_objects, mode_gen_params),
 	KUNIT_CASE_PARAM(guards_are_counted_as_used, mode_gen_params),
+	KUNIT_CASE_PARAM(call_after_destroy_is_reported_once, mode_gen_params),
+	KUNIT_CASE_PARAM(write_after_free_is_reported, mode_gen_params),
+	KUNIT_CASE(quarantine_is_bounded),
+	KUNIT_CASE(quarantine_is_uncharged),
+	KUNIT_CASE(accounted_blocks_are_freed_at_once),
 	{}
 };
 

@@ -311,6 +311,16 @@ long bytes_outstanding(void)
 	return atomic_long_read(&ledger.bytes);
 }
 
+unsigned long pages_outstanding(void)
+{
+	return atomic_long_read(&ledger.block_pages);
+}
+
+long objects_outstanding(void)
+{
+	return atomic_long_read(&ledger.slab);
+}
+
 /* ---- slab and per-CPU memory ------------------------------------------------------- */
 
 /* The call site of kfree() is useless: it may be a tail call. */

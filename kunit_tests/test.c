@@ -249,6 +249,7 @@ void test_exit(struct kunit *test)
 	pages_hook(NULL, NULL);
 	while (!list_empty(&now.undo))
 		undo(list_first_entry(&now.undo, struct undo, list));
+	kregion_debug_flush();
 	KUNIT_EXPECT_EQ(test, warnings_seen() - now.warnings, now.announced);
 	KUNIT_EXPECT_EQ(test, (unsigned long)atomic_long_read(&other_reports), now.others);
 	ledger_check(test);

@@ -304,6 +304,10 @@ void ledger_check(struct kunit *test);
 /* Bytes of all blocks, by the events of their allocation and free. */
 long bytes_outstanding(void);
 
+/* Pages of blocks, and slab objects of kregion.ko, that are not free. */
+unsigned long pages_outstanding(void);
+long objects_outstanding(void);
+
 /* Pages that the case's task has got since its last block, of @order, neither free nor slab. */
 unsigned long pages_taken(unsigned int order);
 void pages_forget(void);

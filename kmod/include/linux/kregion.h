@@ -68,7 +68,9 @@ struct kregion;
  *	allocates them; those of the background refill and of interrupts to the
  *	cgroup of the region's creator.
  * @KREGION_F_DEBUG: Redzones around each object and poison in free memory,
- *	checked at drop, reset and destroy.
+ *	checked at drop, reset and destroy. Memory that drop and destroy free
+ *	stays poisoned for a while and is checked again, see
+ *	kregion_debug_flush(); a call on a destroyed region fails with a WARN.
  *
  * Without flags: thread-safe, one current block shared by all CPUs, blocks of
  * pages, or of vmalloc where the caller may sleep and pages are short.
@@ -169,6 +171,8 @@ int kregion_reserve(struct kregion *r, size_t bytes, gfp_t gfp);
 
 bool kregion_contains(struct kregion *r, const void *p);
 void kregion_stats(struct kregion *r, struct kregion_stats *out);
+
+void kregion_debug_flush(void);
 
 void *kregion_alloc_aligned(struct kregion *r, size_t size, size_t align, gfp_t gfp) __malloc;
 void *kregion_memdup(struct kregion *r, const void *src, size_t len, gfp_t gfp);

@@ -16,7 +16,7 @@ static := $(KERNELS:%=build-%) clang i386 fastpath checkpatch kernel-doc documen
 	codespell shellcheck programs krtrace native dkms install man completion
 stock := $(foreach k,$(KERNELS),suites-$(k) trace-$(k))
 # In this order: long ones first, as two at a time end sooner so.
-all := kunit-full $(stock) detectors counts $(static) demo
+all := kunit-full $(stock) detectors counts $(static) shell demo
 parts := all static stock
 
 names := $(shell $(VM)/kernels.py --list)
@@ -68,6 +68,9 @@ counts: build-$(NEW)
 # The demo measures, so it runs alone: after all others that run.
 demo: | $(filter-out demo,$(MAKECMDGOALS))
 	$(check) $(VM)/demo.sh >$(OUT)/$@.ktap
+
+shell:
+	$(check) $(VM)/shell.py >$(OUT)/$@.ktap
 
 clang:
 	$(check) $(VM)/build.sh -w -t $@ $(NEW) LLVM=-19 >$(OUT)/$@.ktap

@@ -13,9 +13,10 @@ built=$("$VM/build.sh" -p "$name")
 if [ "${1-}" = --shell ]; then
 	[ -t 0 ] || usage_error "make shell wants a terminal"
 	out=$TOP/out/shell
-	mkdir -p "$out"
-	stage "starting the VM; leave it with exit. /run/out there is out/shell here"
-	foreground "$VM/run.sh" -s -i "$kernel" "$out" "$VM/demo-guest.sh" "$built" shell
+	stage "booting Linux $(cat "$kernel/release")"
+	# The VM leaves this terminal as it finds it, and takes its keys: no background.
+	at_exit stty "$(stty -g)"
+	"$VM/run.sh" -s -i "$kernel" "$out" "$VM/demo-guest.sh" "$built" shell "$out"
 	exit
 fi
 

@@ -13,7 +13,7 @@ NEW := debian12-6.12
 KERNELS := $(OLD) $(NEW)
 
 static := $(KERNELS:%=build-%) clang i386 fastpath checkpatch kernel-doc documentation labels coccinelle \
-	codespell shellcheck programs krtrace native dkms install man completion
+	codespell shellcheck programs krtrace native dkms install man completion sample
 stock := $(foreach k,$(KERNELS),suites-$(k) trace-$(k))
 # In this order: long ones first, as two at a time end sooner so.
 all := kunit-full $(stock) detectors counts $(static) shell demo
@@ -98,6 +98,12 @@ krtrace: programs
 
 native:
 	$(check) make -s -B -C kunit_tests/bench OUT=$(CURDIR)/$(OUT)/native CFLAGS="-O2 -Wall -Wextra -Werror" >$(OUT)/$@.ktap
+
+sample:
+	$(check) kunit_tests/sample.sh $(NEW) >$(OUT)/$@.ktap
+
+# Its VM loads the samples.
+suites-$(NEW): sample
 
 dkms:
 	$(check) kunit_tests/install.sh $@ $(KERNELS) >$(OUT)/$@.ktap

@@ -23,7 +23,7 @@ client() {
 	rm -rf "$place/client"
 	mkdir "$place/client"
 	awk '/^```c$/ { on = 1; next } /^```$/ { if (on) exit } on' "$TOP/README.md" >"$place/client/client.c"
-	diff -u "$TOP/kunit_tests/client.c" "$place/client/client.c"
+	diff -u "$TOP/kunit_tests/sample/client.c" "$place/client/client.c"
 	printf 'obj-m := client.o\nccflags-y := -I%s\n' "$2" >"$place/client/Kbuild"
 	make -s -C "$1/build" M="$place/client" KBUILD_EXTRA_SYMBOLS="$3" modules
 	[ -e "$place/client/client.ko" ]

@@ -132,6 +132,14 @@ read -r during _ < <(charged max bytes=16777216 flags=0)
 echo "without: $during MiB charged"
 test_result "a region without it is not charged" "$((during > 2))"
 
+# The sample, with the allocator that it was built against.
+for d in "$2"/*/; do
+	[ -d "$d" ] || break
+	before=$(dmesg | grep -c 'client: hello')
+	insmod "$d"/kregion.ko* && insmod "$d/client.ko" && rmmod client kregion
+	test_result "the sample is loaded: $(basename "$d")" "$(($? || $(dmesg | grep -c 'client: hello') <= before))"
+done
+
 # While a client lives, the allocator stays.
 insmod "$built/kmod/kregion.ko" && insmod "$built/kunit_tests/kregion_client.ko" || rc=1
 rmmod kregion 2>/dev/null

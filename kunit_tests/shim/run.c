@@ -63,6 +63,9 @@ void kunit_shim_say(struct kunit *test, const char *fmt, ...)
 	say(test->shim, "    # ");
 	va_start(ap, fmt);
 	vsay(test->shim, fmt, ap);
+	/* As with KUnit, a message need not end its line. */
+	if (*fmt && fmt[strlen(fmt) - 1] != '\n')
+		say(test->shim, "\n");
 	va_end(ap);
 }
 
@@ -165,7 +168,6 @@ static enum kunit_status run_params(struct kunit *test, const struct kunit_suite
 		desc[0] = '\0';
 		test->param_value = c->generate_params(test->param_value, desc);
 	}
-	say(test->shim, "        1..%d\n", test->param_index);
 	return all;
 }
 

@@ -21,7 +21,7 @@ modules: $(KDIR)/Makefile
 	$(MAKE) -C $(KDIR) M=$(CURDIR) $(KARGS) modules
 
 # With the suites, the clients and the benchmark.
-tests: $(KDIR)/Makefile
+tests: $(KDIR)/Makefile programs
 	$(MAKE) -C $(KDIR) M=$(CURDIR) $(KARGS) KREGION_TESTS=m modules
 
 $(KDIR)/Makefile:
@@ -71,6 +71,16 @@ shell:
 	$(SCRIPTS)/deps.sh build vm
 	$(SCRIPTS)/demo.sh --shell
 
+# The packages of Debian, in out/deb.
+deb:
+	$(SCRIPTS)/deps.sh deb
+	rm -rf out/deb
+	mkdir -p out/deb/kregion
+	rsync -a --exclude=.git --filter=':- .gitignore' ./ out/deb/kregion/
+	cd out/deb/kregion && dpkg-buildpackage -b -us -uc
+	rm -rf out/deb/kregion
+	@ls out/deb/*.deb
+
 # make check [PARTS="PART..."]: two at a time, each to its end whatever becomes of the others.
 PARTS ?= all
 CHECKS = $(MAKE) -s -f kunit_tests/check.mk
@@ -116,7 +126,7 @@ clean:
 
 help:
 	@echo 'make [KDIR=FOLDER]   build modules (for the running kernel by default) and programs'
-	@echo 'make tests           the modules of the tests as well'
+	@echo 'make tests           the same, and the modules of the tests'
 	@echo 'make demo            in a VM: trace a real workload with kregion_trace and report'
 	@echo 'make shell           in a VM: a prompt with the modules loaded'
 	@echo 'make check           all tests, in VMs, and the static checks [PARTS="static ..."]'
@@ -127,7 +137,8 @@ help:
 	@echo 'make bench           what allocations cost, beside other allocators: tables and plots'
 	@echo 'make install         modules, programs and what clients build with [DESTDIR=FOLDER] [PREFIX=/usr]'
 	@echo 'make uninstall       remove that again'
+	@echo 'make deb             packages of Debian, in out/deb/'
 	@echo 'make load, unload    as root: load the modules into the running kernel, take them out'
 	@echo 'make clean           remove what was built here; kernels stay in ~/.cache/kregion'
 
-.PHONY: all modules programs install load unload demo shell check check-kernels kunit newcomer ci docs bench clean help tests install-headers install-tools uninstall
+.PHONY: all modules programs install load unload demo shell check check-kernels kunit newcomer ci docs bench clean help tests install-headers install-tools uninstall deb

@@ -16,7 +16,7 @@ static := $(KERNELS:%=build-%) clang i386 fastpath checkpatch kernel-doc documen
 	codespell shellcheck programs krtrace native dkms install man completion sample
 stock := $(foreach k,$(KERNELS),suites-$(k) trace-$(k))
 # In this order: long ones first, as two at a time end sooner so.
-all := kunit-full $(stock) detectors counts $(static) shell demo
+all := kunit-full $(stock) detectors packages counts $(static) shell demo
 parts := all static stock
 
 names := $(shell $(VM)/kernels.py --list)
@@ -24,11 +24,11 @@ targets := $(sort $(all) kunit $(foreach n,build suites trace kunit,$(names:%=$(
 
 # make check-kernels: of a package the strict build, suites and tracer, of a kernel from
 # source the suites.
-packages := $(shell $(VM)/kernels.py --list package)
-$(foreach n,$(packages),$(eval kernel-$(n) := build-$(n) suites-$(n) trace-$(n)))
+images := $(shell $(VM)/kernels.py --list package)
+$(foreach n,$(images),$(eval kernel-$(n) := build-$(n) suites-$(n) trace-$(n)))
 $(foreach n,$(filter kunit%,$(names)),$(eval kernel-$(n) := kunit-$(n)))
-parts += $(packages:%=kernel-%) $(patsubst %,kernel-%,$(filter kunit%,$(names)))
-kernels := $(foreach n,$(packages) $(filter-out kunit,$(filter kunit%,$(names))),$(kernel-$(n)))
+parts += $(images:%=kernel-%) $(patsubst %,kernel-%,$(filter kunit%,$(names)))
+kernels := $(foreach n,$(images) $(filter-out kunit,$(filter kunit%,$(names))),$(kernel-$(n)))
 parts += kernels
 
 # What an argument names: parts are their targets.
@@ -113,5 +113,8 @@ install:
 
 man completion:
 	$(check) kunit_tests/install.sh $@ >$(OUT)/$@.ktap
+
+packages:
+	$(check) kunit_tests/packages.sh $(OUT)/$@ $(NEW) >$(OUT)/$@.ktap
 
 .PHONY: names $(targets)

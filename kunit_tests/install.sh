@@ -73,6 +73,7 @@ described() {
 		! modinfo -F parm "$module" | grep -v ':.*\w.*(' || return 1
 		! readelf -S "$module" | grep '\.debug_' || return 1
 	done
+	[ "$(sed -n '1s/.*(\(.*\)).*/\1/p' "$TOP/debian/changelog")" = "$version" ]
 	[ "$("$1/usr/bin/krtrace" --version)" = "krtrace $version" ]
 	[ "$("$1/usr/bin/kregion-top" --version)" = "kregion-top $version" ]
 }

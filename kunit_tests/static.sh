@@ -50,13 +50,14 @@ coccinelle() {
 }
 
 codespell() {
-	command codespell -q 3 -L crate kmod kunit_tests userspace_demo Documentation README.md \
+	command codespell -q 3 -L crate,nd,parm kmod kunit_tests userspace_demo Documentation debian ./*.md \
 		Makefile Kbuild
 }
 
 shellcheck() {
 	local scripts
-	mapfile -t scripts < <(find kunit_tests .ci -name '*.sh'; echo .ci/run)
+	mapfile -t scripts < <(find kunit_tests .ci -name '*.sh'
+		ls .ci/run kmod/dkms.postbuild userspace_demo/completions/*)
 	command shellcheck -x -P SCRIPTDIR -s bash "${scripts[@]}"
 }
 

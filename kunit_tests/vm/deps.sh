@@ -3,11 +3,11 @@
 # Install the Debian packages that building, the VM and the tests need. This is
 # the one list; README, Makefile and CI use this script.
 #
-# usage: deps.sh [build|vm|test|docs|kernels|newcomer|bench]...	(default: the first four)
+# usage: deps.sh [build|vm|test|deb|docs|kernels|newcomer|bench]...	(default: the first five)
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
-[ $# -gt 0 ] || set -- build vm test docs
+[ $# -gt 0 ] || set -- build vm test deb docs
 want=
 for set in "$@"; do
 	case $set in
@@ -17,7 +17,9 @@ for set in "$@"; do
 		want="$want qemu-system-x86 busybox-static cpio xz-utils python3 rsync" ;;
 	test) # the KUnit kernel and all checks
 		want="$want clang-19 lld-19 llvm-19 flex bison bc libssl-dev perl
-			sparse coccinelle codespell shellcheck dkms man-db" ;;
+			sparse coccinelle codespell shellcheck dkms udev man-db lintian" ;;
+	deb) # packages of Debian
+		want="$want build-essential debhelper dh-dkms libncurses-dev pkg-config rsync" ;;
 	docs) # the documentation
 		want="$want python3-sphinx graphviz perl xz-utils" ;;
 	kernels) # those of other machines; gcc-14 is of Debian 13
@@ -27,7 +29,7 @@ for set in "$@"; do
 		want="$want mmdebstrap git" ;;
 	bench) # allocators of programs, to compare with
 		want="$want libjemalloc2 libmimalloc3|libmimalloc2.0" ;;
-	*) usage_error "unknown set of packages '$set' (build, vm, test, docs, kernels, newcomer, bench)" ;;
+	*) usage_error "unknown set of packages '$set' (build, vm, test, deb, docs, kernels, newcomer, bench)" ;;
 	esac
 done
 

@@ -6,7 +6,13 @@
 #ifndef _KREGION_COMPAT_H
 #define _KREGION_COMPAT_H
 
+#include <linux/bug.h>
 #include <linux/version.h>
+
+/* Since 7.2, the arguments of a WARN() are in the bug table on some architectures. */
+#ifndef BUGFLAG_ARGS
+#define BUGFLAG_ARGS	0
+#endif
 
 /*
  * The probe of sched_process_exit, which has a third argument since 6.16: the

@@ -611,7 +611,7 @@ static void each_warning_stands_at_one_place(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, mod);
 	for (bug = mod->bug_table; bug < mod->bug_table + mod->num_bugs; bug++) {
 		/* Skip assertions of lockdep and of headers. */
-		if (!(bug->flags & (BUGFLAG_ONCE | BUGFLAG_NO_CUT_HERE)) ||
+		if (!(bug->flags & (BUGFLAG_ONCE | BUGFLAG_NO_CUT_HERE | BUGFLAG_ARGS)) ||
 		    strcmp(strrchr(bug_file(bug), '.') ?: "", ".c"))
 			continue;
 		for (other = mod->bug_table; other < bug; other++)

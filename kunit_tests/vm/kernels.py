@@ -330,8 +330,8 @@ def userland(arch, suite):
             stage(f"fetching programs for {arch} guests")
             with Folder(folder) as tmp:
                 Apt(release).fetch_closure(
-                    tmp, arch, "base-files", "bash", "busybox-static", "coreutils", "dash", "findutils", "gawk",
-                    "grep", "gzip", "hostname", "iproute2", "kmod", "mount", "python3", "sed", "tar",
+                    tmp, arch, "base-files", "bash", "binutils", "busybox-static", "coreutils", "dash", "findutils", "gawk",
+                    "grep", "gzip", "hostname", "iproute2", "kmod", "libc-bin", "mount", "python3", "sed", "tar",
                     "util-linux", "xz-utils")
                 os.symlink("gawk", tmp + "/usr/bin/awk")
                 for d in "proc", "sys", "dev", "run", "tmp", "root":

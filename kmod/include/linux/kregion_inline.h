@@ -89,6 +89,23 @@ static __always_inline bool __kregion_over(unsigned long next, const void *limit
 	return IS_ENABLED(CONFIG_64BIT) ? next > end : (long)(next - end) > 0;
 }
 
+/*
+ * Advance the cursor of this CPU. Only this CPU and its interrupts write it, so
+ * it needs no order with other accesses: a CPU sees its own in program order,
+ * and a task that migrates takes the order of the scheduler with it.
+ * asm-generic's local_t is an atomic_long_t whose local_add_return() is fully
+ * ordered, as on arm64: use the relaxed form there.
+ */
+static __always_inline unsigned long __kregion_cursor_add(struct __kregion_cursor *cursor,
+							  size_t bytes)
+{
+#ifdef _ASM_GENERIC_LOCAL_H
+	return atomic_long_add_return_relaxed(bytes, &cursor->shared);
+#else
+	return local_add_return(bytes, &cursor->local);
+#endif
+}
+
 /* Per-CPU: add first, then check; the slow path undoes an overshoot. */
 static __always_inline void *__kregion_alloc_percpu(struct kregion *r, size_t size, size_t bytes,
 						    gfp_t gfp, bool nofill)
@@ -98,7 +115,7 @@ static __always_inline void *__kregion_alloc_percpu(struct kregion *r, size_t si
 
 	preempt_disable_notrace();
 	cursor = __this_cpu_read(r->pcpu->cur);
-	next = local_add_return(bytes, &cursor->local);
+	next = __kregion_cursor_add(cursor, bytes);
 	if (unlikely(__kregion_over(next, cursor))) {
 		return nofill ? kregion_nofill_undo(r, size, cursor) :
 				kregion_alloc_undo(r, size, gfp, cursor);

@@ -254,6 +254,8 @@ static void probe_exit_group(void *data, struct task_struct *p, bool group_dead)
 	probe_exit(data, p);
 }
 
+#define PROBE_EXIT	compat_probe_exit(probe_exit, probe_exit_group)
+
 /* A CPU that switches to @p before the change records the old name. */
 static void probe_rename(void *data, struct task_struct *p, const char *comm)
 {
@@ -274,7 +276,7 @@ static struct {
 	{ "sched_wakeup_new", probe_wakeup_new },
 	{ "sched_process_fork", probe_fork },
 	{ "sched_process_exec", probe_exec },
-	{ "sched_process_exit", compat_probe_exit(probe_exit, probe_exit_group) },
+	{ "sched_process_exit", PROBE_EXIT },
 	{ "task_rename", probe_rename },
 };
 
@@ -286,8 +288,7 @@ static void __always_unused probes_check(void)
 	check_trace_callback_type_sched_wakeup_new(probe_wakeup_new);
 	check_trace_callback_type_sched_process_fork(probe_fork);
 	check_trace_callback_type_sched_process_exec(probe_exec);
-	check_trace_callback_type_sched_process_exit(
-		compat_probe_exit(probe_exit, probe_exit_group));
+	check_trace_callback_type_sched_process_exit(PROBE_EXIT);
 	check_trace_callback_type_task_rename(probe_rename);
 }
 

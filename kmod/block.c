@@ -10,6 +10,7 @@
 #include <linux/wait_bit.h>
 #include <linux/workqueue.h>
 
+#include "compat.h"
 #include "internal.h"
 
 #include <trace/events/kregion.h>
@@ -17,11 +18,16 @@
 /* Blocks of a CPU come from its node; memory policy applies to all others. */
 static struct page *pages_alloc(const struct kregion_priv *rg, unsigned int order, gfp_t gfp)
 {
+	int node = rg->node;
+
 	if ((PAGE_SIZE << order) > KMALLOC_MAX_SIZE)
 		return NULL;
-	if (rg->node == NUMA_NO_NODE && !(rg->attr_flags & KREGION_F_PERCPU))
-		return alloc_pages(gfp, order);
-	return alloc_pages_node(rg->node, gfp, order);
+	if (node == NUMA_NO_NODE) {
+		if (!(rg->attr_flags & KREGION_F_PERCPU))
+			return alloc_pages(gfp, order);
+		node = numa_mem_id();
+	}
+	return compat_alloc_pages(gfp, order, node);
 }
 
 /* Free the pages of an order that exceed the size of a large block. */

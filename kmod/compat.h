@@ -25,6 +25,13 @@
 			void (void (*)(void *, struct task_struct *, bool))),	\
 		probe_group, probe)
 
+/* On a node that is online, so without the checks of __alloc_pages_node(). */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(7, 3, 0)
+#define compat_alloc_pages(gfp, order, node)	__alloc_pages(gfp, order, node, NULL)
+#else
+#define compat_alloc_pages(gfp, order, node)	__alloc_pages_node(node, gfp, order)
+#endif
+
 #if LINUX_VERSION_CODE < KERNEL_VERSION(7, 2, 0)
 #define ktime_get_snapshot_id(clock, snapshot)	ktime_get_snapshot(snapshot)
 #endif

@@ -128,8 +128,8 @@ static bool blocks_fn(struct kregion_priv *rg, const struct kregion_block *b,
 		[KREGION_BLOCK_SPARE] = "spare", [KREGION_BLOCK_CURRENT] = "current",
 		[KREGION_BLOCK_FULL] = "full", [KREGION_BLOCK_LARGE] = "large",
 	};
-#define EM(value, text)	[value] = text,
-#define E_(value, text)	[value] = text
+#define EM(value, text)	text,
+#define E_(value, text)	text
 	static const char * const backing[] = { KREGION_BACKINGS };
 #undef EM
 #undef E_

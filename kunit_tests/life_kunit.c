@@ -288,7 +288,7 @@ static const struct refusal refusals[] = {
 	  "block_size is too large for KREGION_F_PAGES" },
 	{ "limit", { .limit = 1000 }, "limit is less than block_size" },
 	{ "reserve", { .limit = SZ_1M, .reserve = SZ_2M },
-	  "reserve is more than limit (flags 0x0, block_size 65536, limit 1048576, reserve 2097152," },
+	  "reserve is more than limit (flags 0x0, block_size 65536, limit 1048576, reserve" },
 	{ "reserve", { .reserve = SIZE_MAX }, "reserve does not fit" },
 };
 

@@ -5,6 +5,9 @@
 #include <linux/slab.h>
 
 #define alloc_pages_node(node, gfp, order)	alloc_pages(gfp, order)
+#define __alloc_pages(gfp, order, node, mask)	alloc_pages(gfp, order)
+#define __alloc_pages_node(node, gfp, order)	alloc_pages(gfp, order)
+#define numa_mem_id()				0
 #define page_address(page)			((void *)(page))
 #define virt_to_page(p)				((struct page *)(p))
 #define page_to_nid(page)			((void)(page), 0)

@@ -9,5 +9,7 @@
 #define module_exit(f)		static_assert(1, #f)
 #define MODULE_LICENSE(text)	static_assert(1, text)
 #define MODULE_DESCRIPTION(text) static_assert(1, text)
+#define MODULE_AUTHOR(text)	static_assert(1, text)
+#define MODULE_VERSION(text)	static_assert(1, text)
 
 struct module;

@@ -43,7 +43,7 @@ count() {
 
 # library NAME: where that shared library is.
 library() {
-	/sbin/ldconfig -p | awk -v name="$1" 'index($1, name) == 1 { print $NF; exit }'
+	ldconfig -p | awk -v name="$1" 'index($1, name) == 1 { print $NF; exit }'
 }
 
 native() {

@@ -9,6 +9,8 @@ CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/kregion
 WORK=$CACHE/work-$(sha256sum <<<"$TOP" | cut -c1-12)
 START=${START:-$(date +%s)}
 export TOP VM CACHE WORK START
+# A user's shell does not look where dkms, depmod and ldconfig are.
+PATH=$PATH:/usr/sbin:/sbin
 # Builds have jobs of their own, not those of the make that runs the checks.
 unset MAKEFLAGS MFLAGS MAKELEVEL
 

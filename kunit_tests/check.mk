@@ -12,27 +12,28 @@ OLD := debian12-6.1
 NEW := debian12-6.12
 KERNELS := $(OLD) $(NEW)
 
-static := $(KERNELS:%=build-%) clang i386 fastpath checkpatch kernel-doc documentation labels coccinelle \
-	codespell shellcheck programs krtrace native dkms install man completion sample
+fastpath := $(KERNELS:%=fastpath-%)
+static := $(KERNELS:%=build-%) clang i386 $(fastpath) checkpatch kernel-doc documentation labels \
+	coccinelle codespell shellcheck programs krtrace native dkms install man completion sample
 stock := $(foreach k,$(KERNELS),suites-$(k) trace-$(k))
 # In this order: long ones first, as two at a time end sooner so.
 all := kunit-full $(stock) detectors packages counts $(static) shell demo
-parts := all static stock
+parts := all static stock fastpath
 
 names := $(shell $(VM)/kernels.py --list)
-targets := $(sort $(all) kunit $(foreach n,build suites trace kunit,$(names:%=$(n)-%)))
+targets := $(sort $(all) kunit $(foreach n,build suites trace fastpath kunit,$(names:%=$(n)-%)))
 
-# make check-kernels: of a package the strict build, suites and tracer, of a kernel from
-# source the suites.
+# make check-kernels: of a package the strict build, its fast path, suites and tracer, of a
+# kernel from source the suites.
 images := $(shell $(VM)/kernels.py --list package)
-$(foreach n,$(images),$(eval kernel-$(n) := build-$(n) suites-$(n) trace-$(n)))
+$(foreach n,$(images),$(eval kernel-$(n) := build-$(n) fastpath-$(n) suites-$(n) trace-$(n)))
 $(foreach n,$(filter kunit%,$(names)),$(eval kernel-$(n) := kunit-$(n)))
 parts += $(images:%=kernel-%) $(patsubst %,kernel-%,$(filter kunit%,$(names)))
 kernels := $(foreach n,$(images) $(filter-out kunit,$(filter kunit%,$(names))),$(kernel-$(n)))
 parts += kernels
 
 # What an argument names: parts are their targets.
-expand = $(foreach p,$(1),$(if $(filter $(p),$(parts)),$($(p)),$(if $(filter $(p),$(targets)),$(p),$(error no check '$(p)'; there are all static stock kernels kernel-NAME $(all) kunit))))
+expand = $(foreach p,$(1),$(if $(filter $(p),$(parts)),$($(p)),$(if $(filter $(p),$(targets)),$(p),$(error no check '$(p)'; there are all static stock fastpath kernels kernel-NAME $(all) kunit))))
 
 names:
 	@echo $(call expand,$(PARTS))
@@ -78,8 +79,8 @@ clang:
 i386:
 	$(check) kunit_tests/static.sh bits32 >$(OUT)/$@.ktap
 
-fastpath: build-$(NEW)
-	$(check) kunit_tests/static.sh fastpath $(NEW) >$(OUT)/$@.ktap
+$(names:%=fastpath-%): fastpath-%: build-%
+	$(check) kunit_tests/static.sh fastpath $* >$(OUT)/$@.ktap
 
 checkpatch kernel-doc coccinelle codespell shellcheck:
 	$(check) kunit_tests/static.sh $@ >$(OUT)/$@.ktap

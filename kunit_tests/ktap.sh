@@ -30,13 +30,19 @@ n=0
 	echo "KTAP version 1"
 	echo "1..$#"
 	for part; do
-		n=$((n + 1)) status='not ok'
-		if [ -s "$OUT/$part.ktap" ]; then
+		n=$((n + 1)) file=$OUT/$part.ktap status='not ok'
+		if [ ! -s "$file" ]; then
+			echo "not ok $n $part"
+		elif [ "$(head -n 1 "$file")" = 1..1 ]; then
+			# One result is no subtest, whose name it would have, too.
+			sed -E "1d; s/^(not ok|ok) 1 /\1 $n /" "$file"
+			grep -qE '^(not )?ok ' "$file" || echo "not ok $n $part"
+		else
 			printf '    KTAP version 1\n    # Subtest: %s\n' "$part"
-			sed 's/^/    /' "$OUT/$part.ktap"
-			grep -q '^ *not ok' "$OUT/$part.ktap" || status=ok
+			sed 's/^/    /' "$file"
+			grep -q '^ *not ok' "$file" || status=ok
+			echo "$status $n $part"
 		fi
-		echo "$status $n $part"
 	done
 } >"$OUT/ktap"
 source=$("$VM/kernels.py" source)

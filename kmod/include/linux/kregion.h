@@ -20,7 +20,9 @@
  *	destroy		NO	NO	NO	NO	yes	NO	NO
  *
  * With KREGION_F_SINGLE, "the caller serializes" replaces each entry of the
- * first three rows. The contexts of each call are in its kernel-doc.
+ * first three rows. The contexts of each call are in its kernel-doc. A nofill
+ * call may interrupt any other one of the same CPU; in NMI, some architectures
+ * refuse it.
  */
 #ifndef _LINUX_KREGION_H
 #define _LINUX_KREGION_H
@@ -256,7 +258,7 @@ static __always_inline void *kregion_calloc(struct kregion *r, size_t n, size_t 
  *
  * Context: Any: NMI, under the run-queue lock, in any tracepoint. In NMI, every
  * call fails on an architecture without CONFIG_ARCH_HAVE_NMI_SAFE_CMPXCHG and
- * on 64-bit Book3S PowerPC, as atomic operations are not atomic against NMIs
+ * on 64-bit Book3S PowerPC, as cmpxchg or local_t is not atomic against NMIs
  * there.
  * Return: The object; ZERO_SIZE_PTR; NULL, counted as failed_nofill, when the
  * current block and the reserve are exhausted, or the NMI is refused; NULL,

@@ -87,9 +87,10 @@ void *kregion_take_current(struct kregion_priv *rg, struct kregion_cpu *c, size_
 /*
  * Make @b current for @c, by a store to @slot. No other CPU knows @b yet, and
  * it is allocated up to @end. Preemption is disabled; nofill calls do not hold
- * the lock. The previous current block is closed. (If that is one that another
- * call installed after the caller's check, an almost empty block is closed, and
- * its rest counts as lost.)
+ * the lock, but a drop or reset waits for them before it changes the epoch. The
+ * previous current block is closed. (If that is one that another call installed
+ * after the caller's check, an almost empty block is closed, and its rest
+ * counts as lost.)
  */
 static __always_inline void current_install(struct kregion_priv *rg, struct kregion_cpu *c,
 					    struct __kregion_cursor **slot, struct kregion_block *b,
@@ -537,7 +538,10 @@ static __always_inline bool percpu_refill(struct kregion_priv *rg, size_t size,
 	 */
 	if (unlikely(data_race(c->fast.cur) != cursor))
 		return false;
-	/* data_race(), not READ_ONCE(): one instruction tests the bit. */
+	/*
+	 * data_race(), not READ_ONCE(): one instruction tests the bit. A drop
+	 * that sets it after this waits for the lock in region_new_epoch().
+	 */
 	if (unlikely(data_race(rg->flags) & BIT(KREGION_BUSY)))
 		return false;
 	if (fresh) {

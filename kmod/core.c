@@ -198,6 +198,11 @@
  * standby_fill:A / kregion_nofill_slow:A, region_invalidate:A
  *	Write the header of a block, then make it the standby block.
  *
+ * standbys_fill:A / kregion_nofill_slow:A
+ *	Clear refill_pending, then read the standby block; take the standby
+ *	block, then read refill_pending in refill_request(). Either that call
+ *	lists its CPU or this one sees that there is no block.
+ *
  * reserve_promise:A / kregion_cursor_take:A
  *	Publish the promise, then read what is ready; advance the cursor, then
  *	read the promise in refill_request(). Either that call queues a refill
@@ -221,7 +226,22 @@
  * kregion_unpin:A / kregion_registry_del:A
  *	Read a region, then allow its destruction.
  *
- * All other accesses are under the lock or relaxed.
+ * All other accesses are under the lock or relaxed. Relaxed ones are right for
+ * one of these reasons; a comment at the access tells any other:
+ *
+ * - The caller orders them. The fast path has no barrier: whatever excludes
+ *   allocations from a drop, reset or destroy (a lock, a grace period, a flag
+ *   with acquire and release) also orders them, whatever publishes the pointer
+ *   to a region (rcu_assign_pointer(), smp_store_release()) publishes the
+ *   region, and whatever hands an object to another CPU hands over its bytes.
+ * - One CPU reads what only that CPU writes: the cursor and the pointer to the
+ *   current block of a per-CPU region.
+ * - A compare-and-exchange, or a check under the lock, confirms the value: the
+ *   cursor, kregion_cpu.last_size, kregion_priv.nr_spare, nr_blocks and
+ *   fills_ended. An old value costs a retry or another block size.
+ * - Statistics, events and debugfs are snapshots, exact only while the caller
+ *   keeps the region idle. They follow pointers only under the lock, and use
+ *   other values only after a check of their range.
  *
  * Instruction counts
  * ==================
@@ -297,7 +317,20 @@ static void region_cpu_init(struct kregion_cpu *c, int cpu)
 	c->cpu = cpu;
 }
 
-/* Send all allocations to the slow path. */
+/*
+ * Send all allocations to the slow path. The caller excludes allocations, so
+ * the stores need no order. A call that races with a drop of a per-CPU region
+ * loads mode (or percpu_max) and the current block of its CPU in either order:
+ *
+ * - mode is 0: the slow path, where KREGION_BUSY is checked.
+ * - mode is old, or that of region_fast_on(), and the current block is the
+ *   sentinel of region_invalidate(): an overshoot, so the slow path.
+ * - the same, and the current block is the one of before the drop: the race
+ *   that kregion_drop() documents. A CPU that reorders the loads adds no other
+ *   case: the call loaded the block before the drop and advances its cursor
+ *   after it. The loads precede the add by control and address dependency, so
+ *   the window ends there.
+ */
 static void region_fast_off(struct kregion_priv *rg)
 {
 	if (rg->attr_flags & KREGION_F_PERCPU) {

@@ -95,11 +95,14 @@ static void refill_request(struct kregion_priv *rg, struct kregion_cpu *c)
 	/* Read after the cursor, by LMM(kregion_cursor_take:A). */
 	if (!rv || !READ_ONCE(rv->bytes))
 		return;
+	/* Read after standby, by LMM(kregion_nofill_slow:A). */
 	if (!READ_ONCE(c->refill_pending) && !xchg(&c->refill_pending, 1))
 		llist_add(&c->refill_node, &rv->refill_list);
 	/*
-	 * Pending work sees all of this when it runs. It is pending during its
-	 * retry delay, too.
+	 * Pending work sees all of this when it runs: the xchg() and cmpxchg()
+	 * that took memory, or added the entry to the list, are full barriers,
+	 * and a worker clears the bit before a full barrier. It is pending
+	 * during its retry delay, too.
 	 */
 	if (!delayed_work_pending(&rv->refill))
 		irq_work_queue(&rv->refill_irq_work);
@@ -126,7 +129,10 @@ void *kregion_nofill_slow(struct kregion *r, size_t size)
 	c = region_this_cpu(rg);
 	p = kregion_take_current(rg, c, bytes, KREGION_ALIGN);
 	if (!p) {
-		/* LMM(kregion_nofill_slow:A) pairs with LMM(standby_fill:A) */
+		/*
+		 * LMM(kregion_nofill_slow:A) pairs with LMM(standby_fill:A) and
+		 * LMM(standbys_fill:A)
+		 */
 		b = xchg(&c->standby, NULL);
 		p = b ? kregion_block_install(rg, c, b, bytes, KREGION_ALIGN) :
 			reserve_take(rg, bytes);
@@ -211,7 +217,12 @@ void kregion_reserve_empty(struct kregion_priv *rg)
 	}
 }
 
-/* Bytes that are ready once another block is appended, without that block. */
+/*
+ * Bytes that are ready once another block is appended, without that block. The
+ * head and its cursor may advance at any time, also between here and
+ * reserve_ready(), which is then too large: the call that advances them
+ * requests a refill itself, see LMM(reserve_promise:A).
+ */
 static size_t reserve_base(struct kregion_priv *rg)
 {
 	const struct kregion_reserve *rv = rg->reserve;
@@ -449,6 +460,10 @@ static int standbys_fill(struct kregion_reserve *rv)
 
 		next = node->next;
 		if (!err) {
+			/*
+			 * LMM(standbys_fill:A) pairs with
+			 * LMM(kregion_nofill_slow:A)
+			 */
 			xchg(&c->refill_pending, 0);
 			err = standby_fill(rv->region, c);
 			if (!err || xchg(&c->refill_pending, 1))

@@ -8,7 +8,10 @@
 /* Restarts of a walk, as blocks were freed meanwhile, until it gives up. */
 #define WALK_RESTARTS	8
 
-/* As block_used(), but the region has the position of a single mode block. */
+/*
+ * As block_used(), but the region has the position of a single mode block. The
+ * two loads are not ordered: a pointer that is not into @b is of another block.
+ */
 static size_t single_used(const struct kregion_priv *rg, const struct kregion_block *b)
 {
 	const char *end = READ_ONCE(rg->fast.end), *ptr = READ_ONCE(rg->fast.ptr);

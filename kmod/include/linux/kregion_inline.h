@@ -157,8 +157,12 @@ static __always_inline bool __kregion_alloc_single(struct kregion *r, size_t byt
 /*
  * The first compare handles the per-CPU mode, a drop in progress (mode 0 and a
  * full block) and, for a variable size, 0 and large objects. The next ones
- * select between the other modes. If a drop of a per-CPU region clears mode in
- * between, cur is full.
+ * select between the other modes.
+ *
+ * Only a per-CPU region changes mode and percpu_max, when a drop begins and
+ * ends. Its loads need no order, and may differ: for all other modes, such a
+ * region has a full cur, and ptr and end are NULL, from create to destroy. See
+ * region_fast_off() for the current block of the CPU.
  */
 static __always_inline void *__kregion_alloc(struct kregion *r, size_t size, gfp_t gfp, bool nofill)
 {
@@ -172,12 +176,13 @@ static __always_inline void *__kregion_alloc(struct kregion *r, size_t size, gfp
 		return kregion_alloc_slow(r, size, gfp);
 
 	/*
-	 * data_race(), as READ_ONCE() would keep the load out of the compare.
+	 * data_race(), as READ_ONCE() would keep the load out of the compare. A
+	 * word is not torn, and each load may see either value.
 	 */
 	if (likely(small ? (long)bytes <= data_race(r->mode) : size - 1 < data_race(r->percpu_max)))
 		return __kregion_alloc_percpu(r, size, bytes, gfp, nofill);
 
-	/* data_race(): as above. */
+	/* data_race(): as above. shared_max and single_max never change. */
 	if (small ? bytes > (unsigned long)data_race(r->mode) : size - 1 < r->shared_max) {
 		if (__kregion_alloc_shared(r, bytes, &p))
 			return p;

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Reader of trace files. stream_open() validates the whole file; all other
- * functions trust it. stream_next() returns the events.
+ * Reader of trace files. stream_open() validates the whole file, and brings its
+ * integers to the byte order of this machine; all other functions trust it.
+ * stream_next() returns the events.
  */
+#include <byteswap.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -69,17 +71,36 @@ static size_t least_size(unsigned int type)
 
 static unsigned int head_type(const void *rec)
 {
-	return *(const uint64_t *)rec >> KREGION_TRACE_TIME_BITS;
+	return *(const __u64 *)rec >> KREGION_TRACE_TIME_BITS;
 }
 
 static uint64_t head_time(const void *rec)
 {
-	return *(const uint64_t *)rec & KREGION_TRACE_TIME_MASK;
+	return *(const __u64 *)rec & KREGION_TRACE_TIME_MASK;
+}
+
+/* Bring adjacent members to the byte order of this machine, before their use. */
+static void host16(const struct stream *s, __u16 *first, __u16 *last)
+{
+	for (; s->swapped && first <= last; first++)
+		*first = bswap_16(*first);
+}
+
+static void host32(const struct stream *s, __u32 *first, __u32 *last)
+{
+	for (; s->swapped && first <= last; first++)
+		*first = bswap_32(*first);
+}
+
+static void host64(const struct stream *s, __u64 *first, __u64 *last)
+{
+	for (; s->swapped && first <= last; first++)
+		*first = bswap_64(*first);
 }
 
 static int check_header(struct stream *s, const char *path, size_t *at)
 {
-	const struct kregion_trace_header *h = s->data;
+	struct kregion_trace_header *h = s->data;
 	uint64_t size;
 	uint32_t i;
 
@@ -89,9 +110,11 @@ static int check_header(struct stream *s, const char *path, size_t *at)
 		return bad(path, "not a trace: wrong magic");
 	if (s->size < sizeof(*h))
 		return bad(path, "truncated: no whole header");
+	s->swapped = h->byte_order == bswap_32(KREGION_TRACE_BYTE_ORDER);
+	host32(s, &h->version, &h->clock);
+	host64(s, &h->start_ns, &h->stream_size);
 	if (h->byte_order != KREGION_TRACE_BYTE_ORDER)
-		return bad(path, h->byte_order == 0x04030201 ?
-			   "from a machine of the other byte order" : "bad byte order mark");
+		return bad(path, "bad byte order mark");
 	if (h->version != KREGION_TRACE_VERSION) {
 		fprintf(stderr, "krtrace: %s: version %u, this program reads version %u\n",
 			path, h->version, KREGION_TRACE_VERSION);
@@ -115,9 +138,10 @@ static int check_header(struct stream *s, const char *path, size_t *at)
 		return bad(path, "bad sizes in the header");
 
 	for (i = 0; i < h->nr_types; i++) {
-		const struct kregion_trace_type *t = (const void *)((const char *)s->data +
-						     h->header_size + (size_t)i * h->type_size);
+		struct kregion_trace_type *t = (void *)((char *)s->data + h->header_size +
+						       (size_t)i * h->type_size);
 
+		host16(s, &t->id, &t->reserved);
 		/* Type 0 is EVENT_GAP. */
 		if (!t->id || t->id > 255 || s->type_size[t->id] ||
 		    !t->size || t->size % 8 || t->size < least_size(t->id))
@@ -133,15 +157,17 @@ static int check_header(struct stream *s, const char *path, size_t *at)
 	return 0;
 }
 
-static int check_cpu(struct stream *s, const char *path, const struct kregion_trace_section *sec)
+static int check_cpu(struct stream *s, const char *path, struct kregion_trace_section *sec)
 {
-	const struct kregion_trace_cpu *head = (const void *)sec;
-	const char *p = (const char *)sec + sec->header_size, *end = (const char *)sec + sec->size;
+	struct kregion_trace_cpu *head = (void *)sec;
+	char *p = (char *)sec + sec->header_size, *end = (char *)sec + sec->size;
 	struct cpu_stream *c;
 	uint64_t n = 0, last = 0, lost_sum = 0;
 
 	if (sec->header_size < sizeof(*head))
 		return bad(path, "bad CPU section");
+	host32(s, &head->cpu, &head->reserved);
+	host64(s, &head->records, &head->tail_since);
 	if (head->cpu >= s->header->cpu_limit)
 		return bad(path, "CPU number out of range");
 	if (s->nr_cpus == s->header->nr_cpus)
@@ -152,8 +178,11 @@ static int check_cpu(struct stream *s, const char *path, const struct kregion_tr
 	*c = (struct cpu_stream) { .head = head, .records = p, .end = end };
 
 	while (p < end) {
-		const size_t size = s->type_size[head_type(p)];
+		struct kregion_trace_event *rec = (void *)p;
+		size_t size;
 
+		host64(s, &rec->head, &rec->head);
+		size = s->type_size[head_type(p)];
 		if (!size)
 			return bad(path, "record of an unknown type");
 		if (size > (size_t)(end - p))
@@ -161,11 +190,14 @@ static int check_cpu(struct stream *s, const char *path, const struct kregion_tr
 		if (head_time(p) < last || head_time(p) > s->duration)
 			return bad(path, "record out of order");
 		if (head_type(p) == KREGION_TRACE_LOST) {
-			const struct kregion_trace_lost *lost = (const void *)p;
+			struct kregion_trace_lost *lost = (void *)p;
 
+			host64(s, &lost->since, &lost->count);
 			if (lost->since < last || lost->since > head_time(p))
 				return bad(path, "lost record out of order");
 			lost_sum += lost->count;
+		} else if (least_size(head_type(p))) {
+			host64(s, &rec->ids, &rec->ids);
 		}
 		last = head_time(p);
 		n++;
@@ -195,21 +227,24 @@ static bool good_name(const char *name, size_t size)
 	return i && i < size;
 }
 
-static int check_end(struct stream *s, const char *path, const struct kregion_trace_section *sec)
+static int check_end(struct stream *s, const char *path, struct kregion_trace_section *sec)
 {
-	const struct kregion_trace_end *end = (const void *)sec;
+	struct kregion_trace_end *end = (void *)sec;
 	uint32_t i;
 
-	if (sec->header_size < sizeof(*end) ||
-	    end->value_size < sizeof(struct kregion_trace_value) || end->value_size % 8 ||
+	if (sec->header_size < sizeof(*end))
+		return bad(path, "bad end section");
+	host32(s, &end->nr_values, &end->value_size);
+	if (end->value_size < sizeof(struct kregion_trace_value) || end->value_size % 8 ||
 	    end->nr_values > (sec->size - sec->header_size) / end->value_size)
 		return bad(path, "bad end section");
 	s->values = (const char *)sec + sec->header_size;
 	s->value_size = end->value_size;
 	s->nr_values = end->nr_values;
 	for (i = 0; i < s->nr_values; i++) {
-		const struct kregion_trace_value *v = stream_nth_value(s, i);
+		struct kregion_trace_value *v = (void *)stream_nth_value(s, i);
 
+		host64(s, &v->value, &v->value);
 		if (!good_name(v->name, sizeof(v->name)))
 			return bad(path, "bad end section");
 	}
@@ -218,15 +253,17 @@ static int check_end(struct stream *s, const char *path, const struct kregion_tr
 
 static int check(struct stream *s, const char *path)
 {
-	const struct kregion_trace_section *sec;
+	struct kregion_trace_section *sec;
 	size_t at;
 
 	if (check_header(s, path, &at))
 		return -1;
 	do {
-		sec = (const void *)((const char *)s->data + at);
+		sec = (void *)((char *)s->data + at);
 		if (s->size - at < sizeof(*sec))
 			return bad(path, "truncated: no end section");
+		host32(s, &sec->kind, &sec->header_size);
+		host64(s, &sec->size, &sec->size);
 		if (sec->header_size < sizeof(*sec) || sec->header_size % 8 || sec->size % 8 ||
 		    sec->size < sec->header_size || sec->size > s->size - at)
 			return bad(path, "bad section size");

@@ -32,6 +32,7 @@ struct cpu_stream {
 struct stream {
 	void *data;
 	size_t size;
+	bool swapped;			/* the file has the other byte order */
 	const struct kregion_trace_header *header;
 	uint16_t type_size[256];
 	struct cpu_stream *cpus;

@@ -2,8 +2,11 @@
 # SPDX-License-Identifier: GPL-2.0
 """Test krtrace on crafted traces, without a VM.
 
+Crafts each trace in both byte orders, and compares the output.
+
 Builds krtrace with the address and undefined behaviour sanitizers, and with device.c,
-which counts executed basic blocks, the unit of cost here.
+which counts executed basic blocks, the unit of cost here; and as make does, since the
+sanitizers restrain the optimizer.
 
 usage: test.py [unittest arguments]
 """
@@ -27,17 +30,34 @@ RUNNING_TASK, SWITCH, WAKEUP, WAKEUP_NEW, FORK, EXEC, EXIT, NAME, LOST = range(1
 Type = namedtuple("Type", "id size nr_fields name")
 Field = namedtuple("Field", "kind offset width shift bits name")
 MS = 1000000
+OTHER = {"little": ">", "big": "<"}[sys.byteorder]
+
+
+class Packer:
+    """Packs numbers in a byte order; replaces one of them, for damage."""
+
+    def __init__(self, order, place=None, damage=None):
+        self.order, self.place, self.damage, self.packed = order, place, damage, 0
+
+    def __call__(self, layout, *values):
+        values = list(values)
+        for i, value in enumerate(values):
+            if isinstance(value, int):
+                if self.packed == self.place:
+                    values[i] = self.damage(value)
+                self.packed += 1
+        return struct.pack(self.order + layout, *values)
 
 
 class Cpu:
     """The section of a CPU. Times are nanoseconds since the start."""
 
     def __init__(self):
-        self.data = bytearray()
+        self.parts = []         # layout and values of each record
         self.records = self.lost = self.tail_lost = self.tail_since = 0
 
     def record(self, kind, time, *words, text=b""):
-        self.data += struct.pack(f"{1 + len(words)}Q", kind << 56 | time, *words) + text
+        self.parts.append((f"{1 + len(words)}Q{len(text)}s", kind << 56 | time, *words, text))
         self.records += 1
         return self
 
@@ -65,9 +85,11 @@ class Cpu:
         self.tail_since, self.tail_lost = since, count
         return self
 
-    def bytes(self, nr):
-        return struct.pack("=IIQIIQQQQ", 1, 56, 56 + len(self.data), nr, 0, self.records,
-                           self.lost, self.tail_lost, self.tail_since) + bytes(self.data)
+    def bytes(self, pack, nr):
+        size = 56 + sum(struct.calcsize("=" + layout) for layout, *_ in self.parts)
+        head = pack("IIQIIQQQQ", 1, 56, size, nr, 0, self.records, self.lost, self.tail_lost,
+                    self.tail_since)
+        return head + b"".join(pack(*part) for part in self.parts)
 
 
 class Trace:
@@ -83,50 +105,66 @@ class Trace:
         self.sections = []
         self.value_size = 32
         self.values = values
+        self.numbers = None     # number of integers in the bytes
 
     def cpu(self, nr):
         section = Cpu()
         self.sections.append((nr, section))
         return section
 
-    def bytes(self):
-        types = b"".join(struct.pack("HHHH16s", i, size, 0, 0, b"type") for i, size in self.types)
-        sections = b"".join(section.bytes(nr) for nr, section in self.sections)
-        values = b"".join(struct.pack("24sQ", name.encode(), value).ljust(min(self.value_size, 64), b"\0")
+    def bytes(self, order="=", *damage):
+        pack = Packer(order, *damage)
+        types = b"".join(pack("HHHH16s", i, size, 0, 0, b"type") for i, size in self.types)
+        sections = b"".join(section.bytes(pack, nr) for nr, section in self.sections)
+        values = b"".join(pack("24sQ", name.encode(), value).ljust(min(self.value_size, 64), b"\0")
                           for name, value in self.values.items())
-        end = struct.pack("=IIQII", 2, 24, 24 + len(values), len(self.values), self.value_size)
+        end = pack("IIQII", 2, 24, 24 + len(values), len(self.values), self.value_size)
         rest = types + bytes(24 * len(FIELDS)) + sections + end + values
         header = dict(self.header)
         if header["nr_cpus"] is None:
             header["nr_cpus"] = len(self.sections)
         if header["stream_size"] is None:
             header["stream_size"] = 88 + len(rest)
-        return struct.pack("=8s10I5Q", *header.values()) + rest
+        whole = pack("8s10I5Q", *header.values()) + rest
+        self.numbers = pack.packed
+        return whole
 
 
 class Case(unittest.TestCase):
-    """Runs each case in an empty directory."""
+    """Runs each case in an empty directory; another one has the traces in the other byte order."""
 
     def setUp(self):
-        self.folder = tempfile.mkdtemp()
+        self.folder, self.other = tempfile.mkdtemp(), tempfile.mkdtemp()
         self.addCleanup(shutil.rmtree, self.folder)
+        self.addCleanup(shutil.rmtree, self.other)
         os.chdir(self.folder)
 
-    def write(self, name, content):
-        with open(name, "wb") as f:
-            f.write(content.bytes() if isinstance(content, Trace) else content)
+    def write(self, name, content, cut=None, damage=()):
+        for folder, order in (self.folder, "="), (self.other, OTHER):
+            data = content.bytes(order, *damage) if isinstance(content, Trace) else content
+            with open(f"{folder}/{name}", "wb") as f:
+                f.write(data[:cut])
 
     def read(self, name):
         with open(name, "rb") as f:
             return f.read()
 
-    def krtrace(self, *args, status=0, env=None, **kwargs):
-        done = subprocess.run([PROGRAM, *args], env={**os.environ, **OPTIONS, **(env or {})},
-                              stdin=subprocess.DEVNULL, stdout=kwargs.pop("stdout", subprocess.PIPE),
-                              stderr=subprocess.PIPE, check=False, **kwargs)
+    def run_krtrace(self, *args, env=None, **kwargs):
+        return subprocess.run([PROGRAM, *args], env={**os.environ, **OPTIONS, **(env or {})},
+                              stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False,
+                              **{"stdout": subprocess.PIPE, **kwargs})
+
+    def krtrace(self, *args, status=0, **kwargs):
+        done = self.run_krtrace(*args, **kwargs)
         errors = done.stderr.decode()
         self.assertNotRegex(errors, "Sanitizer|runtime error")
-        self.assertEqual(done.returncode, status, errors)
+        if status is not None:
+            self.assertEqual(done.returncode, status, errors)
+        if args and not {"record", "-o"} & {*args} and "stdout" not in kwargs and \
+           os.path.isfile(f"{self.other}/{args[-1]}"):
+            other = self.run_krtrace(*args, cwd=self.other, **kwargs)
+            self.assertEqual((other.stderr.decode(), other.returncode, other.stdout),
+                             (errors, done.returncode, done.stdout))
         done.errors = errors
         return done
 
@@ -304,11 +342,11 @@ class Refused(Case):
 
     def test_truncated(self):
         """Truncations in each part of the file."""
-        whole = small_trace().bytes()
-        for length in range(8, len(whole), 40):
-            self.write("short", whole[:length])
+        trace = small_trace()
+        for length in range(8, len(trace.bytes()), 40):
+            self.write("short", trace, cut=length)
             self.assertIn("truncated", self.krtrace("report", "short", status=1).errors)
-        self.write("long", whole + bytes(8))
+        self.write("long", trace.bytes() + bytes(8))
         self.assertIn("longer", self.krtrace("report", "long", status=1).errors)
 
     def test_record_types(self):
@@ -323,8 +361,8 @@ class Refused(Case):
     def test_header(self):
         sizes = "bad sizes in the header"
         for key, value, why in (
-                ("version", 2, "version 2"), ("byte_order", 0x04030201, "other byte order"),
-                ("byte_order", 0, "bad byte order"), ("header_size", 80, sizes),
+                ("version", 2, "version 2"), ("byte_order", 0, "bad byte order"),
+                ("byte_order", 0x04030201, "version 16777216"), ("header_size", 80, sizes),
                 ("header_size", 92, sizes), ("header_size", 0xfffffff8, sizes),
                 ("type_size", 16, sizes), ("type_size", 0xfffffff8, sizes),
                 ("nr_types", 65535, sizes), ("nr_types", 0xffffffff, sizes),
@@ -386,6 +424,48 @@ class Refused(Case):
             trace.cpu(1)
             trace.header["nr_cpus"] = number
             self.refused(trace, "number of CPU sections")
+
+
+class ByteOrder(Case):
+    """Traces in the other byte order; each case compares the output, see Case."""
+
+    def trace(self):
+        """Has records of all types, and values that read differently backwards."""
+        trace = Trace(bytes_held=2 << 20, bytes_used=1 << 20)
+        trace.types.append((20, 24))
+        trace.header["nr_types"] = 10
+        cpu = trace.cpu(0).runs(0, 7).name(0, 7, b"seven").event(FORK, 1 * MS, 260, 7)
+        cpu.name(1 * MS, 260, b"child").wakeup(2 * MS, 260, WAKEUP_NEW).switch(3 * MS, 7, 260)
+        cpu.event(EXEC, 4 * MS, 260, 260).name(4 * MS, 260, b"command")
+        cpu.event(EXIT, 5 * MS, 260, prio=90).switch(6 * MS, 260, 7, 128)
+        cpu.record(20, 7 * MS, 1, 2).gap(8 * MS, 9 * MS, 3).switch(10 * MS, 7, 0, 1)
+        trace.cpu(5).runs(0, 0).wakeup(20 * MS, 7).switch(25 * MS, 0, 7).tail(30 * MS, 2)
+        return trace
+
+    def test_equal(self):
+        trace = self.trace()
+        self.assertNotEqual(trace.bytes(), trace.bytes(OTHER))
+        self.write("t.krt", trace)
+        for args in ("report",), ("report", "--tsv"), ("convert", "--chrome"):
+            shown = self.krtrace(*args, "t.krt").stdout
+            self.assertIn(b"seven", shown)
+            for folder in self.folder, self.other:
+                done = subprocess.run([PLAIN, *args, "t.krt"], cwd=folder, check=True,
+                                      stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+                self.assertEqual(done.stdout, shown)
+
+    def test_damage(self):
+        """In each number, and at each word of the file."""
+        trace = self.trace()
+        whole = trace.bytes()
+        for place in range(trace.numbers):
+            for damage in lambda n: n ^ 1, lambda n: n + 256:
+                with self.subTest(place=place):
+                    self.write("t.krt", trace, damage=(place, damage))
+                    self.krtrace("report", "--tsv", "t.krt", status=None)
+        for length in range(0, len(whole), 8):
+            self.write("t.krt", trace, cut=length)
+            self.krtrace("report", "t.krt", status=1)
 
 
 class Times(Case):
@@ -845,19 +925,23 @@ class Command(Case):
 
 
 def build(place):
-    """Build krtrace, and return its path."""
+    """Build krtrace with and without the sanitizers, and return the paths."""
     flags = "-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all"
     shutil.copytree(f"{TOP}/userspace_demo", f"{place}/userspace_demo",
                     ignore=shutil.ignore_patterns("*.o", "krtrace", "kregion-top"))
     shutil.copytree(f"{TOP}/kmod/include/uapi", f"{place}/kmod/include/uapi")
+    make = "make", "-s", "-j2", "-C", f"{place}/userspace_demo", "CC=gcc"
+    subprocess.run([*make, "krtrace"], check=True)
+    shutil.copy(f"{place}/userspace_demo/krtrace", f"{place}/plain")
+    subprocess.run([*make, "clean"], check=True)
     subprocess.run(["gcc", "-O1", "-Wall", "-Wextra", "-Werror", f"-I{place}/kmod/include/uapi",
                     "-c", "-o", f"{place}/device.o", f"{TOP}/kunit_tests/krtrace/device.c"],
                    check=True)
-    subprocess.run(["make", "-s", "-j2", "-C", f"{place}/userspace_demo", "krtrace", "CC=gcc",
+    subprocess.run([*make, "krtrace",
                     f"CFLAGS={flags} -Wall -Wextra -Werror -fsanitize-coverage=trace-pc",
                     f"LDFLAGS={flags} -Wl,--wrap=open,--wrap=ioctl,--wrap=rename", "LDLIBS=../device.o"],
                    check=True)
-    return f"{place}/userspace_demo/krtrace"
+    return f"{place}/userspace_demo/krtrace", f"{place}/plain"
 
 
 def describe(place):
@@ -880,7 +964,7 @@ if __name__ == "__main__":
     for number in signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM:
         signal.signal(number, signal.SIG_DFL)
     with tempfile.TemporaryDirectory() as built:
-        PROGRAM = build(built)
+        PROGRAM, PLAIN = build(built)
         TYPES, FIELDS = describe(built)
         # The address sanitizer of gcc 12 fails with the address randomization of some kernels.
         ctypes.CDLL(None).personality(0x0040000)    # ADDR_NO_RANDOMIZE

@@ -249,7 +249,10 @@ static noinline ssize_t charge_limited(struct kregion_priv *rg, size_t size, siz
 	size_t held, room;
 
 	region_lock(rg, flags);
-	/* Without the lock only subtracted from, and before fills_ended changes. */
+	/*
+	 * Without the lock only subtracted from, and before fills_ended
+	 * changes.
+	 */
 	held = atomic_long_read(&rg->held);
 	room = rg->limit > held ? rg->limit - held : 0;
 	while (size > room && size / 2 >= least)

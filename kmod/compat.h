@@ -9,7 +9,10 @@
 #include <linux/bug.h>
 #include <linux/version.h>
 
-/* Since 7.2, the arguments of a WARN() are in the bug table on some architectures. */
+/*
+ * Since 7.2, the arguments of a WARN() are in the bug table on some
+ * architectures.
+ */
 #ifndef BUGFLAG_ARGS
 #define BUGFLAG_ARGS	0
 #endif

@@ -16,7 +16,7 @@ static bool aligned(const void *p, size_t align)
 	return p && !((unsigned long)p & (align - 1));
 }
 
-/* ---- alignment --------------------------------------------------------------- */
+/* ---- alignment ----------------------------------------------------------- */
 
 static void every_size_is_aligned_to_8(struct kunit *test)
 {
@@ -97,7 +97,10 @@ static void aligned_to_each_power_of_two(struct kunit *test)
 	expect_sane(test, r);
 }
 
-/* Object and padding fit into the end of the block, or the object starts a new one. */
+/*
+ * Object and padding fit into the end of the block, or the object starts a new
+ * one.
+ */
 static void aligned_keeps_within_its_block(struct kunit *test)
 {
 	static const size_t sizes[] = { 8, 40, 64 };
@@ -170,7 +173,7 @@ static void impossible_alignment_is_refused(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, stats_of(r).fills, 0UL);
 }
 
-/* ---- sizes of zero, and too large ones -------------------------------------------- */
+/* ---- sizes of zero, and too large ones ----------------------------------- */
 
 static void zero_size(struct kunit *test)
 {
@@ -274,7 +277,7 @@ static void sixteen_megabytes(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_used, (unsigned long)SZ_16M);
 }
 
-/* ---- clearing ----------------------------------------------------------------------- */
+/* ---- clearing ------------------------------------------------------------ */
 
 static void dirty(struct kunit *test, struct kregion *r, size_t size)
 {
@@ -314,7 +317,7 @@ static void cleared_if_asked(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, p && !memchr_inv(p, 0, 40));
 }
 
-/* ---- blocks -------------------------------------------------------------------------- */
+/* ---- blocks -------------------------------------------------------------- */
 
 static void exact_fit_then_new_block(struct kunit *test)
 {
@@ -417,7 +420,10 @@ static void large_does_not_close_the_current_block(struct kunit *test)
 	expect_sane(test, r);
 }
 
-/* The limit allows one block: a request that does not fit leaves the tail alone. */
+/*
+ * The limit allows one block: a request that does not fit leaves the tail
+ * alone.
+ */
 static void failed_request_leaves_its_room_to_smaller_ones(struct kunit *test)
 {
 	const struct mode *mode = test->param_value;
@@ -474,7 +480,7 @@ static void many_failures_change_nothing(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_used, capacity);
 }
 
-/* ---- overlap -------------------------------------------------------------------------- */
+/* ---- overlap ------------------------------------------------------------- */
 
 static void random_objects_do_not_overlap(struct kunit *test)
 {
@@ -521,7 +527,7 @@ static void random_objects_do_not_overlap(struct kunit *test)
 	expect_sane(test, r);
 }
 
-/* ---- gfp -------------------------------------------------------------------------------- */
+/* ---- gfp ----------------------------------------------------------------- */
 
 static void atomic_requests_work_under_a_spinlock(struct kunit *test)
 {
@@ -589,8 +595,8 @@ static void bits_without_a_meaning_warn_once_and_are_ignored(struct kunit *test)
 }
 
 /*
- * Since 7.2, a WARN_ONCE() in an inlined function triggers once per copy. The bug
- * table of the module has an entry for each copy.
+ * Since 7.2, a WARN_ONCE() in an inlined function triggers once per copy. The
+ * bug table of the module has an entry for each copy.
  */
 #if defined(CONFIG_GENERIC_BUG) && defined(CONFIG_DEBUG_BUGVERBOSE)
 static const char *bug_file(const struct bug_entry *bug)
@@ -637,7 +643,10 @@ static void nofail_fails_at_the_limit(struct kunit *test)
 
 	KUNIT_EXPECT_NULL(test, kregion_alloc(r, PAGE_SIZE, GFP_KERNEL | __GFP_NOFAIL));
 	KUNIT_EXPECT_EQ(test, stats_of(r).failed_limit, 1UL);
-	/* The previous case has triggered the WARN_ONCE(), unless this one runs alone. */
+	/*
+	 * The previous case has triggered the WARN_ONCE(), unless this one runs
+	 * alone.
+	 */
 	expect_warnings(test, warnings_seen() - warnings);
 	KUNIT_EXPECT_LE(test, warnings_seen() - warnings, 1UL);
 }

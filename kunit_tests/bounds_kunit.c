@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The longest hold of the region's lock does not grow with the number of blocks.
- * At the limit a smaller block or one that another CPU allocates still serves.
+ * The longest hold of the region's lock does not grow with the number of
+ * blocks. At the limit a smaller block or one that another CPU allocates still
+ * serves.
  */
 
 #include <linux/kthread.h>
@@ -12,7 +13,7 @@
 
 MODE_PARAM(base, MODES_BASE);
 
-/* ---- the longest hold of the lock --------------------------------------------------- */
+/* ---- the longest hold of the lock ---------------------------------------- */
 
 #if IS_ENABLED(CONFIG_KUNIT)
 static unsigned int longest_hold(void)
@@ -171,7 +172,7 @@ static void a_spare_block_is_found_behind_smaller_ones(struct kunit *test)
 	expect_sane(test, r);
 }
 
-/* ---- at the limit ------------------------------------------------------------------- */
+/* ---- at the limit -------------------------------------------------------- */
 
 /* The limit leaves less than a block, but more than the object needs. */
 static void the_last_block_is_a_smaller_one(struct kunit *test)
@@ -196,7 +197,10 @@ static void the_last_block_is_a_smaller_one(struct kunit *test)
 	expect_sane(test, r);
 }
 
-/* A request that needs more than the limit leaves fails, a smaller one is served. */
+/*
+ * A request that needs more than the limit leaves fails, a smaller one is
+ * served.
+ */
 static void no_block_is_made_too_small(struct kunit *test)
 {
 	const struct mode *mode = test->param_value;
@@ -237,7 +241,9 @@ static int take_one(void *data)
 	return 0;
 }
 
-/* Two CPUs that need a block at once share the only one that the limit allows. */
+/*
+ * Two CPUs that need a block at once share the only one that the limit allows.
+ */
 static void a_block_on_its_way_is_waited_for(struct kunit *test)
 {
 	const struct kregion_attr attr = { .block_size = SZ_1M, .limit = SZ_1M };

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-# The checks: each target leaves its results in out/check/TARGET.ktap, as KTAP, whether
-# they are good or bad. The top Makefile schedules them and parses what they leave.
+# The checks: each target leaves its results in out/check/TARGET.ktap, as KTAP,
+# whether they are good or bad. The top Makefile schedules them and parses what
+# they leave.
 #
 #	make -f kunit_tests/check.mk TARGET...
 #
@@ -23,8 +24,8 @@ parts := all static stock fastpath
 names := $(shell $(VM)/kernels.py --list)
 targets := $(sort $(all) kunit $(foreach n,build suites trace fastpath kunit,$(names:%=$(n)-%)))
 
-# make check-kernels: of a package the strict build, its fast path, suites and tracer, of a
-# kernel from source the suites.
+# make check-kernels: of a package the strict build, its fast path, suites and
+# tracer, of a kernel from source the suites.
 images := $(shell $(VM)/kernels.py --list package)
 $(foreach n,$(images),$(eval kernel-$(n) := build-$(n) fastpath-$(n) suites-$(n) trace-$(n)))
 $(foreach n,$(filter kunit%,$(names)),$(eval kernel-$(n) := kunit-$(n)))

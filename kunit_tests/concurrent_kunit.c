@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Threads, hard interrupts, irq_work, tasklets and timers of every CPU allocate
- * from one region. Each object carries a tag of its own; in the end no object has
- * changed, and the sums are exact.
+ * from one region. Each object carries a tag of its own; in the end no object
+ * has changed, and the sums are exact.
  */
 
 #include <linux/completion.h>
@@ -24,8 +24,8 @@ enum context { THREAD, HARDIRQ, IRQ_WORK, TASKLET, TIMER, NR_CONTEXTS };
 
 /*
  * Only contexts that PREEMPT_RT turns into threads take new blocks here, as the
- * locks of the page allocator sleep there; without PREEMPT_RT all but tasklets and
- * timers run in hard interrupts. nofill_kunit.c has the other contexts.
+ * locks of the page allocator sleep there; without PREEMPT_RT all but tasklets
+ * and timers run in hard interrupts. nofill_kunit.c has the other contexts.
  */
 
 /* Objects of one context of one CPU. */
@@ -311,7 +311,7 @@ static void all_contexts_at_once_after_reset(struct kunit *test)
 	load_check(test, again);
 }
 
-/* ---- readers ------------------------------------------------------------------------ */
+/* ---- readers ------------------------------------------------------------- */
 
 struct reader {
 	struct kregion *r;
@@ -408,7 +408,7 @@ static void readers_meet_drops(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, reader->wrong, 0UL);
 }
 
-/* ---- at the limit --------------------------------------------------------------------- */
+/* ---- at the limit -------------------------------------------------------- */
 
 /* All CPUs race for the last bytes; the sum is exact. */
 struct fight {
@@ -463,7 +463,7 @@ static void the_limit_is_exact_with_all_cpus_at_it(struct kunit *test)
 	expect_sane(test, f->r);
 }
 
-/* ---- on the move ------------------------------------------------------------------------ */
+/* ---- on the move --------------------------------------------------------- */
 
 /* A task that migrates while the page allocator serves it. */
 struct move {
@@ -486,8 +486,8 @@ static int mover_thread(void *data)
 }
 
 /*
- * Preemption is off: the task migrates once it is on again, if the migration thread
- * has been woken by then.
+ * Preemption is off: the task migrates once it is on again, if the migration
+ * thread has been woken by then.
  */
 static void move_me(void *arg)
 {
@@ -600,7 +600,7 @@ static void a_block_is_that_of_the_cpu_where_it_arrives(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, moved);
 }
 
-/* ---- the refill of a reserve --------------------------------------------------------------- */
+/* ---- the refill of a reserve --------------------------------------------- */
 
 static void drops_meet_refills(struct kunit *test)
 {

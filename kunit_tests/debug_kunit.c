@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KREGION_F_DEBUG. Functions that no sanitizer instruments do the damage, as the
- * module has to find it.
+ * KREGION_F_DEBUG. Functions that no sanitizer instruments do the damage, as
+ * the module has to find it.
  */
 
 #include <linux/ctype.h>
@@ -45,7 +45,7 @@ static struct kregion *debug_region(struct kunit *test, const struct mode *mode)
 	return region_named(test, "kunit-damaged", &attr);
 }
 
-/* ---- no damage, no report ------------------------------------------------------------ */
+/* ---- no damage, no report ------------------------------------------------ */
 
 static void clean_use_is_silent(struct kunit *test)
 {
@@ -108,7 +108,7 @@ static void exact_fit_is_silent(struct kunit *test)
 	KUNIT_EXPECT_STREQ(test, logged(), "");
 }
 
-/* ---- damage ----------------------------------------------------------------------------- */
+/* ---- damage -------------------------------------------------------------- */
 
 struct damage {
 	const char *what;
@@ -194,7 +194,7 @@ static void damage_is_reported_once(struct kunit *test)
 	}
 }
 
-/* ---- every byte in front of an object -------------------------------------------------- */
+/* ---- every byte in front of an object ------------------------------------ */
 
 #define HEAD_BYTES	8
 
@@ -218,7 +218,9 @@ static bool overwrite(char *p, long at, const struct overwrite *o)
 	return new != old;
 }
 
-/* Returns whether a report has this object and byte, by offsets in their block. */
+/*
+ * Returns whether a report has this object and byte, by offsets in their block.
+ */
 static bool reported(const char *what, size_t size, size_t object, u8 byte, size_t at)
 {
 	const char *text = logged();
@@ -256,8 +258,8 @@ static const struct overwritten overwritten[] = {
 PAIR_PARAM(metadata, MODES_METADATA, overwritten);
 
 /*
- * One object for each byte of the metadata and each value: as many reports, all of
- * damage in front of an object, none of the objects in between.
+ * One object for each byte of the metadata and each value: as many reports, all
+ * of damage in front of an object, none of the objects in between.
  */
 static void each_byte_in_front_is_protected(struct kunit *test)
 {
@@ -281,7 +283,9 @@ static void each_byte_in_front_is_protected(struct kunit *test)
 	KUNIT_EXPECT_GT(test, n, 60);
 }
 
-/* One byte at a time, in a new block: the report names the byte and the object. */
+/*
+ * One byte at a time, in a new block: the report names the byte and the object.
+ */
 static void the_byte_in_front_is_named(struct kunit *test)
 {
 	static const size_t sizes[] = { 1, 100, 255, 256, 400 };
@@ -307,7 +311,9 @@ static void the_byte_in_front_is_named(struct kunit *test)
 	}
 }
 
-/* All runs of bytes that end within the metadata, with values that it may have. */
+/*
+ * All runs of bytes that end within the metadata, with values that it may have.
+ */
 static void a_run_in_front_is_reported(struct kunit *test)
 {
 	static const u8 values[] = { 0x00, 0x6b, 0xa5, 0xff };
@@ -528,7 +534,7 @@ static void guards_are_counted_as_used(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_used % 8, 0UL);
 }
 
-/* ---- after a drop or destroy: the quarantine ------------------------------------------ */
+/* ---- after a drop or destroy: the quarantine ----------------------------- */
 
 #define WRITTEN		"kunit-damaged: free memory was written"
 #define QUARANTINE	SZ_1M
@@ -599,7 +605,9 @@ static const struct late_call {
 	{ "drop", late_drop }, { "reset", late_reset }, { "destroy", late_destroy },
 };
 
-/* One WARN for each destroyed region, whatever is called on it and how often. */
+/*
+ * One WARN for each destroyed region, whatever is called on it and how often.
+ */
 static void call_after_destroy_is_reported_once(struct kunit *test)
 {
 	struct kregion *r;
@@ -646,7 +654,10 @@ static void write_after_free_is_reported(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, no_address_in(logged()));
 }
 
-/* Of many regions, one block of each; the first one was written to after its end. */
+/*
+ * Of many regions, one block of each; the first one was written to after its
+ * end.
+ */
 static void quarantine_is_bounded(struct kunit *test)
 {
 	const struct mode mode = { "", KREGION_F_DEBUG | KREGION_F_PAGES };
@@ -679,7 +690,10 @@ static void quarantine_is_bounded(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, objects_outstanding(), objects);
 }
 
-/* The quarantine is nobody's: no limit, no statistics, no line, no event counts it. */
+/*
+ * The quarantine is nobody's: no limit, no statistics, no line, no event counts
+ * it.
+ */
 static void quarantine_is_uncharged(struct kunit *test)
 {
 	const struct kregion_attr attr = {

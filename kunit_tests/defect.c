@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Plants one defect for a detector to find: insmod kregion_defect.ko kind=KIND.
- * Defects of memory are in memory of a region. Loading the module mostly fails; the
- * log has the report.
+ * Defects of memory are in memory of a region. Loading the module mostly fails;
+ * the log has the report.
  */
 
 #include <linux/debugobjects.h>
@@ -200,7 +200,10 @@ static int __init defect_init(void)
 		WARN(1, "a planted warning\n");
 	else
 		return -EINVAL;
-	/* A module that fails to load may be loaded again by another system call. */
+	/*
+	 * A module that fails to load may be loaded again by another system
+	 * call.
+	 */
 	return strcmp(kind, "held") && strcmp(kind, "sleep") ? -ECANCELED : 0;
 }
 

@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Build Documentation/ as HTML with the kernel's kernel-doc extension. A warning is an
-# error, as is a reference to a kregion_ name that the documents do not describe.
+# Build Documentation/ as HTML with the kernel's kernel-doc extension. A warning
+# is an error, as is a reference to a kregion_ name that the documents do not
+# describe.
 #
 # usage: docs.sh FOLDER
 set -euo pipefail

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The inlined fast path as a client compiles it, for fastpath.py to disassemble.
- * Never loaded.
+ * The inlined fast path as a client compiles it, for fastpath.py to
+ * disassemble. Never loaded.
  */
 
 #include <linux/kregion.h>

@@ -15,8 +15,8 @@ import sys
 OBJDUMP = "llvm-objdump-19"
 FUNCTIONS = "fastpath_const", "fastpath_nofill", "fastpath_size"
 
-# Most instructions of each function, by path and whether the kernel counts preemption;
-# by gcc 12 on x86 and gcc 14 elsewhere.
+# Most instructions of each function, by path and whether the kernel counts
+# preemption; by gcc 12 on x86 and gcc 14 elsewhere.
 MOST = {
     ("amd64", True): (12, 12, 15),
     ("i386", True): (18, 18, 25),
@@ -34,14 +34,15 @@ class X86:
     end = r"ret|jmp.*return_thunk"
     jump = r"jmp"
     wrong = r"call|lock|[lms]fence"
-    # Not of the allocation: the entry (tracing, indirect branch target, frame pointer)
-    # and the return.
+    # Not of the allocation: the entry (tracing, indirect branch target, frame
+    # pointer) and the return.
     frame = r"endbr|.*__fentry__|.*%ebp"
 
 
 class Arm64:
     options = ()
-    # An alternative selects the atomics: its branch becomes a nop where there is LSE.
+    # An alternative selects the atomics: its branch becomes a nop where there
+    # is LSE.
     paths = {" LSE": r"ldadd\s", " LL/SC": r"stxr\s"}
     end = r"ret"
     jump = r"b\s"

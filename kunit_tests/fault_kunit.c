@@ -3,9 +3,9 @@
  * Allocation failures, one by one: the n-th request of a call for memory fails,
  * for n = 1, 2 and so on until the call makes fewer requests.
  *
- * Needs CONFIG_FAULT_INJECTION with FAILSLAB and FAIL_PAGE_ALLOC, and in debugfs
- * failslab/ignore-gfp-wait and fail_page_alloc/ignore-gfp-wait set to N and
- * fail_page_alloc/min-order to 0.
+ * Needs CONFIG_FAULT_INJECTION with FAILSLAB and FAIL_PAGE_ALLOC, and in
+ * debugfs failslab/ignore-gfp-wait and fail_page_alloc/ignore-gfp-wait set to N
+ * and fail_page_alloc/min-order to 0.
  */
 
 #include <linux/cpumask.h>
@@ -161,7 +161,9 @@ static const struct request requests[] = {
 	{ "asprintf", make_asprintf },
 };
 
-/* @r is empty: each fault on the path of @request gives NULL or a valid object. */
+/*
+ * @r is empty: each fault on the path of @request gives NULL or a valid object.
+ */
 static unsigned int walk(struct kunit *test, struct kregion *r, const struct mode *mode,
 			 const struct request *request)
 {
@@ -338,7 +340,10 @@ static void a_block_of_single_pages_is_all_or_nothing(struct kunit *test)
 
 	need_faults(test);
 	r = region_make(test, &attr);
-	/* The first requests are for the array of pages, and sometimes for its slab. */
+	/*
+	 * The first requests are for the array of pages, and sometimes for its
+	 * slab.
+	 */
 	for (n = 4; n < 12; n++) {
 		pages_forget();
 		fault_arm(n);

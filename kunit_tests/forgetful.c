@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A client that never destroys its region, which is reported when it unloads, or
- * when its init function fails.
+ * A client that never destroys its region, which is reported when it unloads,
+ * or when its init function fails.
  */
 
 #include <linux/delay.h>

@@ -212,7 +212,7 @@ static void peak_is_the_most_ever_held(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, stats_of(r).blocks_peak, st.blocks_peak);
 }
 
-/* ---- misuse ---------------------------------------------------------------------- */
+/* ---- misuse -------------------------------------------------------------- */
 
 /* Calls from a probe while @r is being dropped or reset. */
 struct intruder {

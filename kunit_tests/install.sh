@@ -34,9 +34,9 @@ dkms_build() {
 		--sourcetree "$place/source" --dkmstree "$place/tree" --installtree "$place/lib"
 }
 
-# DKMS builds the two modules that it installs and nothing else, so that a benchmark that
-# does not compile is in nobody's way; leaves the symbols of each kernel; and refuses
-# kernels that are too old.
+# DKMS builds the two modules that it installs and nothing else, so that a
+# benchmark that does not compile is in nobody's way; leaves the symbols of each
+# kernel; and refuses kernels that are too old.
 dkms() {
 	local name kernel release built left refused source=$place/source/kregion-$version
 	mkdir -p "$place/tree"
@@ -78,8 +78,8 @@ described() {
 	[ "$("$1/usr/bin/kregion-top" --version)" = "kregion-top $version" ]
 }
 
-# README's client, out of the tree, from nothing but what make install leaves; and make
-# uninstall leaves nothing of that.
+# README's client, out of the tree, from nothing but what make install leaves;
+# and make uninstall leaves nothing of that.
 install() {
 	local kernel root=$place/root
 	kernel=$("$VM/kernels.py" "$1")
@@ -96,7 +96,8 @@ install() {
 	find "$place/bare" | sed "s:^$place/bare:$root:" | sort | diff "$place/before" -
 }
 
-# man itself has nothing to say about the pages, and each option of --help is there.
+# man itself has nothing to say about the pages, and each option of --help is
+# there.
 man() {
 	local page program option
 	for page in "$TOP"/Documentation/man/*; do

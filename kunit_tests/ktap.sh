@@ -34,7 +34,8 @@ n=0
 		if [ ! -s "$file" ]; then
 			echo "not ok $n $part"
 		elif [ "$(head -n 1 "$file")" = 1..1 ]; then
-			# One result is no subtest, whose name it would have, too.
+			# One result is no subtest, whose name it would have,
+			# too.
 			sed -E "1d; s/^(not ok|ok) 1 /\1 $n /" "$file"
 			grep -qE '^(not )?ok ' "$file" || echo "not ok $n $part"
 		else

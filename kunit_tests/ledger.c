@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Double entry: every case compares the module's trace events of regions and blocks
- * with the kernel's events of pages, vmalloc areas and slab memory.
+ * Double entry: every case compares the module's trace events of regions and
+ * blocks with the kernel's events of pages, vmalloc areas and slab memory.
  *
  * The ledger tracks pages and vmalloc areas that the task of the case allocates
- * until they are freed, wherever that is. The event of a block claims its pages out
- * of the latest requests of the task. Requests of interrupts and of other threads
- * are not tracked, nor are areas before Linux 6.3.
+ * until they are freed, wherever that is. The event of a block claims its pages
+ * out of the latest requests of the task. Requests of interrupts and of other
+ * threads are not tracked, nor are areas before Linux 6.3.
  */
 
 #include <linux/delay.h>
@@ -21,7 +21,10 @@
 
 /* Regions whose charges are checked, by id. */
 #define ACCOUNTS	4096
-/* Requests between two blocks; with more, the pages of the block are not tracked. */
+/*
+ * Requests between two blocks; with more, the pages of the block are not
+ * tracked.
+ */
 #define REQUESTS	8192
 
 /* Entries of a hash table; an address without a free entry is not tracked. */
@@ -77,7 +80,7 @@ static struct {
 	void *hook_arg;
 } ledger;
 
-/* ---- pages ------------------------------------------------------------------ */
+/* ---- pages --------------------------------------------------------------- */
 
 static bool mine(void)
 {
@@ -127,7 +130,10 @@ static void probe_page_free(void *data, struct page *page, unsigned int order)
 	}
 }
 
-/* Move the pages of a request that are not free to a block; returns their number. */
+/*
+ * Move the pages of a request that are not free to a block; returns their
+ * number.
+ */
 static unsigned long claim(const struct request *q)
 {
 	unsigned long n = 0;
@@ -157,7 +163,7 @@ static unsigned long claim_pages(unsigned int order)
 	return 0;
 }
 
-/* ---- memory from vmalloc --------------------------------------------------------- */
+/* ---- memory from vmalloc ------------------------------------------------- */
 
 /* Replace @old by @new in the entry of @key. */
 static bool replace(unsigned long *table, unsigned long key, unsigned long old, unsigned long new)
@@ -186,8 +192,8 @@ static void probe_area_free(void *data, unsigned long addr, unsigned long lazy, 
 }
 
 /*
- * Move the latest area of @bytes and a guard page to a block. The array of pages of
- * a large area is an area allocated after it.
+ * Move the latest area of @bytes and a guard page to a block. The array of
+ * pages of a large area is an area allocated after it.
  */
 static bool claim_area(unsigned long bytes)
 {
@@ -207,7 +213,7 @@ static bool claim_area(unsigned long bytes)
 	return false;
 }
 
-/* ---- blocks ------------------------------------------------------------------------ */
+/* ---- blocks -------------------------------------------------------------- */
 
 static void follow(unsigned long bytes, bool vmalloc)
 {
@@ -257,7 +263,7 @@ void pages_hook(void (*fn)(void *arg), void *arg)
 	ledger.hook = fn;
 }
 
-/* ---- regions and blocks --------------------------------------------------------- */
+/* ---- regions and blocks -------------------------------------------------- */
 
 static void probe_create(void *data, u64 id, const char *name, unsigned long held)
 {
@@ -321,7 +327,7 @@ long objects_outstanding(void)
 	return atomic_long_read(&ledger.slab);
 }
 
-/* ---- slab and per-CPU memory ------------------------------------------------------- */
+/* ---- slab and per-CPU memory --------------------------------------------- */
 
 /* The call site of kfree() is useless: it may be a tail call. */
 static void probe_kmalloc(void *data, unsigned long call_site, const void *ptr, size_t asked,
@@ -354,7 +360,7 @@ unsigned long percpu_requests(void)
 	return atomic_long_read(&ledger.percpu);
 }
 
-/* ---- a suite, a case ------------------------------------------------------------------ */
+/* ---- a suite, a case ----------------------------------------------------- */
 
 static struct probe area_probes[] = {
 	{ "alloc_vmap_area", probe_area_alloc },

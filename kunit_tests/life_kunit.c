@@ -9,7 +9,7 @@
 
 MODE_PARAM(all, MODES_ALL);
 
-/* ---- names ------------------------------------------------------------------ */
+/* ---- names --------------------------------------------------------------- */
 
 struct name_param {
 	const char *what;
@@ -114,9 +114,11 @@ static void owner_is_the_module_that_made_it(struct kunit *test)
 	KUNIT_EXPECT_STREQ(test, text, KBUILD_MODNAME);
 }
 
-/* ---- flags ------------------------------------------------------------------- */
+/* ---- flags --------------------------------------------------------------- */
 
-/* Every set of flags is refused if it contradicts itself, and works otherwise. */
+/*
+ * Every set of flags is refused if it contradicts itself, and works otherwise.
+ */
 static void flags_are_checked(struct kunit *test)
 {
 	const unsigned int both = KREGION_F_PERCPU | KREGION_F_SINGLE;
@@ -194,7 +196,7 @@ static void node_is_checked(struct kunit *test)
 	kregion_destroy(r);
 }
 
-/* ---- sizes --------------------------------------------------------------------- */
+/* ---- sizes --------------------------------------------------------------- */
 
 struct size_param {
 	const char *what;
@@ -258,7 +260,7 @@ static void sizes_are_checked(struct kunit *test)
 	kregion_destroy(r);
 }
 
-/* ---- reasons of refusals ----------------------------------------------------- */
+/* ---- reasons of refusals ------------------------------------------------- */
 
 struct refusal {
 	const char *name;
@@ -325,7 +327,7 @@ static void refusals_are_limited(struct kunit *test)
 	KUNIT_EXPECT_LT(test, times_in(logged(), "refused"), 100);
 }
 
-/* ---- new and gone ------------------------------------------------------------------ */
+/* ---- new and gone -------------------------------------------------------- */
 
 static void new_region_holds_nothing(struct kunit *test)
 {

@@ -53,9 +53,11 @@ static void *nofill_on(int cpu, struct kregion *r, size_t size)
 	return run_on(cpu, r, size, true);
 }
 
-/* ---- shared ------------------------------------------------------------------- */
+/* ---- shared -------------------------------------------------------------- */
 
-/* Allocate five objects of 64 bytes on each CPU in turn; returns their number. */
+/*
+ * Allocate five objects of 64 bytes on each CPU in turn; returns their number.
+ */
 static unsigned long alloc_on_all(struct kunit *test, struct kregion *r)
 {
 	unsigned long n = 0;
@@ -80,7 +82,7 @@ static void all_cpus_share_one_block(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_used, 64 * n);
 }
 
-/* ---- per-CPU -------------------------------------------------------------------- */
+/* ---- per-CPU ------------------------------------------------------------- */
 
 static const struct kregion_attr percpu = { .flags = KREGION_F_PERCPU };
 
@@ -237,7 +239,10 @@ static void blocks_of_further_cpus_grow(struct kunit *test)
 		KUNIT_EXPECT_NOT_NULL(test, alloc_on(first, r, 8));
 		KUNIT_EXPECT_EQ(test, stats_of(r).bytes_held, KREGION_BLOCK_SIZE);
 		held = KREGION_BLOCK_SIZE;
-		/* A page, then twice as much each time, never over the block size. */
+		/*
+		 * A page, then twice as much each time, never over the block
+		 * size.
+		 */
 		for (size = PAGE_SIZE; size <= 2 * KREGION_BLOCK_SIZE; size *= 2) {
 			held += min_t(unsigned long, size, KREGION_BLOCK_SIZE);
 			while (stats_of(r).bytes_held < held)
@@ -324,7 +329,7 @@ static void block_of_an_offline_cpu_stays_until_drop(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, stats_of(r).fills, 2UL);
 }
 
-/* ---- single ------------------------------------------------------------------------ */
+/* ---- single -------------------------------------------------------------- */
 
 /* Fast path, aligned, nofill and readers agree on the cursor. */
 static void all_ways_agree_where_the_next_byte_is(struct kunit *test)

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# What a newcomer meets: a bare system of a Debian release, made here and now, with
-# git, make and certificates beside the minimum; the tree is cloned there, and targets
-# of make run. Only the cache outlives it. Needs root.
+# What a newcomer meets: a bare system of a Debian release, made here and now,
+# with git, make and certificates beside the minimum; the tree is cloned there,
+# and targets of make run. Only the cache outlives it. Needs root.
 #
 # usage: newcomer.sh [-u USER] [-w PACKAGE] SUITE TARGET...
 #
@@ -26,7 +26,8 @@ suite=$1
 shift
 [ "$(id -u)" = 0 ] || die "a bare system is made by root"
 
-# site LABEL: where this machine's apt gets Debian, or its security updates, from.
+# site LABEL: where this machine's apt gets Debian, or its security updates,
+# from.
 site() {
 	# shellcheck disable=SC2016 # for apt to expand
 	apt-get indextargets --format '$(ORIGIN) $(LABEL) $(SITE)' |
@@ -44,7 +45,8 @@ quiet "$work/mmdebstrap.log" mmdebstrap --variant=minbase --include=git,make,ca-
 	"deb [signed-by=$key] $(site Debian) $suite-updates main" \
 	"deb [signed-by=$key] $(site Debian-Security) $suite-security main"
 
-# Inside namespaces of its own, which take mounts and programs along when they end.
+# Inside namespaces of its own, which take mounts and programs along when they
+# end.
 cat >"$work/enter" <<'EOF2'
 set -e
 root=$1 user=$2 cache=$3

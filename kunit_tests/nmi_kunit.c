@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * kregion_alloc_nofill() in NMIs that interrupt an allocation. One CPU sends NMIs,
- * the other one allocates with and without new blocks. x86 only: no portable way
- * to cause an NMI exists.
+ * kregion_alloc_nofill() in NMIs that interrupt an allocation. One CPU sends
+ * NMIs, the other one allocates with and without new blocks. x86 only: no
+ * portable way to cause an NMI exists.
  */
 
 #include <linux/completion.h>

@@ -19,7 +19,9 @@ MODE_PARAM(base, MODES_BASE);
 
 static DEFINE_RAW_SPINLOCK(taker_lock);
 
-/* Allocate up to @n objects with interrupts off, which keeps the refill away. */
+/*
+ * Allocate up to @n objects with interrupts off, which keeps the refill away.
+ */
 static unsigned long take(struct kregion *r, size_t size, unsigned long n)
 {
 	unsigned long irq, got = 0;
@@ -42,15 +44,15 @@ static struct kregion *region_with_reserve(struct kunit *test, const struct mode
 }
 
 /*
- * Use up the region, and at most two blocks on top: the refill may run on another
- * CPU meanwhile.
+ * Use up the region, and at most two blocks on top: the refill may run on
+ * another CPU meanwhile.
  */
 static unsigned long spend(struct kregion *r, size_t size, size_t block)
 {
 	return take(r, size, (room_of(r) + 2 * block) / size);
 }
 
-/* ---- without a reserve ------------------------------------------------------------ */
+/* ---- without a reserve --------------------------------------------------- */
 
 static void without_a_block_there_is_nothing(struct kunit *test)
 {
@@ -97,7 +99,7 @@ static void more_than_an_eighth_is_too_large(struct kunit *test)
 	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc_nofill(r, eighth));
 }
 
-/* ---- the promise --------------------------------------------------------------------- */
+/* ---- the promise --------------------------------------------------------- */
 
 /* The size of all calls; 0: the largest that nofill serves. */
 struct call_size {
@@ -245,7 +247,7 @@ static void the_promise_holds_whatever_cpus_call(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, stats_of(r).failed_nofill, 0UL);
 }
 
-/* ---- spent, and refilled ---------------------------------------------------------------- */
+/* ---- spent, and refilled ------------------------------------------------- */
 
 static void a_spent_reserve_is_refilled(struct kunit *test)
 {
@@ -312,7 +314,10 @@ static void reserve_is_restored_by_drop_and_reset(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, take(r, 30, 93), 93UL);
 		KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, 500, GFP_KERNEL));
 		if (round == 3) {
-			/* Let the refill bring larger blocks than those of the reserve. */
+			/*
+			 * Let the refill bring larger blocks than those of the
+			 * reserve.
+			 */
 			take(r, 64, 2 * room);
 			usleep_range(5000, 6000);
 		}
@@ -366,7 +371,7 @@ static void ordinary_objects_leave_the_reserve_alone(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, take(r, 8, block / 4 / 8), block / 4 / 8);
 }
 
-/* ---- a CPU that stays in the kernel ------------------------------------------------- */
+/* ---- a CPU that stays in the kernel -------------------------------------- */
 
 struct spinner {
 	struct kregion *r;
@@ -416,7 +421,7 @@ static void a_busy_cpu_stops_no_refill(struct kunit *test)
 	thread_stop(task);
 }
 
-/* ---- a refill that fails --------------------------------------------------------------- */
+/* ---- a refill that fails ------------------------------------------------- */
 
 /* No nofill call follows that could trigger it. */
 static void a_failed_refill_is_tried_again(struct kunit *test)
@@ -460,7 +465,10 @@ static enum hrtimer_restart steal(struct hrtimer *timer)
 	return HRTIMER_RESTART;
 }
 
-/* A reserve that is used up before kregion_reserve() returns is refilled all the same. */
+/*
+ * A reserve that is used up before kregion_reserve() returns is refilled all
+ * the same.
+ */
 static void a_reserve_spent_at_once_is_refilled(struct kunit *test)
 {
 	const struct kregion_attr attr = { .flags = KREGION_F_PAGES, .block_size = PAGE_SIZE };
@@ -485,7 +493,7 @@ static void a_reserve_spent_at_once_is_refilled(struct kunit *test)
 	kunit_info(test, "%d of %d reserves spent, %lu objects\n", stolen, i, t->taken);
 }
 
-/* ---- kregion_reserve() ---------------------------------------------------------------------- */
+/* ---- kregion_reserve() --------------------------------------------------- */
 
 static void reserve_over_the_limit_is_enospc(struct kunit *test)
 {
@@ -532,7 +540,7 @@ static void a_promise_cut_by_the_limit_is_kept(struct kunit *test)
 	}
 }
 
-/* ---- every mix of sizes, with and without a limit --------------------------------------- */
+/* ---- every mix of sizes, with and without a limit ------------------------ */
 
 /* The sizes of a run of calls; @i counts the calls. */
 struct mix {
@@ -668,7 +676,10 @@ static void a_reserve_holds_no_more_than_twice_itself(struct kunit *test)
 		KUNIT_EXPECT_GE(test, st.bytes_held, attr.reserve);
 		KUNIT_EXPECT_LE_MSG(test, st.bytes_held, 2 * guards * attr.reserve, "reserve=%zu",
 				    attr.reserve);
-		/* In use: a current block and a standby block of this CPU on top. */
+		/*
+		 * In use: a current block and a standby block of this CPU on
+		 * top.
+		 */
 		KUNIT_EXPECT_GT(test, take(r, 8, 100), 0UL);
 		KUNIT_EXPECT_TRUE(test, wait_until(stats_of(r).fills > st.fills));
 		usleep_range(1000, 2000);
@@ -725,7 +736,7 @@ static void reserve_in_atomic_context(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, take(r, 10, 6), err ? 0UL : 6UL);
 }
 
-/* ---- hard interrupts --------------------------------------------------------------- */
+/* ---- hard interrupts ----------------------------------------------------- */
 
 struct tick {
 	struct hrtimer timer;

@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Debian's packages: lintian; installed, used, upgraded and purged on top of this machine's
-# root, which stays as it is; and loaded in a VM. Results are in OUT.
+# Debian's packages: lintian; installed, used, upgraded and purged on top of
+# this machine's root, which stays as it is; and loaded in a VM. Results are in
+# OUT.
 #
 # usage: packages.sh OUT KERNEL
 set -euo pipefail

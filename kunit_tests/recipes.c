@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The code of the section "Usage" in Documentation/kregion.rst, which includes it
- * from here. Loading the module runs all of it and fails if any part does.
+ * The code of the section "Usage" in Documentation/kregion.rst, which includes
+ * it from here. Loading the module runs all of it and fails if any part does.
  */
 #include <linux/kregion.h>
 #include <linux/llist.h>

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Build the sample against each of the places that kregion may be in. The modules stay in
-# the cache, for the VM to load.
+# Build the sample against each of the places that kregion may be in. The
+# modules stay in the cache, for the VM to load.
 #
 # usage: sample.sh KERNEL
 set -euo pipefail

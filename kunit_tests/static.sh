@@ -7,10 +7,10 @@ set -euo pipefail
 . "$(dirname "$0")/vm/lib.sh"
 cd "$TOP"
 
-# Exceptions: TRACE_EVENT and friends are laid out as in the kernel's own headers, programs
-# use the types and macros of the C library, the rivals' loops are made by macros, and so
-# are the tracer's tables of types and fields. The stand-ins of kernel headers have the
-# kernel's own shapes, not its style.
+# Exceptions: TRACE_EVENT and friends are laid out as in the kernel's own
+# headers, programs use the types and macros of the C library, the rivals' loops
+# are made by macros, and so are the tracer's tables of types and fields. The
+# stand-ins of kernel headers have the kernel's own shapes, not its style.
 checkpatch() {
 	local src f types rc=0
 	src=$("$VM/kernels.py" source)

@@ -11,7 +11,7 @@
 MODE_PARAM(all, MODES_ALL);
 MODE_PARAM(base, MODES_BASE);
 
-/* ---- statistics ------------------------------------------------------------------- */
+/* ---- statistics ---------------------------------------------------------- */
 
 static void each_failure_has_its_own_count(struct kunit *test)
 {
@@ -113,7 +113,10 @@ static void large_objects_are_counted_as_such(struct kunit *test)
 	expect_sane(test, r);
 }
 
-/* A guard page follows each vmalloc area: all that is mapped before it is counted. */
+/*
+ * A guard page follows each vmalloc area: all that is mapped before it is
+ * counted.
+ */
 static void all_memory_taken_is_counted(struct kunit *test)
 {
 	static const size_t sizes[] = { SZ_64K, SZ_2M - SZ_4K, SZ_2M, SZ_4M, SZ_4M + 5, SZ_16M };
@@ -151,7 +154,7 @@ static void alignment_is_counted_as_used(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, after - before, (unsigned long)(q - p));
 }
 
-/* ---- contains ------------------------------------------------------------------------ */
+/* ---- contains ------------------------------------------------------------ */
 
 static void contains_knows_its_objects(struct kunit *test)
 {

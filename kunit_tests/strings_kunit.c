@@ -189,7 +189,9 @@ static __printf(3, 4) char *asprintf_doubled(struct kregion *r, int times, const
 	return p;
 }
 
-/* More than vsnprintf() can return: it returns -1, and a large negative number. */
+/*
+ * More than vsnprintf() can return: it returns -1, and a large negative number.
+ */
 static void asprintf_of_gigabytes_is_refused(struct kunit *test)
 {
 	struct kregion *r = region_make(test, NULL);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Helpers of the suites: regions and buffers that end with their case, counts of
- * WARNs, probes of trace events, and debugfs files.
+ * Helpers of the suites: regions and buffers that end with their case, counts
+ * of WARNs, probes of trace events, and debugfs files.
  */
 
 #include <linux/ctype.h>
@@ -48,7 +48,7 @@ static const struct kernel_param_ops seen_ops = { .get = seen_get };
 module_param_cb(seen_warnings, &seen_ops, NULL, 0444);
 MODULE_PARM_DESC(seen_warnings, "WARNs that came while suites ran");
 
-/* ---- modes ---------------------------------------------------------------- */
+/* ---- modes --------------------------------------------------------------- */
 
 enum {
 	PERCPU = KREGION_F_PERCPU, SINGLE = KREGION_F_SINGLE, PAGES = KREGION_F_PAGES,
@@ -144,7 +144,7 @@ void mode_desc(const struct mode *mode, char *desc)
 	strscpy(desc, mode->name, KUNIT_PARAM_DESC_SIZE);
 }
 
-/* ---- one case at a time ------------------------------------------------------ */
+/* ---- one case at a time -------------------------------------------------- */
 
 #define LOG_SIZE	SZ_32K
 
@@ -169,7 +169,7 @@ int test_init(struct kunit *test)
 	return set_cpus_allowed_ptr(current, cpumask_of(raw_smp_processor_id()));
 }
 
-/* ---- undoing ---------------------------------------------------------------- */
+/* ---- undoing ------------------------------------------------------------- */
 
 struct undo {
 	struct list_head list;
@@ -378,7 +378,7 @@ void leave_room(struct kunit *test, struct kregion *r, size_t capacity, size_t l
 	KUNIT_ASSERT_EQ(test, after.bytes_used - before.bytes_used, capacity - left);
 }
 
-/* ---- objects --------------------------------------------------------------- */
+/* ---- objects ------------------------------------------------------------- */
 
 void object_write(struct object *o, void *p, size_t size, u64 tag)
 {
@@ -415,7 +415,7 @@ void random_begin(struct kunit *test, struct rnd_state *rnd)
 	prandom_seed_state(rnd, s);
 }
 
-/* ---- warnings -------------------------------------------------------------- */
+/* ---- warnings ------------------------------------------------------------ */
 
 void expect_warnings(struct kunit *test, unsigned long n)
 {
@@ -470,7 +470,10 @@ bool no_address_in(const char *text)
 {
 	size_t run;
 
-	/* A hexadecimal number with letters, as long as the upper half of an address. */
+	/*
+	 * A hexadecimal number with letters, as long as the upper half of an
+	 * address.
+	 */
 	for (; *text; text += run ?: 1) {
 		bool letters = false, digits = false;
 
@@ -486,7 +489,7 @@ bool no_address_in(const char *text)
 	return true;
 }
 
-/* ---- trace events ------------------------------------------------------------ */
+/* ---- trace events -------------------------------------------------------- */
 
 struct event_search {
 	struct notifier_block nb;
@@ -613,7 +616,7 @@ void suite_exit_probes(struct kunit_suite *suite, const struct probe_list *list)
 	suite_exit(suite);
 }
 
-/* ---- files ------------------------------------------------------------------- */
+/* ---- files --------------------------------------------------------------- */
 
 #define FILE_SIZE_MAX	SZ_256K
 
@@ -629,7 +632,9 @@ struct file *file_open(struct kunit *test, const char *name)
 	return file;
 }
 
-/* kernel_read() refuses files without read_iter, which debugfs does not offer. */
+/*
+ * kernel_read() refuses files without read_iter, which debugfs does not offer.
+ */
 ssize_t file_read(struct file *file, char *text, size_t size)
 {
 	struct kvec vec = { .iov_base = text, .iov_len = size };

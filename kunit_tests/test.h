@@ -20,9 +20,12 @@ extern unsigned int scale;
 extern bool quick;
 extern bool fresh;
 
-/* ---- parameters of cases --------------------------------------------------- */
+/* ---- parameters of cases ------------------------------------------------- */
 
-/* A quick run takes the parameters that are QUICK, one with scale > 1 takes all. */
+/*
+ * A quick run takes the parameters that are QUICK, one with scale > 1 takes
+ * all.
+ */
 enum weight { QUICK = 1, NORMAL, FULL };
 
 /* The greatest weight in this run. */
@@ -51,7 +54,10 @@ struct mode {
 	u8 weight[NR_MODE_SETS];	/* 0: not in this set */
 };
 
-/* The mode of @set after @mode, or the first; NULL after the last one of this run. */
+/*
+ * The mode of @set after @mode, or the first; NULL after the last one of this
+ * run.
+ */
 const struct mode *mode_next(const struct mode *mode, enum mode_set set);
 void mode_desc(const struct mode *mode, char *desc);
 
@@ -66,7 +72,10 @@ static const void *label##_gen_params(const void *prev, char *desc)		\
 	return mode;								\
 }
 
-/* label_gen_params(): @rows of a suite's own table, described by their member what. */
+/*
+ * label_gen_params(): @rows of a suite's own table, described by their member
+ * what.
+ */
 #define ROW_PARAM(label, rows)							\
 static void label##_desc(typeof(rows[0]) *row, char *desc)			\
 {										\
@@ -74,7 +83,10 @@ static void label##_desc(typeof(rows[0]) *row, char *desc)			\
 }										\
 KUNIT_ARRAY_PARAM(label, rows, label##_desc)
 
-/* The row after @prev, or the first, that has no more than the weight of this run. */
+/*
+ * The row after @prev, or the first, that has no more than the weight of this
+ * run.
+ */
 #define __NEXT_ROW(label, rows)							\
 static const void *label##_next(const void *prev)				\
 {										\
@@ -87,7 +99,9 @@ static const void *label##_next(const void *prev)				\
 	return NULL;								\
 }
 
-/* label_gen_params(): the same, as far as their member weight is in this run. */
+/*
+ * label_gen_params(): the same, as far as their member weight is in this run.
+ */
 #define WEIGHTED_PARAM(label, rows)						\
 __NEXT_ROW(label, rows)								\
 										\
@@ -127,7 +141,7 @@ static const void *label##_gen_params(const void *prev, char *desc)		\
 	return &p;								\
 }
 
-/* ---- suites ---------------------------------------------------------------- */
+/* ---- suites -------------------------------------------------------------- */
 
 int test_init(struct kunit *test);
 void test_exit(struct kunit *test);
@@ -174,12 +188,12 @@ extern struct kunit_suite suite_bounds;
 extern struct kunit_suite suite_debug, suite_stats, suite_debugfs, suite_events, suite_fault;
 extern struct kunit_suite suite_nmi, suite_trace;
 
-/* ---- undoing --------------------------------------------------------------- */
+/* ---- undoing ------------------------------------------------------------- */
 
 /*
- * A failed assertion ends a case at once, so anything that outlives the stack frame
- * of the case is registered here when it is created. The end of the case calls @fn,
- * last registered first: earlier registrations are still valid then.
+ * A failed assertion ends a case at once, so anything that outlives the stack
+ * frame of the case is registered here when it is created. The end of the case
+ * calls @fn, last registered first: earlier registrations are still valid then.
  */
 void undo_later(struct kunit *test, void (*fn)(void *arg), void *arg);
 void undo_now(void (*fn)(void *arg), void *arg);
@@ -206,7 +220,9 @@ int another_cpu(struct kunit *test);
 
 /* ---- regions ------------------------------------------------------------- */
 
-/* Creates a region or ends the case; the end of the case destroys what is left. */
+/*
+ * Creates a region or ends the case; the end of the case destroys what is left.
+ */
 struct kregion *region_named(struct kunit *test, const char *name,
 			     const struct kregion_attr *attr);
 struct kregion *region_make(struct kunit *test, const struct kregion_attr *attr);
@@ -222,7 +238,10 @@ unsigned long blocks_of(const struct kregion_stats *st);
 /* Invariants of the statistics of an idle region. */
 void expect_sane(struct kunit *test, struct kregion *r);
 
-/* Bytes of the blocks that are neither used nor lost; block headers are among them. */
+/*
+ * Bytes of the blocks that are neither used nor lost; block headers are among
+ * them.
+ */
 unsigned long room_of(struct kregion *r);
 
 /* Bytes of a block of @mode, and those of them that can be allocated. */
@@ -246,7 +265,7 @@ static inline size_t hidden(size_t size)
 /* kregion_alloc_nofill(), as compiled where NMIs are refused. */
 void *nofill_nmi_unsafe(struct kregion *r, size_t size);
 
-/* ---- objects -------------------------------------------------------------- */
+/* ---- objects ------------------------------------------------------------- */
 
 struct object {
 	char *p;
@@ -264,7 +283,7 @@ void expect_intact(struct kunit *test, const struct object *o, int n);
 /* Seed the random numbers of a case; its output has the seed. */
 void random_begin(struct kunit *test, struct rnd_state *rnd);
 
-/* ---- warnings ------------------------------------------------------------- */
+/* ---- warnings ------------------------------------------------------------ */
 
 /* This case is going to cause @n WARNs more. */
 void expect_warnings(struct kunit *test, unsigned long n);
@@ -279,7 +298,7 @@ int times_in(const char *text, const char *what);
 /* @text has nothing that looks like a kernel address. */
 bool no_address_in(const char *text);
 
-/* ---- trace events of the module and of the kernel ------------------------------ */
+/* ---- trace events of the module and of the kernel ------------------------ */
 
 struct probe {
 	const char *event;
@@ -294,7 +313,7 @@ void probes_off(const struct probe *probes, int n);
 /* kregion.ko, which this module pins. */
 struct module *kregion_module(void);
 
-/* ---- the ledger of pages, slab and per-CPU memory, see ledger.c ----------------- */
+/* ---- the ledger of pages, slab and per-CPU memory, see ledger.c ---------- */
 
 int ledger_open(void);
 void ledger_close(void);
@@ -308,11 +327,17 @@ long bytes_outstanding(void);
 unsigned long pages_outstanding(void);
 long objects_outstanding(void);
 
-/* Pages that the case's task has got since its last block, of @order, neither free nor slab. */
+/*
+ * Pages that the case's task has got since its last block, of @order, neither
+ * free nor slab.
+ */
 unsigned long pages_taken(unsigned int order);
 void pages_forget(void);
 
-/* Count the requests of @order by the case's task from now on, with the gfp bits of any and all. */
+/*
+ * Count the requests of @order by the case's task from now on, with the gfp
+ * bits of any and all.
+ */
 void pages_watch(unsigned int order);
 unsigned int pages_watched(gfp_t *any, gfp_t *all);
 
@@ -322,12 +347,17 @@ void pages_hook(void (*fn)(void *arg), void *arg);
 /* Allocations of per-CPU memory by kregion.ko. */
 unsigned long percpu_requests(void);
 
-/* ---- files ----------------------------------------------------------------- */
+/* ---- files --------------------------------------------------------------- */
 
-/* The text of /sys/kernel/debug/kregion/@name; skips the case if there is none. */
+/*
+ * The text of /sys/kernel/debug/kregion/@name; skips the case if there is none.
+ */
 char *file_text(struct kunit *test, const char *name);
 
-/* The same in pieces; a read starts where the last one ended. Close with filp_close(). */
+/*
+ * The same in pieces; a read starts where the last one ended. Close with
+ * filp_close().
+ */
 struct file *file_open(struct kunit *test, const char *name);
 ssize_t file_read(struct file *file, char *text, size_t size);
 unsigned int file_mode(struct kunit *test, const char *name);

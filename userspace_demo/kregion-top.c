@@ -395,7 +395,10 @@ static void rates(struct sample *s, struct sample *old)
 			o++;
 		if (o == old->regions + old->nr)
 			break;
-		/* A counter that decreases is of a reloaded module, with ids from 1 again. */
+		/*
+		 * A counter that decreases is of a reloaded module, with ids
+		 * from 1 again.
+		 */
 		if (o->v[ID] != r->v[ID] || o->v[FILLS] > r->v[FILLS] ||
 		    o->v[FAILED] > r->v[FAILED])
 			continue;

@@ -79,7 +79,9 @@ static uint64_t head_time(const void *rec)
 	return *(const __u64 *)rec & KREGION_TRACE_TIME_MASK;
 }
 
-/* Bring adjacent members to the byte order of this machine, before their use. */
+/*
+ * Bring adjacent members to the byte order of this machine, before their use.
+ */
 static void host16(const struct stream *s, __u16 *first, __u16 *last)
 {
 	for (; s->swapped && first <= last; first++)

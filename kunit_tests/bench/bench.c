@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Cost of allocations from regions and from their rivals, the other allocators of
- * the kernel and some schemes of others, chosen by name.
+ * Cost of allocations from regions and from their rivals, the other allocators
+ * of the kernel and some schemes of others, chosen by name.
  *
- * Costs are differences of get_cycles(). In a VM whose clock counts instructions
- * (bench.sh) they are instructions, and exact; anywhere else they are cycles of
- * the time stamp counter. Each figure is the median of a number of batches, less
- * that of the same loop with nothing in it. One line a result goes to the log.
+ * Costs are differences of get_cycles(). In a VM whose clock counts
+ * instructions (bench.sh) they are instructions, and exact; anywhere else they
+ * are cycles of the time stamp counter. Each figure is the median of a number
+ * of batches, less that of the same loop with nothing in it. One line a result
+ * goes to the log.
  *
  * The module does all its work while it is loaded.
  */
@@ -105,7 +106,9 @@ struct rival {
 	void (*reset)(struct run *u);	/* the same, memory kept; for regions only */
 };
 
-/* The pointer to the allocator is loaded before the loop, as fast clients do. */
+/*
+ * The pointer to the allocator is loaded before the loop, as fast clients do.
+ */
 #define LOOP(rival, loop, bytes, body)							\
 static noinline __maybe_unused								\
 void rival##_##loop(struct run *u, void **keep, unsigned int n)				\
@@ -132,13 +135,13 @@ LOOP(rival, free, READ_ONCE(u->size), p = keep[i]; OPTIMIZER_HIDE_VAR(p); free_i
 
 #define LOOPS_OF(rival)	.fixed = rival##_fixed, .sized = rival##_sized, .pair = rival##_pair
 
-/* ---- nothing: the cost of the loops ---------------------------------------- */
+/* ---- nothing: the cost of the loops -------------------------------------- */
 
 LOOPS(empty, on, (void)0)
 
 static const struct rival empty = { .name = "empty", LOOPS_OF(empty), .free = empty_free };
 
-/* ---- a plain bump with a limit check: the floor ------------------------------ */
+/* ---- a plain bump with a limit check: the floor -------------------------- */
 
 LOOPS(bump, bump_alloc(on, size), (void)p)
 
@@ -168,7 +171,7 @@ static void bump_end(struct run *u)
 	kfree(u->bump);
 }
 
-/* ---- regions: each mode inline and as a call ---------------------------------- */
+/* ---- regions: each mode inline and as a call ----------------------------- */
 
 static int region_begin(struct run *u, unsigned int flags)
 {
@@ -233,7 +236,7 @@ LOOPS(region, kregion_alloc(on, size, GFP), (void)p)
 LOOPS(call, region_call(on, size), (void)p)
 LOOPS(nofill, kregion_alloc_nofill(on, size), (void)p)
 
-/* ---- Go's scheme, ported ------------------------------------------------------- */
+/* ---- Go's scheme, ported ------------------------------------------------- */
 
 LOOPS(go, go_alloc(on, size), (void)p)
 
@@ -266,7 +269,7 @@ static void go_end(struct run *u)
 	kfree(u->go);
 }
 
-/* ---- a bump under a spinlock ----------------------------------------------------- */
+/* ---- a bump under a spinlock --------------------------------------------- */
 
 LOOPS(locked, locked_alloc(on, size), (void)p)
 
@@ -280,7 +283,7 @@ static int locked_begin(struct run *u)
 	return 0;
 }
 
-/* ---- the kernel's own -------------------------------------------------------------- */
+/* ---- the kernel's own ---------------------------------------------------- */
 
 LOOPS(kmalloc, kmalloc(size, GFP), kfree(p))
 
@@ -461,7 +464,7 @@ static void trace_end(struct run *u)
 LOOPS(trace, trace_write(on, size), (void)p)
 #endif
 
-/* ---- all of them --------------------------------------------------------------------- */
+/* ---- all of them --------------------------------------------------------- */
 
 #define REGION(mode) .begin = mode##_begin, .end = region_end, .drop = region_drop, \
 		     .reset = region_reset
@@ -507,7 +510,7 @@ static const struct rival all[] = {
 #endif
 };
 
-/* ---- the clock ------------------------------------------------------------------------ */
+/* ---- the clock ----------------------------------------------------------- */
 
 static int by_value(const void *a, const void *b)
 {
@@ -552,7 +555,7 @@ static void say(const char *rival, const char *what, const struct run *u, const 
 		view, rival, what, u->size, u->block, key, n, PER(ticks, work), unit);
 }
 
-/* ---- one figure each --------------------------------------------------------------------- */
+/* ---- one figure each ----------------------------------------------------- */
 
 /* Many batches of @n objects, freed after each, less the empty loop. */
 static s64 batches_of(unsigned int n, const struct rival *v, struct run *u, loop_fn loop,
@@ -562,7 +565,9 @@ static s64 batches_of(unsigned int n, const struct rival *v, struct run *u, loop
 	unsigned int i;
 
 	for (i = 0; i < RUNS; i++) {
-		/* Start a block after a reset, so that the batch has no refill. */
+		/*
+		 * Start a block after a reset, so that the batch has no refill.
+		 */
 		if (v->reset)
 			v->fixed(u, keep, 1);
 		if (loop == v->free)
@@ -578,7 +583,10 @@ static s64 batches_of(unsigned int n, const struct rival *v, struct run *u, loop
 	return (s64)(median(t, RUNS) - median(idle, RUNS));
 }
 
-/* The difference of twice as many: without entry and return of the loop's function. */
+/*
+ * The difference of twice as many: without entry and return of the loop's
+ * function.
+ */
 static s64 batches(const struct rival *v, struct run *u, loop_fn loop, loop_fn nothing,
 		   void **keep)
 {
@@ -642,8 +650,8 @@ static void bench_life(const struct rival *v, struct run *u, void **keep)
 }
 
 /*
- * Calls that take another block, which an object that does not follow the last one
- * shows: their cost over the other calls, plus the cost of any allocation.
+ * Calls that take another block, which an object that does not follow the last
+ * one shows: their cost over the other calls, plus the cost of any allocation.
  */
 static s64 refill(const struct rival *v, struct run *u, void **keep, s64 hot)
 {
@@ -813,7 +821,7 @@ out:
 	kvfree(each);
 }
 
-/* ---- a trace record ----------------------------------------------------------------------- */
+/* ---- a trace record ------------------------------------------------------ */
 
 typedef void (*switch_fn)(void *data, bool preempt, struct task_struct *prev,
 			  struct task_struct *next, unsigned int prev_state);
@@ -871,7 +879,7 @@ static int bench_record(void)
 	return 0;
 }
 
-/* ---- plan ------------------------------------------------------------------------------------ */
+/* ---- plan ---------------------------------------------------------------- */
 
 #define MOST_OBJECTS	10000000
 

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# What allocations cost beside what else a module, or a program, could use. The method
-# stands in Documentation/benchmarks.rst.
+# What allocations cost beside what else a module, or a program, could use. The
+# method stands in Documentation/benchmarks.rst.
 #
 # usage: bench.sh [--check | PART...]	(default: all parts)
 #
@@ -15,8 +15,9 @@ set -euo pipefail
 BENCH=$TOP/kunit_tests/bench
 OUT=$TOP/out/bench
 
-# in_vm NAME KERNEL APPEND ARG...: run the guest's script where a tick of the clock is an
-# instruction. A cleared page counts a tick a byte, so none is cleared unasked.
+# in_vm NAME KERNEL APPEND ARG...: run the guest's script where a tick of the
+# clock is an instruction. A cleared page counts a tick a byte, so none is
+# cleared unasked.
 in_vm() {
 	local name=$1 kernel=$2 append=$3 built
 	shift 3
@@ -32,11 +33,13 @@ in_vm() {
 	cp "$OUT/$name/results" "$OUT/$name.txt"
 }
 
-# count [sweep]: with sweeps over sizes and numbers, and with many possible CPUs.
+# count [sweep]: with sweeps over sizes and numbers, and with many possible
+# CPUs.
 count() {
 	in_vm count debian12-6.12 "" all "$@"
 	[ -n "${1-}" ] || return 0
-	# Later kernels do not believe that there are CPUs that no firmware tells of.
+	# Later kernels do not believe that there are CPUs that no firmware
+	# tells of.
 	in_vm count-cpus debian12-6.1 possible_cpus=240 percpu,shared
 	sed -i '/what=create_destroy/!d' "$OUT/count-cpus.txt"	# the rest is of one CPU
 }
@@ -53,8 +56,9 @@ native() {
 	n=$OUT/native/native
 	stage "timing on this machine"
 	{
-		# Within the first cache, and over it: in three passes, as a program's luck with
-		# the places of its memory and its neighbours lasts as long as it runs.
+		# Within the first cache, and over it: in three passes, as a
+		# program's luck with the places of its memory and its
+		# neighbours lasts as long as it runs.
 		for _ in 1 2 3; do
 			"$n" --threads 1 --live 32768
 			"$n" --threads 1

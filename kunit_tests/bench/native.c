@@ -1,33 +1,35 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The source of the region allocator as a program, with rivals: its cost on a real
- * processor.
+ * The source of the region allocator as a program, with rivals: its cost on a
+ * real processor.
  *
- * The sources in kmod/ are compiled unchanged, against the shims in native-shim/. A
- * thread is a CPU: it is pinned, and its gs segment is its per-CPU area, so the
- * inlined allocation has the kernel's instructions. There are no interrupts, and the
- * lock of the slow path does not pay for switching them off.
+ * The sources in kmod/ are compiled unchanged, against the shims in
+ * native-shim/. A thread is a CPU: it is pinned, and its gs segment is its
+ * per-CPU area, so the inlined allocation has the kernel's instructions. There
+ * are no interrupts, and the lock of the slow path does not pay for switching
+ * them off.
  *
  * A round: each thread allocates --live bytes and writes the first word of each
  * object. Then a reset, so that the next round finds the same memory in the
  * caches, for memory-bound loops would hide what an allocator costs. With one
- * thread the reset is timed, for all rivals alike. With more of them it must not be
- * run beside an allocation; it is done between the rounds by the last thread to
- * arrive, and timed for none. A round lasts from a start time that all threads wait
- * for until the last of them is through. More threads than processors may be asked
- * for: a simulation, which says something of rivals compared, not of CPUs.
+ * thread the reset is timed, for all rivals alike. With more of them it must
+ * not be run beside an allocation; it is done between the rounds by the last
+ * thread to arrive, and timed for none. A round lasts from a start time that
+ * all threads wait for until the last of them is through. More threads than
+ * processors may be asked for: a simulation, which says something of rivals
+ * compared, not of CPUs.
  *
  * A run is many rounds, and its figure the median of them, so that a round in
  * which the thread was preempted does not matter. A result is the median,
- * least and greatest of the runs, an object and thread, less the median of the same
- * loop over an array in the place of the allocator. The first run warms up and is
- * not counted. Sizes 16, 64 and 256 are constants to the compiler, as with most
- * callers; others are not.
+ * least and greatest of the runs, an object and thread, less the median of the
+ * same loop over an array in the place of the allocator. The first run warms up
+ * and is not counted. Sizes 16, 64 and 256 are constants to the compiler, as
+ * with most callers; others are not.
  *
- * Mind what bounds the loop. Over 32 KiB of objects or so it is the first cache's
- * misses. Below, it is how soon a word that was stored can be loaded again, five
- * cycles or so; some processors forward it at once in a loop as short as bump's
- * and in none of the others.
+ * Mind what bounds the loop. Over 32 KiB of objects or so it is the first
+ * cache's misses. Below, it is how soon a word that was stored can be loaded
+ * again, five cycles or so; some processors forward it at once in a loop as
+ * short as bump's and in none of the others.
  *
  * what=life is a round of 20,000 objects with a drop, which gives all blocks
  * back, in the place of the reset. what=memory is the bytes held for each byte
@@ -172,9 +174,9 @@ static void cpu_enter(unsigned int cpu)
 }
 
 /*
- * Pages, for all rivals but malloc. Freed blocks are kept by order and given out
- * again, as the kernel's lists of warm pages do. Huge pages, as in the kernel's
- * own map of the memory.
+ * Pages, for all rivals but malloc. Freed blocks are kept by order and given
+ * out again, as the kernel's lists of warm pages do. Huge pages, as in the
+ * kernel's own map of the memory.
  */
 #define SPACE		(16UL << 30)
 
@@ -304,8 +306,9 @@ static __always_inline void *nofill_alloc(struct kregion *r, size_t size)
 }
 
 /*
- * cmpxchg: as a per-CPU region, but the word behind a block, minus the bytes left,
- * is looked at first and then advanced by an unlocked compare-and-exchange.
+ * cmpxchg: as a per-CPU region, but the word behind a block, minus the bytes
+ * left, is looked at first and then advanced by an unlocked
+ * compare-and-exchange.
  */
 static noinline void *cmpxchg_slow(union arena *a, size_t bytes)
 {
@@ -359,7 +362,10 @@ static __always_inline void *packed_alloc(union arena *a, size_t size)
 	bool done;
 
 	do {
-		/* Are the byte before and the last one of the object in the same block? */
+		/*
+		 * Are the byte before and the last one of the object in the
+		 * same block?
+		 */
 		if (unlikely(((old - 1) ^ (old + bytes - 1)) & -block_size))
 			return packed_slow(a, bytes);
 		asm volatile("cmpxchgq %[new], %%gs:%[word]"
@@ -416,7 +422,9 @@ ROUND(go)
 
 static size_t malloc_batch = MALLOC_BATCH;
 
-/* @from is an array for the pointers. In batches, so --live means nothing here. */
+/*
+ * @from is an array for the pointers. In batches, so --live means nothing here.
+ */
 static noinline void malloc_round(void *from, size_t size, size_t n)
 {
 	void **object = from;
@@ -653,7 +661,10 @@ static void *thread_main(void *arg)
 	return NULL;
 }
 
-/* Leaves the runs in order in took[1..runs]; for memory the bytes held in *held. */
+/*
+ * Leaves the runs in order in took[1..runs]; for memory the bytes held
+ * in *held.
+ */
 static void measure(const struct rival *who, size_t *held)
 {
 	const size_t array = objects * ALIGN(max(size, sizeof(void *)), KREGION_ALIGN);

@@ -30,7 +30,8 @@ REQUIRED = ("view", "rival", "what", "value", "unit")
 WHOLE = ("size", "block", "cpus", "threads", "objects", "regions", "blocks", "live", "runs")
 MEASURED = ("value", "min", "max", "throughput")
 COLUMNS = ("view", "rival", "what") + WHOLE + MEASURED + ("unit",)
-# What a selection asks for unless it says otherwise; a key absent or 0 in a line matches.
+# What a selection asks for unless it says otherwise; a key absent or 0 in a
+# line matches.
 DEFAULTS = {"size": 64, "block": 65536, "cpus": 1, "regions": 1, "threads": 1}
 
 
@@ -49,7 +50,8 @@ def of(rival, what="alloc", **keys):
     return {"rival": rival, "what": what, **keys}
 
 
-# Objects of the native view: within the first cache of most processors, and over it.
+# Objects of the native view: within the first cache of most processors, and
+# over it.
 WITHIN, OVER = 32768, 262144
 
 
@@ -97,8 +99,9 @@ TARGETS = [Target(*row) for row in (
 )]
 
 
-# What the counts are today; one instruction more on a fast path fails make check. A
-# little is allowed where another part of the kernel does most of the work.
+# What the counts are today; one instruction more on a fast path fails make
+# check. A little is allowed where another part of the kernel does most of the
+# work.
 BARS = (
     (of("percpu"), 12), (of("percpu", "alloc_runtime"), 12),
     (of("nofill"), 12), (of("nofill", "alloc_runtime"), 12),

@@ -4,9 +4,9 @@
  * allocator, the same under a spinlock, and the scheme of the Go runtime's
  * traceRegionAlloc.
  *
- * The includer defines struct rival_pages with a member size, the bytes of a block,
- * rival_get_pages() and rival_free_pages(), which ignores NULL, and GO_BLOCK, the
- * bytes of a block of a Go region.
+ * The includer defines struct rival_pages with a member size, the bytes of a
+ * block, rival_get_pages() and rival_free_pages(), which ignores NULL, and
+ * GO_BLOCK, the bytes of a block of a Go region.
  */
 #ifndef _KREGION_RIVALS_H
 #define _KREGION_RIVALS_H
@@ -14,7 +14,7 @@
 #include <linux/kregion.h>
 #include <linux/spinlock.h>
 
-/* ---- a plain bump with a limit check: the floor ------------------------------ */
+/* ---- a plain bump with a limit check: the floor -------------------------- */
 
 struct bump_block {
 	struct bump_block *next;
@@ -63,7 +63,7 @@ static __always_inline void bump_release(struct bump *bump)
 	bump->end = NULL;
 }
 
-/* ---- a bump under a spinlock ----------------------------------------------------- */
+/* ---- a bump under a spinlock --------------------------------------------- */
 
 struct locked_bump {
 	struct bump bump;
@@ -80,7 +80,7 @@ static __always_inline void *locked_alloc(struct locked_bump *l, size_t size)
 	return p;
 }
 
-/* ---- Go's scheme, ported: an atomic add, the result checked afterwards ------------ */
+/* ---- Go's scheme, ported: an atomic add, the result checked afterwards --- */
 
 struct go_block {
 	struct go_block *next;

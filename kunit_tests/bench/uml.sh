@@ -1,24 +1,27 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# What allocations cost beside the kernel's own allocators, in time: User-mode Linux is
-# a kernel that is a program, so all of its allocators run at the machine's speed.
+# What allocations cost beside the kernel's own allocators, in time: User-mode
+# Linux is a kernel that is a program, so all of its allocators run at the
+# machine's speed.
 #
 # usage: uml.sh FILE	(where the result lines go)
 #
 # To be read with these in mind:
-# - It is a kernel for one CPU, whose atomics have no lock prefix. The modules are built
-#   to have it all the same, so the shared and go paths cost what they do in other
-#   kernels. The kernel proper, and a spinlock, are cheaper than in those.
-# - Fast paths of SLUB switch interrupts off and on, which is a variable here, where
-#   other kernels have a cmpxchg of 16 bytes for this CPU alone.
-# - The per-CPU path is as in other kernels but for the preempt count, which is found
-#   through the stack and not through %gs: some more instructions.
-# - Calls go through a register. There are no static branches, no mitigations, no memory
-#   cgroups and no hardening of SLUB.
-# - An interrupt is a signal, and memory is the host's, given when first touched.
-#   Medians leave both out.
-# - A batch of 128 is short for calls of a nanosecond, so their alloc and pair scatter by
-#   as much; fill (of 20,000) is steadier, and the better measure of a cheap path.
+# - It is a kernel for one CPU, whose atomics have no lock prefix. The modules
+#   are built to have it all the same, so the shared and go paths cost what they
+#   do in other kernels. The kernel proper, and a spinlock, are cheaper than in
+#   those.
+# - Fast paths of SLUB switch interrupts off and on, which is a variable here,
+#   where other kernels have a cmpxchg of 16 bytes for this CPU alone.
+# - The per-CPU path is as in other kernels but for the preempt count, which is
+#   found through the stack and not through %gs: some more instructions.
+# - Calls go through a register. There are no static branches, no mitigations,
+#   no memory cgroups and no hardening of SLUB.
+# - An interrupt is a signal, and memory is the host's, given when first
+#   touched. Medians leave both out.
+# - A batch of 128 is short for calls of a nanosecond, so their alloc and pair
+#   scatter by as much; fill (of 20,000) is steadier, and the better measure of
+#   a cheap path.
 set -euo pipefail
 . "$(dirname "$0")/../vm/lib.sh"
 
@@ -42,7 +45,8 @@ cat >"$tmp/as-smp.h" <<'EOF'
 #define LOCK_PREFIX "lock; "
 #define get_cycles() __builtin_ia32_rdtsc()
 EOF
-# One name for good and no new date without need, or all would be built anew each time.
+# One name for good and no new date without need, or all would be built anew
+# each time.
 cmp -s "$tmp/as-smp.h" "$CACHE/as-smp.h" || cp "$tmp/as-smp.h" "$CACHE/as-smp.h"
 kernel=$("$VM/kernels.py" uml)
 built=$("$VM/build.sh" uml KCFLAGS="-include $CACHE/as-smp.h")

@@ -768,7 +768,8 @@ class Output(Case):
         self.assertNotEqual(self.read("folder/new"), b"old")
 
     def test_not_a_file(self):
-        # Not under /dev: a defective krtrace may replace the file if run as root.
+        # Not under /dev: a defective krtrace may replace the file if run as
+        # root.
         os.mkfifo("fifo")
         reader = os.open("fifo", os.O_RDONLY | os.O_NONBLOCK)
         self.addCleanup(os.close, reader)
@@ -829,7 +830,8 @@ class Chrome(Case):
         cpu = trace.cpu(0).runs(0, 1).wakeup(1 * MS, 2).switch(10 * MS, 1, 2)
         cpu.name(10 * MS, 2, b"old").switch(60 * MS, 2, 1, 1).name(60 * MS, 1, b"one")
         cpu.wakeup(70 * MS, 2).switch(80 * MS, 1, 2)
-        # Another CPU renames: a running task, to the same name, and a sleeping task.
+        # Another CPU renames: a running task, to the same name, and a sleeping
+        # task.
         cpu = trace.cpu(1).runs(0, 0).wakeup(20 * MS, 2)
         cpu.name(40 * MS, 2, b"new").name(50 * MS, 2, b"new").name(65 * MS, 2, b"third")
         self.assertEqual(self.slices(trace),
@@ -960,13 +962,15 @@ def describe(place):
 
 
 if __name__ == "__main__":
-    # Background jobs of a shell ignore some signals, which krtrace would inherit.
+    # Background jobs of a shell ignore some signals, which krtrace would
+    # inherit.
     for number in signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM:
         signal.signal(number, signal.SIG_DFL)
     with tempfile.TemporaryDirectory() as built:
         PROGRAM, PLAIN = build(built)
         TYPES, FIELDS = describe(built)
-        # The address sanitizer of gcc 12 fails with the address randomization of some kernels.
+        # The address sanitizer of gcc 12 fails with the address randomization
+        # of some kernels.
         ctypes.CDLL(None).personality(0x0040000)    # ADDR_NO_RANDOMIZE
         OPTIONS = {"ASAN_OPTIONS": "detect_leaks=0"}
         unittest.main(argv=sys.argv, exit=False).result.wasSuccessful() or sys.exit(1)

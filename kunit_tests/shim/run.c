@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The runner of shim/kunit/test.h. Each case runs in a thread of its own, which a
- * failed assertion can end anywhere.
+ * The runner of shim/kunit/test.h. Each case runs in a thread of its own, which
+ * a failed assertion can end anywhere.
  */
 
 #include <kunit/test.h>

@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Inside a VM whose clock counts instructions: run the benchmark module, then measure
-# what a record of a context switch costs by kregion_trace and by the kernel's tracing.
+# Inside a VM whose clock counts instructions: run the benchmark module, then
+# measure what a record of a context switch costs by kregion_trace and by the
+# kernel's tracing.
 #
 # bench-guest.sh BUILT RIVALS [sweep]	(sweep: over sizes and numbers, too)
 set -uo pipefail

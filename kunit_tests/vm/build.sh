@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Build a copy of the tree, so that the tree itself stays as it is, and print the
-# copy's folder. What the build says is left in FOLDER.log.
+# Build a copy of the tree, so that the tree itself stays as it is, and print
+# the copy's folder. What the build says is left in FOLDER.log.
 #
 # usage: build.sh [-n] [-p] [-w] [-t TAG] KERNEL [MAKE-ARG]...
 #
@@ -52,8 +52,9 @@ if [ -n "$programs" ]; then
 	esac
 fi
 [ -n "$strict" ] || exit 0
-# The kernel's own chatter is no warning, nor is what modpost says where there is no
-# vmlinux to find symbols in. Headers of 7.x lack the script that finds sparse.
+# The kernel's own chatter is no warning, nor is what modpost says where there
+# is no vmlinux to find symbols in. Headers of 7.x lack the script that finds
+# sparse.
 if grep -v -e '^Skipping BTF' -e 'You are using: *gcc' -e 'compiler differs' \
 	-e 'checker-valid.sh: not found' -e 'C=2 specified, but' \
 	-e 'The kernel was built by' -e 'You are using:' -e 'Module.symvers.* is missing' \

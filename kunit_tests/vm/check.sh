@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# One of the checks that need a VM. Standard output is KTAP without the version line;
-# what else is left is in OUT.
+# One of the checks that need a VM. Standard output is KTAP without the version
+# line; what else is left is in OUT.
 #
 # usage: check.sh OUT kunit|detectors|suites|trace KERNEL [ARG]...
 #
@@ -20,7 +20,8 @@ rm -rf "$out"
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
 
-# direct MEM KERNEL-ARGS SCRIPT [ARG]...: start the VM, and build while it boots.
+# direct MEM KERNEL-ARGS SCRIPT [ARG]...: start the VM, and build while it
+# boots.
 direct() {
 	local mem=$1 append=$2 script=$3 built rc=0
 	shift 2

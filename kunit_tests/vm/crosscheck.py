@@ -15,8 +15,8 @@ import subprocess
 import sys
 
 JOBS = 8
-# Of sums, and of a single job: a host that stops the VM between the two clocks' readings
-# of one switch shifts time from one task to the next.
+# Of sums, and of a single job: a host that stops the VM between the two clocks'
+# readings of one switch shifts time from one task to the next.
 TOLERANCE, TOLERANCE_ONE = 0.01, 0.05
 SOURCE = "/usr/bin/perl"
 

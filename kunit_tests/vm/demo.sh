@@ -14,7 +14,8 @@ if [ "${1-}" = --shell ]; then
 	[ -t 0 ] || usage_error "make shell wants a terminal"
 	out=$TOP/out/shell
 	stage "booting Linux $(cat "$kernel/release")"
-	# The VM leaves this terminal as it finds it, and takes its keys: no background.
+	# The VM leaves this terminal as it finds it, and takes its keys: no
+	# background.
 	at_exit stty "$(stty -g)"
 	"$VM/run.sh" -s -i "$kernel" "$out" "$VM/demo-guest.sh" "$built" shell "$out"
 	exit
@@ -25,8 +26,8 @@ rm -rf "$out"
 mkdir -p "$out"
 stage "booting Linux $(cat "$kernel/release") and recording a workload"
 rc=0
-# Without noirqtime the kernel takes interrupts off a task's run time; the trace, which
-# has switches only, does not.
+# Without noirqtime the kernel takes interrupts off a task's run time; the
+# trace, which has switches only, does not.
 foreground "$VM/run.sh" -s -a tsc=noirqtime "$kernel" "$out" "$VM/demo-guest.sh" "$built" || rc=$?
 [ ! -e "$out/log" ] || cat "$out/log"
 if [ "$rc" = 0 ]; then

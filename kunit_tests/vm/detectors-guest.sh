@@ -1,14 +1,16 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Inside the VM with the KUnit kernel, started directly: plant one defect after the other and see
-# each detector find it. Lockdep first, as what taints turns it off.
+# Inside the VM with the KUnit kernel, started directly: plant one defect after
+# the other and see each detector find it. Lockdep first, as what taints turns
+# it off.
 set -u
 . ./guest-lib.sh
 exec >"$OUT/log" 2>&1
 
 insmod kregion.ko || exit 1
 
-# plant KIND PATTERN: what it adds to the log must say so, and not pass for a clean log.
+# plant KIND PATTERN: what it adds to the log must say so, and not pass for a
+# clean log.
 plant() {
 	local lines
 	lines=$(dmesg | wc -l)

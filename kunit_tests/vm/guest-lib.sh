@@ -10,14 +10,15 @@ test_result() {
 	echo "$status $n - $1" >>"$OUT/ktap"
 }
 
-# A WARN: "WARNING: CPU: 1 PID: ..." before Linux 7.2, "WARNING: file:line at ..." since; some
-# of lockdep's reports begin so, too.
+# A WARN: "WARNING: CPU: 1 PID: ..." before Linux 7.2,
+# "WARNING: file:line at ..." since; some of lockdep's reports begin so, too.
 WARNS='^(\[[^]]*\])+ WARNING: '
 
 # Everything else in the log that a detector of the kernel would print.
 REPORTS='BUG:|[] ]BUG [a-z]|pagealloc: (memory corruption|single bit error)|kmemleak: (Cannot insert|Freeing|Found|Trying)|INFO: possible|possible recursive locking|possible circular locking|inconsistent lock state|Invalid wait context|suspicious RCU usage|ODEBUG:|UBSAN:|KASAN:|INFO: task .* blocked|rcu: INFO|general protection|Oops|lockdep is turned off|Unable to handle'
 
-# no_report DMESG ANNOUNCED: nothing in that log but the announced number of WARNs.
+# no_report DMESG ANNOUNCED: nothing in that log but the announced number of
+# WARNs.
 no_report() {
 	local warned
 	! grep -E "$REPORTS" "$1" || return 1
@@ -28,9 +29,9 @@ no_report() {
 	}
 }
 
-# run_suites MODULE SKIPS [PARAMETER]...: load the suites, keep their results, unload them; and
-# see that there are some, with no more than that many skipped cases ("any": as many as
-# there are).
+# run_suites MODULE SKIPS [PARAMETER]...: load the suites, keep their results,
+# unload them; and see that there are some, with no more than that many skipped
+# cases ("any": as many as there are).
 run_suites() {
 	local module=$1 skips=$2 n
 	shift 2
@@ -54,8 +55,8 @@ run_suites() {
 	}
 }
 
-# clean_log: the last result, when all modules are gone: the log has the WARNs that the
-# suites announced, and nothing else.
+# clean_log: the last result, when all modules are gone: the log has the WARNs
+# that the suites announced, and nothing else.
 clean_log() {
 	dmesg >"$OUT/dmesg"
 	no_report "$OUT/dmesg" "$(cat "$OUT/announced" 2>/dev/null)"

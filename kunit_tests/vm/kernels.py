@@ -296,7 +296,8 @@ def source_kernel(name, _arch, suite, series, fragments, *args):
     folder = cached(f"{name}-{key}")
     if os.path.exists(folder + "/release"):
         return folder
-    # A kernel's build folder holds its own path: build in place, mark when done.
+    # A kernel's build folder holds its own path: build in place, mark when
+    # done.
     stage(f"building the {name} kernel (some minutes, once)")
     shutil.rmtree(folder, ignore_errors=True)
     build = folder + "/build"

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Inside the VM with the KUnit kernel, started directly: run the suites, then look at
-# the log. With "full": with all parameters instead of a few, and look for leaks.
+# Inside the VM with the KUnit kernel, started directly: run the suites, then
+# look at the log. With "full": with all parameters instead of a few, and look
+# for leaks.
 set -u
 . ./guest-lib.sh
 exec >"$OUT/log" 2>&1

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-# Sourced by the other scripts: places, messages, and the end of what they start.
+# Sourced by the other scripts: places, messages, and the end of what they
+# start.
 # shellcheck shell=bash
 
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -51,7 +52,8 @@ foreground() {
 	return "$rc"
 }
 
-# at_exit COMMAND...: run it when the script ends, in whichever way, last one first.
+# at_exit COMMAND...: run it when the script ends, in whichever way, last one
+# first.
 at_exit_commands=()
 at_exit() {
 	at_exit_commands=("$(printf '%q ' "$@")" "${at_exit_commands[@]}")

@@ -13,8 +13,8 @@ exec >>"$OUT/log" 2>&1
 export DEBIAN_FRONTEND=noninteractive
 packages='kregion-dkms kregion-tools kregion-dev'
 
-# Files that are there; dpkg and man have state of their own, and DKMS keeps the key with
-# which it signs.
+# Files that are there; dpkg and man have state of their own, and DKMS keeps the
+# key with which it signs.
 files() {
 	find /etc /usr /var ! -path '/var/lib/dpkg/*' ! -path '/var/cache/*' ! -path '/var/log/*' \
 		! -name 'mok.*' | sort
@@ -79,7 +79,8 @@ as_user() {
 
 load() {
 	local first=$1/out/deb left=$2 udevd
-	# Quicker than dpkg with its lists, and depmod over all modules of the kernel.
+	# Quicker than dpkg with its lists, and depmod over all modules of the
+	# kernel.
 	dpkg-deb -x "$first"/kregion-tools_*.deb /
 	mkdir -p "/run/m/lib/modules/$(uname -r)"
 	cp -r "$left/updates" "/run/m/lib/modules/$(uname -r)/"

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Run a script in a VM that has a kernel from the cache and sees the files of this
-# machine, read-only but for a tmpfs on top and one folder for results.
+# Run a script in a VM that has a kernel from the cache and sees the files of
+# this machine, read-only but for a tmpfs on top and one folder for results.
 #
 # usage: run.sh [-c CPUS] [-m MEM] [-l SECONDS] [-a KERNEL-ARGS] [-q QEMU-ARGS] [-s]
 #		[-i | -d] KERNEL OUT SCRIPT [ARG]...
@@ -19,8 +19,8 @@
 #		but those in OUT, and no ACPI. SCRIPT is a name in OUT and starts when
 #		OUT has a file "go", so that it can be made while the kernel boots
 #
-# Exit status: 0 the script passed, 1 it failed, 3 the VM was lost (OUT/console and
-# OUT/kmsg tell), 4 it made no progress.
+# Exit status: 0 the script passed, 1 it failed, 3 the VM was lost (OUT/console
+# and OUT/kmsg tell), 4 it made no progress.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -81,8 +81,8 @@ progress() {
 	find "$out" -printf '%p %s %T@\n' 2>/dev/null | cksum
 }
 
-# watch PID: end it after too long without progress. Ten times the limit on the clock
-# is for a guest that sleeps for good.
+# watch PID: end it after too long without progress. Ten times the limit on the
+# clock is for a guest that sleeps for good.
 watch() {
 	local pid=$1 hz used mark=0 since=$SECONDS last='' now
 	hz=$(getconf CLK_TCK)
@@ -117,7 +117,8 @@ boot() {
 	[ ! -d "$kernel/root" ] || cmdline="$cmdline vm.modules=$kernel/root"
 	[ "$accel" != kvm ] || cpu=host
 	args+=(-accel "$accel" -cpu "$cpu" -append "$cmdline $append")
-	# Without ACPI the kernel learns of the second CPU from what this firmware leaves.
+	# Without ACPI the kernel learns of the second CPU from what this
+	# firmware leaves.
 	[ -z "$direct" ] || args+=(-bios qboot.rom)
 	# shellcheck disable=SC2206 # a list of words
 	args+=($console $extra)
@@ -134,8 +135,8 @@ boot() {
 	kill "$watcher" 2>/dev/null || :
 }
 
-# KVM where a boot shows that it works: a guest may hang although /dev/kvm opens.
-# The answer is kept until this machine is booted again.
+# KVM where a boot shows that it works: a guest may hang although /dev/kvm
+# opens. The answer is kept until this machine is booted again.
 pick_accel() {
 	local known probe
 	if [ "$userland" != / ] || [ ! -w /dev/kvm ]; then

@@ -1,16 +1,16 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Inside the VM with a stock Debian kernel: load, use and unload a hundred times; a
-# client that forgets its region; and last, as some of their cases warn and so taint,
-# the suites by the thin runner.
+# Inside the VM with a stock Debian kernel: load, use and unload a hundred
+# times; a client that forgets its region; and last, as some of their cases warn
+# and so taint, the suites by the thin runner.
 set -uo pipefail
 built=$1
 . "$built/kunit_tests/vm/guest-lib.sh"
 exec >"$OUT/log" 2>&1
 rc=0
 
-# As insmod and rmmod for a hundred rounds, quicker to start; and what they read without
-# its debug information.
+# As insmod and rmmod for a hundred rounds, quicker to start; and what they read
+# without its debug information.
 mkdir /run/quick
 ln -s /bin/busybox /run/quick/insmod
 ln -s /bin/busybox /run/quick/rmmod
@@ -18,9 +18,9 @@ for m in kmod/kregion kunit_tests/kregion_client kunit_tests/kregion_forgetful; 
 	strip -g -o "/run/quick/${m##*/}.ko" "$built/$m.ko" || rc=1
 done
 
-# Each round leaves it to the allocator's unloading to free 16 MiB of a region. The
-# hundred come after a few that warm caches up. What is compared is what the module
-# could leave: its own lines in vmallocinfo, slab memory, all memory.
+# Each round leaves it to the allocator's unloading to free 16 MiB of a region.
+# The hundred come after a few that warm caches up. What is compared is what the
+# module could leave: its own lines in vmallocinfo, slab memory, all memory.
 round() {
 	insmod /run/quick/kregion.ko && insmod /run/quick/kregion_client.ko &&
 		insmod /run/quick/kregion_forgetful.ko bytes=16777216 &&
@@ -33,14 +33,15 @@ meminfo() {
 	awk -v key="$1:" '$1 == key { print $2 }' /proc/meminfo
 }
 
-# kB that are free or could be: MemAvailable leaves out the free pages that each CPU
-# keeps, which is many after such a hundred rounds.
+# kB that are free or could be: MemAvailable leaves out the free pages that each
+# CPU keeps, which is many after such a hundred rounds.
 available() {
 	awk -v page="$(getconf PAGESIZE)" '$1 == "MemAvailable:" { kb = $2 }
 		$1 == "count:" { kb += $2 * page / 1024 } END { print kb }' /proc/meminfo /proc/zoneinfo
 }
 
-# Areas of vmalloc whose maker is in no module that is still there, so has no name.
+# Areas of vmalloc whose maker is in no module that is still there, so has no
+# name.
 orphans() {
 	awk '$3 ~ /^0x/' /proc/vmallocinfo
 }
@@ -98,8 +99,9 @@ test_result "forgotten regions are reported as they are freed" "$(($(forgotten "
 dmesg | grep 'of kregion_client was never'
 test_result "a region that its client destroys is not reported" "$(($? == 0))"
 
-# charged MAX PARAMETERS...: MiB that a cgroup with that memory.max is charged for a region
-# made in it, still after the region is gone, and held by the region.
+# charged MAX PARAMETERS...: MiB that a cgroup with that memory.max is charged
+# for a region made in it, still after the region is gone, and held by the
+# region.
 charged() {
 	local cg=/sys/fs/cgroup/kregion before during held
 	mkdir -p "$cg"
@@ -146,8 +148,9 @@ rmmod kregion 2>/dev/null
 test_result "a client pins the allocator" "$(($? == 0))"
 rmmod kregion_client kregion || rc=1
 
-# A machine that is busy elsewhere may keep a CPU of the VM from running in the middle of
-# an NMI; the kernel would report that as a slow handler, and warn while it does.
+# A machine that is busy elsewhere may keep a CPU of the VM from running in the
+# middle of an NMI; the kernel would report that as a slow handler, and warn
+# while it does.
 [ ! -d /sys/kernel/debug/x86 ] || echo 1000000000 >/sys/kernel/debug/x86/nmi_longest_ns || rc=1
 insmod "$built/kmod/kregion.ko" || exit 1
 run_suites "$built/kunit_tests/kregion_kunit.ko" any

@@ -13,7 +13,8 @@ cd /tmp || exit 1
 krtrace record -o t.krt -- sh -c 'for i in 1 2 3; do xz -1 -c /usr/bin/bash >/dev/null; done' &&
 	krtrace report t.krt && krtrace convert --chrome -o t.json t.krt && python3 -m json.tool t.json >/dev/null
 test_result "krtrace records, reports and converts" $?
-# Far too small a budget for it: every record that is missing must have been counted.
+# Far too small a budget for it: every record that is missing must have been
+# counted.
 # shellcheck disable=SC2016 # the other shell's
 krtrace record -b 64K -o small.krt -- sh -c 'for i in $(seq 200); do sleep 0.01 & done; wait' &&
 	krtrace report --tsv small.krt >small.tsv && awk '$2 == "lost" { lost = $3 } $2 == "region_failed_nofill" { failed = $3 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The part of KUnit that the suites use, for kernels without it. Suites run when
- * the module is loaded; /sys/kernel/debug/kunit/<suite>/results has the results as
- * KTAP, as with KUnit.
+ * The part of KUnit that the suites use, for kernels without it. Suites run
+ * when the module is loaded; /sys/kernel/debug/kunit/<suite>/results has the
+ * results as KTAP, as with KUnit.
  */
 #ifndef _KUNIT_TEST_H
 #define _KUNIT_TEST_H

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Enums in trace events of kregion: EM(value, text), E_() for the last value. */
+/*
+ * Enums in trace events of kregion: EM(value, text), E_() for the last value.
+ */
 #ifndef _TRACE_KREGION_ENUMS_H
 #define _TRACE_KREGION_ENUMS_H
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What is atomic on its own CPU only: one instruction, without the lock prefix. */
+/*
+ * What is atomic on its own CPU only: one instruction, without the lock prefix.
+ */
 #ifndef _SHIM_LOCAL_H
 #define _SHIM_LOCAL_H
 

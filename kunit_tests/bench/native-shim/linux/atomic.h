@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What is atomic between CPUs. On x86 each of these is the kernel's instruction. */
+/*
+ * What is atomic between CPUs. On x86 each of these is the kernel's
+ * instruction.
+ */
 typedef struct { int counter; } atomic_t;
 typedef struct { long counter; } atomic_long_t;
 

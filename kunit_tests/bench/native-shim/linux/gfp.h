@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Memory from the system. A page is told by its address; vmalloc is never needed. */
+/*
+ * Memory from the system. A page is told by its address; vmalloc is never
+ * needed.
+ */
 #ifndef _SHIM_GFP_H
 #define _SHIM_GFP_H
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A thread is a CPU: its gs segment begins at an area of its own, and a __percpu
- * pointer is an offset in all of them. So per-CPU data is reached by the kernel's
- * instructions. x86-64 only.
+ * A thread is a CPU: its gs segment begins at an area of its own, and a
+ * __percpu pointer is an offset in all of them. So per-CPU data is reached by
+ * the kernel's instructions. x86-64 only.
  */
 #ifndef _SHIM_PERCPU_H
 #define _SHIM_PERCPU_H
@@ -28,12 +28,18 @@ void preempt_schedule_notrace(void);
 #define num_possible_cpus()	nr_cpu_ids
 #define for_each_possible_cpu(cpu) for ((cpu) = 0; (cpu) < (int)nr_cpu_ids; (cpu)++)
 
-/* One thread, one CPU: a variable that the fast path does not use may be the thread's. */
+/*
+ * One thread, one CPU: a variable that the fast path does not use may be the
+ * thread's.
+ */
 #define DEFINE_PER_CPU(type, name) __thread type name
 #define __this_cpu_inc_return(x) (++(x))
 #define __this_cpu_dec(x)	((void)--(x))
 
-/* A sign bit that is always set says "no need to reschedule", so it never gets zero. */
+/*
+ * A sign bit that is always set says "no need to reschedule", so it never gets
+ * zero.
+ */
 #define PREEMPT_ENABLED		0x80000000U
 #define preempt_disable_notrace() asm volatile("incl %%gs:0" : : : "memory", "cc")
 #define preempt_enable_notrace() \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Test and set. Interrupts are a matter of the kernel, and what switching them off
- * costs is missing here.
+ * Test and set. Interrupts are a matter of the kernel, and what switching them
+ * off costs is missing here.
  */
 #ifndef _SHIM_SPINLOCK_H
 #define _SHIM_SPINLOCK_H

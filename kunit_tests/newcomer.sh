@@ -69,6 +69,8 @@ for user in $users; do
 	cache=$CACHE/newcomer/$suite-$user
 	mkdir -p "$root" "$cache"
 	tar -C "$root" -xf "$work/base.tar"
+	# sudo looks for the name of the host.
+	echo "127.0.1.1 $(hostname)" >>"$root/etc/hosts"
 	home=$root/root
 	if [ "$user" != root ]; then
 		chroot "$root" useradd -m -s /bin/bash "$user"

@@ -677,6 +677,12 @@ static bool is_region(const struct rival *v)
 	return v->fixed == region_fixed;
 }
 
+static void fill_blocks(const struct rival *v, struct run *u, void **keep, unsigned int blocks)
+{
+	while (blocks--)
+		v->fixed(u, keep, u->block / OBJECT);
+}
+
 static void bench_refill(const struct rival *v, struct run *u, void **keep)
 {
 	s64 hot;
@@ -684,18 +690,18 @@ static void bench_refill(const struct rival *v, struct run *u, void **keep)
 	if (!v->drop)
 		return;
 	hot = batches(v, u, v->fixed, empty.fixed, keep) / BATCH;
+	/*
+	 * A system that has just booted has few pageblocks of unmovable memory,
+	 * so the first requests of this order take the slow path of the page
+	 * allocator.
+	 */
+	fill_blocks(v, u, keep, 256);
 	v->drop(u);
 	say(v->name, "refill_pages", u, "objects", 1, refill(v, u, keep, hot), 1);
 	if (!is_region(v))
 		return;
 	v->reset(u);
 	say(v->name, "refill_spare", u, "objects", 1, refill(v, u, keep, hot), 1);
-}
-
-static void fill_blocks(const struct rival *v, struct run *u, void **keep, unsigned int blocks)
-{
-	while (blocks--)
-		v->fixed(u, keep, u->block / OBJECT);
 }
 
 /* Cost of freeing or resetting so many blocks at once. */

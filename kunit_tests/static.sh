@@ -45,14 +45,14 @@ coccinelle() {
 		locks/call_kern misc/warn null/deref_null null/eno tests/unsigned_lesser_than_zero; do
 		[ -e "$src/scripts/coccinelle/$script.cocci" ] || continue
 		out=$(spatch --very-quiet -D report --no-includes --sp-file \
-			"$src/scripts/coccinelle/$script.cocci" --dir kmod 2>/dev/null)
+			"$src/scripts/coccinelle/$script.cocci" --dir kmod) || rc=1
 		[ -z "$out" ] || { echo "$script: $out"; rc=1; }
 	done
 	return $rc
 }
 
 codespell() {
-	command codespell -q 3 -L crate,nd,parm kmod kunit_tests userspace_demo Documentation debian ./*.md \
+	command codespell -q 3 -L crate,caf,nd,parm kmod kunit_tests userspace_demo Documentation debian ./*.md \
 		Makefile Kbuild
 }
 

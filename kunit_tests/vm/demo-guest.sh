@@ -17,7 +17,7 @@ if [ "${2-}" = shell ]; then
 		your machine; what it changes is gone with it, but for this folder, $OUT,
 		which is ${3-} on your machine. Try:
 
-		    krtrace record -- ls -R /etc         # trace a command
+		    krtrace record -- ls -R /usr/share   # trace a command
 		    krtrace report                       # its time, and that of all other tasks
 		    krtrace convert --chrome -o trace.json
 		    krtrace record -- kregion-top --once # the region of the trace, while it records

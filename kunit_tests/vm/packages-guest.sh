@@ -66,7 +66,9 @@ life() {
 	# shellcheck disable=SC2086 # a list of words
 	dpkg --purge $packages kregion-tools-dbgsym
 	test_result "the packages are purged" $?
-	files | diff "$OUT/before" -
+	# DKMS of Debian 13 takes the lists of depmod along with the last module.
+	files | comm -13 "$OUT/before" - | tee "$OUT/left"
+	[ ! -s "$OUT/left" ]
 	test_result "nothing is left" $?
 }
 

@@ -73,7 +73,7 @@ left=$(orphans | tee /dev/stderr | wc -l)
 test_result "nothing in vmallocinfo" "$left"
 grep -i kregion /proc/slabinfo
 test_result "nothing in slabinfo" "$(($? == 0))"
-[ ! -e /sys/kernel/debug/kregion ]
+! ls -d /sys/kernel/debug/kregion
 test_result "debugfs is gone" $?
 # Bits 12 and 13: out of tree, unsigned.
 taint=$(cat /proc/sys/kernel/tainted)

@@ -26,7 +26,7 @@ dkms_has() {
 	[ "$(dkms status | grep -c ^kregion/)" = 1 ] &&
 		dkms status | grep -q "^kregion/$1, $release.*installed" &&
 		[ -e "/usr/src/kregion-$1" ] && [ -e "$symvers" ] &&
-		modinfo -k "$release" kregion kregion_trace
+		modinfo "/lib/modules/$release/updates/dkms/"kregion{,_trace}.ko*
 }
 
 life() {

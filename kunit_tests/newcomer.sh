@@ -26,24 +26,13 @@ suite=$1
 shift
 [ "$(id -u)" = 0 ] || die "a bare system is made by root"
 
-# site LABEL: where this machine's apt gets Debian, or its security updates,
-# from.
-site() {
-	# shellcheck disable=SC2016 # for apt to expand
-	apt-get indextargets --format '$(ORIGIN) $(LABEL) $(SITE)' |
-		awk -v label="$1" '$1 == "Debian" && $2 == label { print $3; exit }'
-}
-
 work=$(mktemp -d "${TMPDIR:-/var/tmp}/newcomer.XXXXXX")
 at_exit rm -rf --one-file-system "$work"
-key=/usr/share/keyrings/debian-archive-keyring.gpg
 stage "$suite: making a bare system"
+"$VM/kernels.py" sources "$suite" >"$work/sources.list"
 apt-config dump | grep -E '^Acquire::(https?::Proxy|Check-)' >"$work/apt.conf" || :
 quiet "$work/mmdebstrap.log" mmdebstrap --variant=minbase --include=git,make,ca-certificates,sudo \
-	--aptopt="$work/apt.conf" "$suite" "$work/base.tar" \
-	"deb [signed-by=$key] $(site Debian) $suite main" \
-	"deb [signed-by=$key] $(site Debian) $suite-updates main" \
-	"deb [signed-by=$key] $(site Debian-Security) $suite-security main"
+	--aptopt="$work/apt.conf" "$suite" "$work/base.tar" "$work/sources.list"
 
 # Inside namespaces of its own, which take mounts and programs along when they
 # end.

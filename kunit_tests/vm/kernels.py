@@ -7,6 +7,7 @@ Nothing is installed on this machine: packages are downloaded and unpacked.
 usage: kernels.py NAME                   a kernel
        kernels.py source [SUITE SERIES]  a source tree of Linux, 6.12 by default
        kernels.py --list [package|source]  the names in the table
+       kernels.py sources RELEASE        apt's sources of a Debian release
 
 The folder of a kernel holds: kernel (what QEMU boots), initrd.gz, build (what
 modules are built against: KDIR), root (with lib/modules; packages only),
@@ -123,6 +124,15 @@ def site(label):
     return die(f"apt has no source for {label}")
 
 
+def sources(release, suites, options=""):
+    """Lines for apt: a Debian release from this machine's mirror, and some of its suites."""
+    lines = [f"deb [signed-by={KEYRING}] {site('Debian')} {release} main"]
+    for suite in suites:
+        place = site("Debian-Security" if suite == "security" else "Debian")
+        lines.append(f"deb [{options}signed-by={KEYRING}] {place} {release}-{suite} main")
+    return "\n".join(lines)
+
+
 def apt_for(release):
     """Its apt configuration: this machine's mirror, and lists no older than a day."""
     here = cached("apt", release)
@@ -135,12 +145,7 @@ def apt_for(release):
             os.makedirs(os.path.join(here, d), exist_ok=True)
         write("", here, "status")
         # Some mirrors have other architectures in the release proper only.
-        line = "deb [{}signed-by=" + KEYRING + "] {} {} main\n"
-        few = "arch=amd64,arm64 "
-        write(line.format("", site("Debian"), release) +
-              line.format(few, site("Debian"), release + "-updates") +
-              line.format(few, site("Debian"), release + "-backports") +
-              line.format(few, site("Debian-Security"), release + "-security"),
+        write(sources(release, ["updates", "backports", "security"], "arch=amd64,arm64 "),
               here, "sources.list")
         write(f'''APT::Architectures {{ "amd64"; "arm64"; "i386"; "s390x"; }};
 APT::Sandbox::User "root";
@@ -373,6 +378,8 @@ def main(args):
     rows = {r[0]: r for r in map(str.split, read(VM, "kernels").splitlines()) if r and r[0] != "#"}
     if args[:1] == ["--list"]:
         print("\n".join(n for n, r in rows.items() if args[1:] in ([], [r[2]])))
+    elif len(args) == 2 and args[0] == "sources":
+        print(sources(args[1], ["updates", "security"]))
     elif args[:1] == ["source"]:
         print(source_tree(*(args[1:] or ["-", "6.12"])))
     elif len(args) == 1 and args[0] in rows:
@@ -386,7 +393,7 @@ def main(args):
                 make_initrd(folder)
         print(folder)
     else:
-        die("usage: kernels.py source | --list | NAME; names are " + ", ".join(rows), 2)
+        die("usage: kernels.py source | sources RELEASE | --list | NAME; names are " + ", ".join(rows), 2)
 
 
 if __name__ == "__main__":

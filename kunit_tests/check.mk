@@ -101,16 +101,13 @@ krtrace: programs
 native:
 	$(check) make -s -B -C kunit_tests/bench OUT=$(CURDIR)/$(OUT)/native CFLAGS="-O2 -Wall -Wextra -Werror" >$(OUT)/$@.ktap
 
-sample:
-	$(check) kunit_tests/sample.sh $(NEW) >$(OUT)/$@.ktap
-
 # Its VM loads the samples.
 suites-$(NEW): sample
 
 dkms:
 	$(check) kunit_tests/install.sh $@ $(KERNELS) >$(OUT)/$@.ktap
 
-install:
+install sample:
 	$(check) kunit_tests/install.sh $@ $(NEW) >$(OUT)/$@.ktap
 
 man completion:

@@ -3,20 +3,14 @@
 # The ways to install kregion, into folders of their own.
 #
 # usage: install.sh dkms KERNEL...
-#	install.sh install KERNEL
+#	install.sh install|sample KERNEL
 #	install.sh man|completion
 set -euo pipefail
 . "$(dirname "$0")/vm/lib.sh"
-[ $# -ge 1 ] || usage_error "usage: install.sh dkms|install|man|completion [KERNEL]..."
+[ $# -ge 1 ] || usage_error "usage: install.sh dkms|install|sample|man|completion [KERNEL]..."
 place=$(mktemp -d)
 at_exit rm -r "$place"
 version=$(sed -n 's/^PACKAGE_VERSION="\(.*\)"/\1/p' "$TOP/dkms.conf")
-
-# copy FOLDER: the tree as a clone has it.
-copy() {
-	mkdir -p "$1"
-	rsync -a --exclude=.git --filter=':- .gitignore' "$TOP/" "$1/"
-}
 
 # client KERNEL HEADERS SYMVERS: README's client builds with nothing but these.
 client() {
@@ -29,6 +23,7 @@ client() {
 	[ -e "$place/client/client.ko" ]
 }
 
+# dkms_build RELEASE BUILD-FOLDER: of the tree in $place/source.
 dkms_build() {
 	command dkms build -m kregion -v "$version" -k "$1" --kernelsourcedir "$2" \
 		--sourcetree "$place/source" --dkmstree "$place/tree" --installtree "$place/lib"
@@ -40,7 +35,7 @@ dkms_build() {
 dkms() {
 	local name kernel release built left refused source=$place/source/kregion-$version
 	mkdir -p "$place/tree"
-	copy "$source"
+	copy_tree "$source"
 	echo '#error broken' >>"$source/kunit_tests/bench/bench.c"
 	for name; do
 		kernel=$("$VM/kernels.py" "$name")
@@ -83,7 +78,7 @@ described() {
 install() {
 	local kernel root=$place/root
 	kernel=$("$VM/kernels.py" "$1")
-	copy "$place/built"
+	copy_tree "$place/built"
 	# What every system has.
 	mkdir -p "$root"/usr/{bin,include,lib/udev/rules.d,share/bash-completion/completions} \
 		"$root"/usr/share/man/man{1,4,7,8} "$root/lib/modules/$(cat "$kernel/release")"
@@ -94,6 +89,50 @@ install() {
 	cp -r "$root" "$place/bare"
 	make -s -C "$place/built" KDIR="$kernel/build" DESTDIR="$place/bare" uninstall
 	find "$place/bare" | sed "s:^$place/bare:$root:" | sort | diff "$place/before" -
+}
+
+# build_sample WAY KERNEL KREGION.KO [MAKE-ARG]...: a copy of the sample; the
+# modules stay in the cache, for the VM to load.
+build_sample() {
+	local way=$1 build=$2/build module=$3
+	shift 3
+	mkdir -p "$left/$way"
+	[ -d "$place/$way" ] || cp -r "$TOP/kunit_tests/sample" "$place/$way"
+	make -s -C "$place/$way" KDIR="$build" "$@"
+	cp "$module" "$place/$way/client.ko" "$left/$way/"
+}
+
+# The sample builds against each of the places that kregion may be in.
+sample() {
+	local kernel release left=$WORK/sample-$1
+	kernel=$("$VM/kernels.py" "$1")
+	release=$(cat "$kernel/release")
+	rm -rf "$left"
+
+	# A tree in which make was run, named, and found from its own place in
+	# it.
+	copy_tree "$place/clone"
+	make -s -j"$(nproc)" -C "$place/clone" KDIR="$kernel/build"
+	build_sample named "$kernel" "$place/clone/kmod/kregion.ko" KREGION="$place/clone"
+	ln -s clone/kunit_tests/sample "$place/found"
+	build_sample found "$kernel" "$place/clone/kmod/kregion.ko"
+
+	make -s -C "$place/clone" KDIR="$kernel/build" DESTDIR="$place/root" install
+	build_sample installed "$kernel" "$place/root/lib/modules/$release/updates/kregion/kregion.ko" \
+		KREGION="$place/root/usr/include/kregion"
+
+	# DKMS, whose version is the last word of the folder's name.
+	mkdir -p "$place/tree"
+	copy_tree "$place/source/kregion-$version"
+	dkms_build "$release" "$kernel/build"
+	build_sample dkms "$kernel" "$(echo "$place/tree/kregion/$version/$release"/*/module/kregion.ko*)" \
+		KREGION="$place/tree/kregion/$version"
+
+	# Nowhere: it says so.
+	if make -s -C "$place/named" KDIR="$kernel/build" KREGION=/nowhere 2>"$place/said"; then
+		return 1
+	fi
+	grep "no kregion for $release in '/nowhere'" "$place/said"
 }
 
 # man itself has nothing to say about the pages, and each option of --help is

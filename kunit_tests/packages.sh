@@ -21,8 +21,7 @@ packages() {
 	make -s -C "$1" deb >"$1.log" 2>&1 || { cat "$1.log"; return 1; }
 }
 
-mkdir "$place/first"
-rsync -a --exclude=.git --filter=':- .gitignore' "$TOP/" "$place/first/"
+copy_tree "$place/first"
 cp -r "$place/first" "$place/second"
 next=$(dpkg-parsechangelog -l "$place/first/debian/changelog" -S Version).1
 {

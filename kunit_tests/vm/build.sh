@@ -36,8 +36,7 @@ kernel=$("$VM/kernels.py" "$name")
 mkdir -p "$WORK"
 exec 9>"$built.lock"
 flock 9
-mkdir -p "$built"
-rsync -a --delete --exclude=.git --filter=':- .gitignore' "$TOP/" "$built/"
+copy_tree "$built" --delete
 [ -z "$strict" ] || set -- W=1 C=2 CF=-Wsparse-error "$@"
 # shellcheck disable=SC2046 # a list of words
 foreground make -s -j"$(nproc)" -C "$kernel/build" M="$built" KREGION_TESTS=m \

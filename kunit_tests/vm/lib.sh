@@ -41,6 +41,12 @@ quiet() {
 	fi
 }
 
+# copy_tree FOLDER [RSYNC-ARG]...: the tree as a clone has it.
+copy_tree() {
+	mkdir -p "$1"
+	rsync -a --exclude=.git --filter=':- .gitignore' "${@:2}" "$TOP/" "$1/"
+}
+
 # foreground COMMAND...: wait for it, and end it when a signal ends the script.
 child=
 foreground() {

@@ -208,14 +208,14 @@ void need_two_cpus(struct kunit *test);
 /* An online CPU other than this one; skips the case if there is none. */
 int another_cpu(struct kunit *test);
 
-/* Poll @cond for a second or more; false if it stays false. */
+/* Poll @cond for ten seconds or more; false if it stays false. */
 #define wait_until(cond)							\
 ({										\
 	int __i;								\
 										\
-	for (__i = 0; __i < 1000 && !(cond); __i++)				\
+	for (__i = 0; __i < 10000 && !(cond); __i++)				\
 		usleep_range(1000, 2000);					\
-	__i < 1000;								\
+	__i < 10000;								\
 })
 
 /* ---- regions ------------------------------------------------------------- */

@@ -43,11 +43,9 @@ life() {
 	test_result "the packages are installed" $?
 	dkms_has "$version"
 	test_result "DKMS has built and installed the modules" $?
-	mkdir -p "$OUT/client"
-	cp "$tree/kunit_tests/sample/client.c" "$OUT/client/"
-	printf 'obj-m := client.o\nccflags-y := -I/usr/include/kregion\n' >"$OUT/client/Kbuild"
-	make -s -C "/lib/modules/$release/build" M="$OUT/client" KBUILD_EXTRA_SYMBOLS="$symvers" modules
-	test_result "a client is built with kregion-dev" $?
+	cp -r "$tree/kunit_tests/sample" "$OUT/client"
+	make -s -C "$OUT/client" KDIR="/lib/modules/$release/build" KREGION=/usr/include/kregion
+	test_result "the sample is built with kregion-dev" $?
 	cp -r "/lib/modules/$release/updates" "$OUT/updates"
 	krtrace --version && kregion-top --version
 	test_result "the programs run" $?
@@ -98,7 +96,7 @@ load() {
 	kregion-top --once
 	test_result "kregion-top shows regions" $?
 	insmod "$left/client/client.ko" && rmmod client
-	test_result "the client is loaded" $?
+	test_result "the sample is loaded" $?
 	rmmod kregion_trace kregion
 	clean_log
 }

@@ -332,6 +332,13 @@ struct kregion_block *kregion_block_get(struct kregion_priv *rg, size_t size, si
 /* Blocks freed between two calls of cond_resched(). */
 #define PUT_BATCH	32
 
+/* The event of a free; returns the bytes to uncharge. */
+static size_t block_freed(const struct kregion_priv *rg, const struct kregion_block *b)
+{
+	trace_kregion_block_free(rg->id, rg->name, block_held(b), b->backing);
+	return block_held(b);
+}
+
 /* Free a chain of blocks and return their number; may sleep. */
 unsigned int kregion_blocks_put(struct kregion_priv *rg, struct kregion_block *chain)
 {
@@ -341,8 +348,7 @@ unsigned int kregion_blocks_put(struct kregion_priv *rg, struct kregion_block *c
 
 	while ((b = chain)) {
 		chain = b->chain;
-		trace_kregion_block_free(rg->id, rg->name, block_held(b), b->backing);
-		bytes += block_held(b);
+		bytes += block_freed(rg, b);
 		kregion_block_free(b);
 		if (!(++nr % PUT_BATCH))
 			cond_resched();
@@ -354,8 +360,7 @@ unsigned int kregion_blocks_put(struct kregion_priv *rg, struct kregion_block *c
 /* The event of a free and the uncharge, without the free itself. */
 void kregion_block_uncharge(struct kregion_priv *rg, struct kregion_block *b)
 {
-	trace_kregion_block_free(rg->id, rg->name, block_held(b), b->backing);
-	atomic_long_sub(block_held(b), &rg->held);
+	atomic_long_sub(block_freed(rg, b), &rg->held);
 }
 
 /* kregion_blocks_put() for any context but NMI. */
@@ -366,8 +371,7 @@ void kregion_blocks_put_atomic(struct kregion_priv *rg, struct kregion_block *ch
 
 	while ((b = chain)) {
 		chain = b->chain;
-		trace_kregion_block_free(rg->id, rg->name, block_held(b), b->backing);
-		bytes += block_held(b);
+		bytes += block_freed(rg, b);
 		block_free_atomic(b);
 	}
 	atomic_long_sub(bytes, &rg->held);

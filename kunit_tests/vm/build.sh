@@ -41,14 +41,12 @@ copy_tree "$built" --delete
 # shellcheck disable=SC2046 # a list of words
 foreground make -s -j"$(nproc)" -C "$kernel/build" M="$built" KREGION_TESTS=m \
 	$(cat "$kernel/make.args") "$@" modules >"$built.log" 2>&1 || { cat "$built.log" >&2; exit 1; }
-if [ -n "$programs" ]; then
-	case $(cat "$kernel/arch") in
-	"$(dpkg --print-architecture)") make -s -C "$built/userspace_demo" ;;
-	*)
-		make -s -C "$built/userspace_demo" krtrace LDFLAGS=-static \
-			CC="$(sed -n 's/^override CROSS_COMPILE = //p' "$kernel/build/.kernelvariables")gcc"
-		;;
-	esac
+arch=$(cat "$kernel/arch")
+if [ -n "$programs" ] && [ "$arch" = "$(dpkg --print-architecture)" ]; then
+	make -s -C "$built/userspace_demo"
+elif [ -n "$programs" ]; then
+	make -s -C "$built/userspace_demo" krtrace LDFLAGS=-static \
+		CC="$(dpkg-architecture -a"$arch" -qDEB_HOST_GNU_TYPE 2>/dev/null)-gcc"
 fi
 [ -n "$strict" ] || exit 0
 # The kernel's own chatter is no warning, nor is what modpost says where there

@@ -22,7 +22,7 @@ all := kunit-full $(stock) detectors packages counts $(static) shell demo
 parts := all static stock fastpath
 
 names := $(shell $(VM)/kernels.py --list)
-targets := $(sort $(all) kunit $(foreach n,build suites trace fastpath kunit,$(names:%=$(n)-%)))
+targets := $(sort $(all) kunit traces $(foreach n,build suites trace fastpath kunit,$(names:%=$(n)-%)))
 
 # make check-kernels: of a package the strict build, its fast path, suites and
 # tracer, of a kernel from source the suites.
@@ -31,10 +31,13 @@ $(foreach n,$(images),$(eval kernel-$(n) := build-$(n) fastpath-$(n) suites-$(n)
 $(foreach n,$(filter kunit%,$(names)),$(eval kernel-$(n) := kunit-$(n)))
 parts += $(images:%=kernel-%) $(patsubst %,kernel-%,$(filter kunit%,$(names)))
 kernels := $(foreach n,$(images) $(filter-out kunit,$(filter kunit%,$(names))),$(kernel-$(n)))
+# Their traces, read on each architecture.
+TRACED := $(NEW) arm64-6.12 i386-6.1 s390x-6.12
+kernels += traces
 parts += kernels
 
 # What an argument names: parts are their targets.
-expand = $(foreach p,$(1),$(if $(filter $(p),$(parts)),$($(p)),$(if $(filter $(p),$(targets)),$(p),$(error no check '$(p)'; there are all static stock fastpath kernels kernel-NAME $(all) kunit))))
+expand = $(foreach p,$(1),$(if $(filter $(p),$(parts)),$($(p)),$(if $(filter $(p),$(targets)),$(p),$(error no check '$(p)'; there are all static stock fastpath kernels kernel-NAME $(all) kunit traces))))
 
 names:
 	@echo $(call expand,$(PARTS))
@@ -70,6 +73,9 @@ counts: build-$(NEW)
 # The demo measures, so it runs alone: after all others that run.
 demo: | $(filter-out demo,$(MAKECMDGOALS))
 	$(check) $(VM)/demo.sh >$(OUT)/$@.ktap
+
+traces: $(TRACED:%=trace-%)
+	$(check) kunit_tests/traces.py $(TRACED) >$(OUT)/$@.ktap
 
 shell:
 	$(check) $(VM)/shell.py >$(OUT)/$@.ktap

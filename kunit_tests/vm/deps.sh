@@ -23,7 +23,7 @@ for set in "$@"; do
 	docs) # the documentation
 		want="$want python3-sphinx graphviz perl xz-utils" ;;
 	kernels) # those of other machines; gcc-14 is of Debian 13
-		want="$want gcc-14 dpkg-dev qemu-system-arm qemu-system-s390x|qemu-system-misc
+		want="$want gcc-14 dpkg-dev qemu-user qemu-system-arm qemu-system-s390x|qemu-system-misc
 			gcc-aarch64-linux-gnu gcc-s390x-linux-gnu gcc-i686-linux-gnu
 			libc6-dev-arm64-cross libc6-dev-s390x-cross libc6-dev-i386-cross" ;;
 	newcomer) # bare systems of Debian

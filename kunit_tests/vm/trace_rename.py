@@ -38,10 +38,10 @@ def names(data):
         head, size, cpu = struct.unpack_from("=IQI", data, at + 4)
         end, at = at + size, at + head
         while at < end:
-            first, pid = struct.unpack_from("QI", data, at)
+            first, ids = struct.unpack_from("2Q", data, at)
             if first >> 56 == NAME:
                 comm = data[at + 16:at + 32].split(b"\0")[0].decode()
-                yield first & (1 << 56) - 1, cpu, pid, comm
+                yield first & (1 << 56) - 1, cpu, ids & 0xffffffff, comm
             at += sizes[first >> 56]
 
 

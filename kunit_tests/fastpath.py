@@ -19,6 +19,8 @@ FUNCTIONS = "fastpath_const", "fastpath_nofill", "fastpath_size"
 # preemption; by gcc 12 on x86 and gcc 14 elsewhere.
 MOST = {
     ("amd64", True): (12, 12, 15),
+    # 6.1-rt: preempt_enable() reads the task's lazy counter, too.
+    ("amd64 lazy", True): (19, 19, 22),
     ("i386", True): (18, 18, 25),
     ("arm64 LSE", False): (14, 14, 16),
     ("arm64 LSE", True): (27, 27, 29),
@@ -114,11 +116,14 @@ def main(module):
     with open(module, "rb") as f:
         image = f.read()
     name, arch = ARCHS[int.from_bytes(image[18:20], "big" if image[5] == 2 else "little")]
-    preempt = b"preempt" in re.search(rb"\0vermagic=([^\0]*)", image)[1]
+    vermagic = re.search(rb"\0vermagic=([^\0]*)", image)[1]
+    preempt = b"preempt" in vermagic
     code, entries = disassemble(module, arch.options)
     bad = False
     for kind, add in arch.paths.items():
         nops = alternatives(module) if kind == " LSE" else ()
+        if b"preempt_rt" in vermagic and any("-> current_task" in i for i in code.values()):
+            kind += " lazy"
         limits = MOST.get((name + kind, preempt), (None,) * len(FUNCTIONS))
         for function, most in zip(FUNCTIONS, limits):
             path = straight_path(code, entries[function], arch, nops)

@@ -224,7 +224,6 @@ struct intruder {
 	bool linger;
 	struct completion inside;
 	bool leave;
-	unsigned long waited;
 };
 
 static struct intruder *intruding;
@@ -257,8 +256,7 @@ static void probe_start(void *data, u64 id, const char *name, unsigned long held
 	}
 	/* Stay in the first drop until the second one has returned. */
 	complete(&in->inside);
-	while (!READ_ONCE(in->leave) && in->waited++ < 2000000)
-		cpu_relax();
+	(void)spin_until(READ_ONCE(in->leave));
 }
 
 /* Runs where a large block is freed. */
@@ -490,16 +488,12 @@ static int drop_on_demand(void *data)
 /* The task has the pages of a block; it goes on in the middle of a drop. */
 static void wait_for_the_drop(void *arg)
 {
-	const u64 deadline = ktime_get_mono_fast_ns() + 5ULL * NSEC_PER_SEC;
 	struct late_drop *late = arg;
 
 	if (late->begun)
 		return;
 	complete(&late->go);
-	while (!late->begun && ktime_get_mono_fast_ns() < deadline) {
-		late->begun = test_bit(KREGION_BUSY, &to_priv(late->r)->flags);
-		cpu_relax();
-	}
+	late->begun = spin_until(test_bit(KREGION_BUSY, &to_priv(late->r)->flags));
 }
 
 struct late_param {

@@ -218,6 +218,17 @@ int another_cpu(struct kunit *test);
 	__i < 10000;								\
 })
 
+/* Spin until @cond, for five seconds at most; false if it stays false. */
+#define spin_until(cond)							\
+({										\
+	const u64 __end = ktime_get_mono_fast_ns() + 5ULL * NSEC_PER_SEC;	\
+	bool __met;								\
+										\
+	while (!(__met = (cond)) && ktime_get_mono_fast_ns() < __end)		\
+		cpu_relax();							\
+	__met;									\
+})
+
 /* ---- regions ------------------------------------------------------------- */
 
 /*

@@ -3,7 +3,7 @@
 # start.
 # shellcheck shell=bash
 
-TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 VM=$TOP/kunit_tests/vm
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/kregion
 # The built copies of this tree.

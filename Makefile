@@ -3,6 +3,8 @@
 
 # The time of all stages counts from here.
 export START := $(shell date +%s)
+# Scripts that root runs leave no folder in the tree.
+export PYTHONDONTWRITEBYTECODE := 1
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
 DESTDIR ?=

@@ -111,13 +111,13 @@ native:
 suites-$(NEW): sample
 
 dkms:
-	$(check) kunit_tests/install.sh $@ $(KERNELS) >$(OUT)/$@.ktap
+	$(check) kunit_tests/install.py $@ $(KERNELS) >$(OUT)/$@.ktap
 
 install sample:
-	$(check) kunit_tests/install.sh $@ $(NEW) >$(OUT)/$@.ktap
+	$(check) kunit_tests/install.py $@ $(NEW) >$(OUT)/$@.ktap
 
 man completion:
-	$(check) kunit_tests/install.sh $@ >$(OUT)/$@.ktap
+	$(check) kunit_tests/install.py $@ >$(OUT)/$@.ktap
 
 packages:
 	$(check) kunit_tests/packages.sh $(OUT)/$@ $(NEW) >$(OUT)/$@.ktap

@@ -119,7 +119,7 @@ docs:
 
 bench:
 	$(SCRIPTS)/deps.sh build vm test bench
-	kunit_tests/bench/bench.sh
+	kunit_tests/bench/bench.py
 
 clean:
 	$(MAKE) -C userspace_demo clean

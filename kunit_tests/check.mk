@@ -68,7 +68,7 @@ $(names:%=trace-%): trace-%: build-%
 	$(vm_check) trace $* >$(OUT)/$@.ktap
 
 counts: build-$(NEW)
-	$(check) kunit_tests/bench/bench.sh --check >$(OUT)/$@.ktap
+	$(check) kunit_tests/bench/bench.py --check >$(OUT)/$@.ktap
 
 # The demo measures, so it runs alone: after all others that run.
 demo: | $(filter-out demo,$(MAKECMDGOALS))

@@ -4,7 +4,7 @@
  * of the kernel and some schemes of others, chosen by name.
  *
  * Costs are differences of get_cycles(). In a VM whose clock counts
- * instructions (bench.sh) they are instructions, and exact; anywhere else they
+ * instructions (bench.py) they are instructions, and exact; anywhere else they
  * are cycles of the time stamp counter. Each figure is the median of a number
  * of batches, less that of the same loop with nothing in it. One line a result
  * goes to the log.

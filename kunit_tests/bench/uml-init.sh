@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# PID 1 of the user-mode kernel that uml.sh boots. The host's files are the
+# PID 1 of the user-mode kernel that bench.py boots. The host's files are the
 # root, read-only; the environment, from the kernel's command line, has BUILT,
 # the tree of the modules, OUT, the host's folder for results, and RUNS.
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin

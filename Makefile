@@ -114,7 +114,7 @@ ci:
 
 docs:
 	$(SCRIPTS)/deps.sh docs
-	kunit_tests/docs.sh out/docs
+	kunit_tests/static.py documentation out/docs
 	@echo out/docs/index.html
 
 bench:

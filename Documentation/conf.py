@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# Sphinx, with the extensions of a kernel's source tree: kunit_tests/docs.sh sets
+# Sphinx, with the extensions of a kernel's source tree: kunit_tests/static.py sets
 # KERNEL_SOURCE.
 import os
 import sys

@@ -84,16 +84,16 @@ clang:
 	$(check) $(VM)/build.sh -w -t $@ $(NEW) LLVM=-19 >$(OUT)/$@.ktap
 
 i386:
-	$(check) kunit_tests/static.sh bits32 >$(OUT)/$@.ktap
+	$(check) kunit_tests/static.py bits32 >$(OUT)/$@.ktap
 
 $(names:%=fastpath-%): fastpath-%: build-%
-	$(check) kunit_tests/static.sh fastpath $* >$(OUT)/$@.ktap
+	$(check) kunit_tests/static.py fastpath $* >$(OUT)/$@.ktap
 
 checkpatch kernel-doc coccinelle codespell shellcheck:
-	$(check) kunit_tests/static.sh $@ >$(OUT)/$@.ktap
+	$(check) kunit_tests/static.py $@ >$(OUT)/$@.ktap
 
 documentation:
-	$(check) kunit_tests/docs.sh $(OUT)/docs >$(OUT)/$@.ktap
+	$(check) kunit_tests/static.py $@ $(OUT)/docs >$(OUT)/$@.ktap
 
 labels:
 	$(check) kunit_tests/labels.py >$(OUT)/$@.ktap

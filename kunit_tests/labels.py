@@ -5,19 +5,18 @@
 Each stands in the function that it names, both ends of a pair name each other,
 and the table in the design names the same pairs.
 """
-import glob
-import os
 import re
 import sys
 
-TOP = os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "kmod")
+from lib import TOP, read
+
+KMOD = TOP / "kmod"
 LABEL = r"LMM\((\w+:[A-Z])\)"
 errors = []
 pairs = set()
 
-for path in glob.glob(TOP + "/**/*.[ch]", recursive=True):
-    with open(path, encoding="utf-8") as f:
-        text = f.read()
+for path in KMOD.rglob("*.[ch]"):
+    text = read(path)
     for comment in re.finditer(r"/\*(?!\*).*?\*/", text, re.S):
         if not re.search(r"pairs with[\s*]+LMM", comment[0]):
             continue
@@ -26,12 +25,11 @@ for path in glob.glob(TOP + "/**/*.[ch]", recursive=True):
         # A function begins in the first column, and so does its name's line.
         heads = re.findall(r"^[a-z][^\n;]*?\b(\w+)\(", text[:comment.start()], re.M)
         if not heads or heads[-1] != mine.split(":")[0]:
-            errors.append(f"{os.path.relpath(path, TOP)}: {mine} stands in {heads and heads[-1]}()")
+            errors.append(f"{path.relative_to(KMOD)}: {mine} stands in {heads and heads[-1]}()")
 
 errors += [f"{b} does not name {a}, which pairs with it" for a, b in sorted(pairs) if (b, a) not in pairs]
 
-with open(TOP + "/core.c", encoding="utf-8") as f:
-    section = f.read().split("at both ends of\n * a pair:")[1].split("All other accesses")[0]
+section = read(KMOD, "core.c").split("at both ends of\n * a pair:")[1].split("All other accesses")[0]
 table = set()
 for line in re.findall(r"^ \* (\w+:[^\n]*)$", section, re.M):
     left, right = ([w for w in side.replace(",", " ").split()] for side in line.split(" / "))

@@ -71,7 +71,7 @@ for user in $users; do
 	chown -R --reference="$home" "$home/kregion" "$cache"
 	stage "$suite: $user runs make $*"
 	rc=0
-	foreground unshare --mount --pid --fork --kill-child bash "$work/enter" "$root" "$user" "$cache" "$@" || rc=$?
+	foreground "${namespaces[@]}" bash "$work/enter" "$root" "$user" "$cache" "$@" || rc=$?
 	for f in check demo; do
 		[ ! -d "$home/kregion/out/$f" ] || {
 			mkdir -p "$TOP/out/newcomer/$suite-$user"

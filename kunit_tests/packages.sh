@@ -54,7 +54,7 @@ E2
 guest=$place/first/kunit_tests/vm/packages-guest.sh
 rc=0
 stage "packages: installing, upgrading, purging"
-foreground $as_root env OUT="$place/life" unshare --mount --pid --fork --kill-child bash "$place/enter" "$CACHE" \
+foreground $as_root env OUT="$place/life" "${namespaces[@]}" bash "$place/enter" "$CACHE" \
 	"$guest" life "$place/first" "$place/second" "$kernel" "$next" || rc=$?
 cp "$place/life/log" "$out/life.log"
 cat "$place/life/ktap"

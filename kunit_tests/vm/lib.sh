@@ -58,6 +58,11 @@ foreground() {
 	return "$rc"
 }
 
+# Namespaces for a command, which a signal ends: unshare itself blocks signals
+# while it waits, but takes all along when it is killed.
+# shellcheck disable=SC2034 # others use it
+namespaces=(timeout --foreground -k 1 0 unshare --mount --pid --fork --kill-child)
+
 # at_exit COMMAND...: run it when the script ends, in whichever way, last one
 # first.
 at_exit_commands=()

@@ -26,20 +26,12 @@ import tempfile
 import time
 
 VM = os.path.dirname(os.path.realpath(__file__))
-CACHE = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "kregion")
-START = int(os.environ.get("START", time.time()))
+sys.path.insert(0, os.path.dirname(VM))
+
+import lib
+from lib import CACHE, die, output, stage
+
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
-ENV = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
-
-
-def stage(text):
-    """One line a stage, as lib.sh has it."""
-    print(f"[{int(time.time()) - START:4}s] {text}", file=sys.stderr, flush=True)
-
-
-def die(text, status=1):
-    print(f"kernels.py: {text}", file=sys.stderr)
-    sys.exit(status)
 
 
 def cached(*parts):
@@ -62,19 +54,13 @@ def write(text, *parts):
     os.rename(path + ".new", path)
 
 
-def output(*command, **kwargs):
-    return subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE, env=ENV, **kwargs).stdout
-
-
 def run(log, *command, **kwargs):
     """Its output is in a log of the cache, and shows if it fails."""
     path = cached(log + ".log")
     with open(path, "w", encoding="utf-8") as f:
-        rc = subprocess.run(command, stdout=f, stderr=subprocess.STDOUT, check=False,
-                            **{"env": ENV, **kwargs}).returncode
-    if rc:
-        with open(path, encoding="utf-8", errors="replace") as f:
-            sys.stderr.writelines(f.readlines()[-40:])
+        failed = lib.result(*command, stdout=f, stderr=subprocess.STDOUT, **kwargs)[0]
+    if failed:
+        lib.result("tail", "-n", "40", path, stdout=sys.stderr)
         die(f"{command[0]} failed; the whole log is in {path}")
 
 
@@ -112,7 +98,7 @@ class Folder:
 # ---- Debian's packages ------------------------------------------------------
 
 def native():
-    return output("dpkg", "--print-architecture").strip()
+    return output("dpkg", "--print-architecture")
 
 
 def site(label):
@@ -158,7 +144,7 @@ Dir::Cache::Archives "{here}/archives";
 Dir::Cache::pkgcache "";
 Dir::Cache::srcpkgcache "";
 Acquire::Languages "none";''', here, "apt.conf")
-        run("apt", "apt-get", "-q", "update", env={**ENV, "APT_CONFIG": f"{here}/apt.conf"})
+        run("apt", "apt-get", "-q", "update", env={**os.environ, "APT_CONFIG": f"{here}/apt.conf"})
         write("", fresh)
         return os.path.join(here, "apt.conf")
 
@@ -166,12 +152,12 @@ Acquire::Languages "none";''', here, "apt.conf")
 class Apt:
     """apt as a Debian suite sees it; "-" is this machine's own."""
     def __init__(self, suite):
-        self.options, self.env = ["-o", "APT::Sandbox::User=root"], ENV
+        self.options, self.env = ["-o", "APT::Sandbox::User=root"], None
         self.lists = "/var/lib/apt/lists"
         if suite != "-":
             self.options = ["-o", "APT::Default-Release=" + suite]
             config = apt_for(suite.split("-")[0])
-            self.env = {**ENV, "APT_CONFIG": config}
+            self.env = {**os.environ, "APT_CONFIG": config}
             self.lists = os.path.join(os.path.dirname(config), "lists")
 
     def cache(self, *args):
@@ -296,7 +282,8 @@ def source_kernel(name, _arch, suite, series, fragments, *args):
     wanted = {}
     for fragment in fragments.split(","):
         wanted.update(l.split("=", 1) for l in read(VM, fragment).splitlines() if l.startswith("CONFIG_"))
-    compiler = output("clang-19", "--version") if "LLVM=-19" in args else output("gcc", "--version")
+    compiler = subprocess.run(["clang-19" if "LLVM=-19" in args else "gcc", "--version"],
+                              check=True, text=True, stdout=subprocess.PIPE).stdout
     key = hashlib.sha256(repr((sorted(wanted.items()), source, args, compiler)).encode()).hexdigest()[:12]
     folder = cached(f"{name}-{key}")
     if os.path.exists(folder + "/release"):
@@ -319,7 +306,7 @@ def source_kernel(name, _arch, suite, series, fragments, *args):
     if booted:
         os.symlink("build/vmlinux", folder + "/kernel")
     write(" ".join(args), folder, "make.args")
-    write(output(*make, "kernelrelease").strip(), folder, "release")
+    write(output(*make, "kernelrelease"), folder, "release")
     return folder
 
 
@@ -375,7 +362,7 @@ def make_initrd(folder):
 
 def main(args):
     os.makedirs(CACHE, exist_ok=True)
-    rows = {r[0]: r for r in map(str.split, read(VM, "kernels").splitlines()) if r and r[0] != "#"}
+    rows = {r[0]: r for r in map(str.split, read(VM, "kernels").splitlines()) if r and r[0][0] != "#"}
     if args[:1] == ["--list"]:
         print("\n".join(n for n, r in rows.items() if args[1:] in ([], [r[2]])))
     elif len(args) == 2 and args[0] == "sources":

@@ -50,7 +50,7 @@ kunit)
 	;;
 detectors) direct 2G "kmemleak=on kasan_multi_shot" detectors-guest.sh || rc=$? ;;
 suites)
-	foreground "$VM/run.sh" -a "preempt=full ${KUNIT_ARGS-}" "$kernel" "$out" \
+	foreground "$VM/run.sh" -s -a "preempt=full ${KUNIT_ARGS-}" "$kernel" "$out" \
 		"$VM/stock-guest.sh" "$("$VM/build.sh" -n -w "$name")" "$WORK/sample-$name" || rc=$?
 	;;
 trace)

@@ -11,9 +11,9 @@
 #	-l	the VM is ended when it has used that much time of this machine's
 #		processors without any progress: a line in the kernel's log, a change in
 #		OUT. So the limit is none of this machine's load
-#	-s	serial: without KVM, one CPU at a time. For what attaches to busy
-#		tracepoints: QEMU before 8.1 may go on running code that another CPU has
-#		changed, and the kernel dies of an unhandled int3
+#	-s	serial: without KVM, and before QEMU 8.1, one CPU at a time. For what
+#		attaches to busy tracepoints: such a QEMU may go on running code that
+#		another CPU has changed, and the kernel dies of an unhandled int3
 #	-i	interactive: the console is this terminal
 #	-d	direct: quick to start, but there is only busybox, no file of this machine
 #		but those in OUT, and no ACPI. SCRIPT is a name in OUT and starts when
@@ -157,8 +157,13 @@ pick_accel() {
 	cat "$known"
 }
 
+# qemu_before VERSION
+qemu_before() {
+	dpkg --compare-versions "$("$qemu" --version | sed -n 's/.* version \([0-9.]*\).*/\1/p')" lt "$1"
+}
+
 accel=${KREGION_ACCEL:-$(pick_accel)}
-[ -z "$serial" ] || [ "${accel%%,*}" != tcg ] || accel=tcg,thread=single
+[ -z "$serial" ] || [ "${accel%%,*}" != tcg ] || ! qemu_before 8.1 || accel=tcg,thread=single
 boot "$accel"
 
 if [ -e "$out/timeout" ]; then

@@ -6,6 +6,10 @@ export START := $(shell date +%s)
 # Scripts that root runs leave no folder in the tree.
 export PYTHONDONTWRITEBYTECODE := 1
 
+# The kernel of demo, shell and bench, and the newer one of make check: a name of
+# kunit_tests/vm/kernels.
+export KERNEL ?= debian12-6.12
+
 KDIR ?= /lib/modules/$(shell uname -r)/build
 DESTDIR ?=
 RELEASE = $(shell cat $(KDIR)/include/config/kernel.release)
@@ -129,7 +133,7 @@ clean:
 help:
 	@echo 'make [KDIR=FOLDER]   build modules (for the running kernel by default) and programs'
 	@echo 'make tests           the same, and the modules of the tests'
-	@echo 'make demo            in a VM: trace a real workload with kregion_trace and report'
+	@echo 'make demo            in a VM: trace a real workload with kregion_trace and report [KERNEL=debian13-7.2]'
 	@echo 'make shell           in a VM: a prompt with the modules loaded'
 	@echo 'make check           all tests, in VMs, and the static checks [PARTS="static ..."]'
 	@echo 'make check-kernels   the suites on every kernel of kunit_tests/vm/kernels [KERNELS="NAME ..."]'

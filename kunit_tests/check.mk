@@ -3,14 +3,14 @@
 # whether they are good or bad. The top Makefile schedules them and parses what
 # they leave.
 #
-#	make -f kunit_tests/check.mk TARGET...
+#	make -f kunit_tests/check.mk KERNEL=NAME TARGET...
 #
 # A part is a name for several targets.
 
 OUT := out/check
 VM := kunit_tests/vm
 OLD := debian12-6.1
-NEW := debian12-6.12
+NEW := $(KERNEL)
 KERNELS := $(OLD) $(NEW)
 
 fastpath := $(KERNELS:%=fastpath-%)

@@ -4,9 +4,9 @@
 
 The method stands in Documentation/benchmarks.rst.
 
-usage: bench.py [--check | PART...]     (default: all parts)
+usage: KERNEL=NAME bench.py [--check | PART...]     (default: all parts)
 
-  count    instructions, exact, in a VM whose clock counts them
+  count    instructions, exact, in a VM with that kernel, whose clock counts them
   native   the allocator's own source as a program, on this machine's processors
   uml      the kernel's allocators beside it, in a User-mode Linux kernel
   --check  count without sweeps, and fail if a bar is exceeded; nothing else
@@ -48,7 +48,7 @@ def in_vm(results, name, append, *args):
 
 def count(out):
     """With sweeps over sizes and numbers, and with many possible CPUs."""
-    in_vm(out / "count.txt", "debian12-6.12", "", "all", "sweep")
+    in_vm(out / "count.txt", os.environ["KERNEL"], "", "all", "sweep")
     # Later kernels do not believe that there are CPUs that no firmware tells
     # of.
     cpus = out / "count-cpus.txt"
@@ -139,7 +139,7 @@ def main(*parts):
     out = TOP / ("out/check/bench" if check else "out/bench")
     out.mkdir(parents=True, exist_ok=True)
     if check:
-        in_vm(out / "count.txt", "debian12-6.12", "", "all")
+        in_vm(out / "count.txt", os.environ["KERNEL"], "", "all")
         sys.exit(lib.result(report, "--check", "-o", out, out / "count.txt")[0])
     for part in parts or known:
         known[part](out)

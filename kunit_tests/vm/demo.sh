@@ -1,14 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Boot Debian's 6.12 kernel in a VM, load the modules, trace a real workload and
+# Boot the kernel $KERNEL in a VM, load the modules, trace a real workload and
 # report; or, with --shell, start a shell there.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
-name=debian12-6.12
-stage "building for $name"
-kernel=$("$VM/kernels.py" "$name")
-built=$("$VM/build.sh" -p "$name")
+stage "building for $KERNEL"
+kernel=$("$VM/kernels.py" "$KERNEL")
+built=$("$VM/build.sh" -p "$KERNEL")
 
 if [ "${1-}" = --shell ]; then
 	[ -t 0 ] || usage_error "make shell wants a terminal"

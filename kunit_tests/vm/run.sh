@@ -70,6 +70,8 @@ s390x)
 *) die "no machine for architecture $arch" ;;
 esac
 
+command -v "$qemu" >/dev/null || die "no $qemu here; kunit_tests/vm/deps.sh installs it"
+
 # share TAG FOLDER [OPTION]: the guest mounts FOLDER by its TAG.
 share() {
 	args+=(-fsdev "local,id=$1,path=$2,security_model=none${3-}"

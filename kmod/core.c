@@ -868,7 +868,7 @@ static void __exit kregion_exit(void)
 	kregion_block_exit();
 }
 
-module_init(kregion_init);
+subsys_initcall(kregion_init);
 module_exit(kregion_exit);
 MODULE_AUTHOR("The kregion maintainers");
 MODULE_LICENSE("GPL");

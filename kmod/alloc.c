@@ -279,6 +279,11 @@ static size_t region_next_size(const struct kregion_priv *rg, size_t min)
 
 /* ---- refusals ------------------------------------------------------------ */
 
+const char * const kregion_failure_names[] = {
+	[KREGION_FAIL_NOMEM] = "nomem", [KREGION_FAIL_LIMIT] = "limit",
+	[KREGION_FAIL_SIZE] = "size", [KREGION_FAIL_NOFILL] = "nofill",
+};
+
 static DEFINE_PER_CPU(unsigned int, failing);
 
 void *kregion_fail(struct kregion_priv *rg, size_t size, enum kregion_failure reason)

@@ -47,11 +47,7 @@ static void regions_stop(struct seq_file *m, void *v)
 static const struct {
 	const char *name;
 	size_t offset;
-} fields[] = {
-#define FIELD(f) { #f, offsetof(struct kregion_stats, f) },
-	__KREGION_STATS(FIELD)
-#undef FIELD
-};
+} fields[] = __KREGION_STATS;
 
 static_assert(ARRAY_SIZE(fields) == sizeof(struct kregion_stats) / sizeof(unsigned long));
 
@@ -128,11 +124,6 @@ static bool blocks_fn(struct kregion_priv *rg, const struct kregion_block *b,
 		[KREGION_BLOCK_SPARE] = "spare", [KREGION_BLOCK_CURRENT] = "current",
 		[KREGION_BLOCK_FULL] = "full", [KREGION_BLOCK_LARGE] = "large",
 	};
-#define EM(value, text)	text,
-#define E_(value, text)	text
-	static const char * const backing[] = { KREGION_BACKINGS };
-#undef EM
-#undef E_
 	struct blocks_ctx *ctx = v;
 	const int cpu = READ_ONCE(b->cpu);
 
@@ -141,8 +132,7 @@ static bool blocks_fn(struct kregion_priv *rg, const struct kregion_block *b,
 		seq_putc(ctx->m, '-');
 	else
 		seq_printf(ctx->m, "%d", cpu);
-	seq_printf(ctx->m, " %s %d %zu %zu\n",
-		   backing[b->backing],
+	seq_printf(ctx->m, " %s %d %zu %zu\n", kregion_backing_names[b->backing],
 		   kregion_block_node(b), info->held, info->used);
 	return !seq_has_overflowed(ctx->m);	/* seq_file retries with a larger buffer */
 }

@@ -12,11 +12,7 @@
 static const struct {
 	const char *name;
 	size_t offset;		/* of an unsigned long */
-} fields[] = {
-#define FIELD(f)	{ #f, offsetof(struct kregion_stats, f) },
-	__KREGION_STATS(FIELD)
-#undef FIELD
-};
+} fields[] = __KREGION_STATS;
 
 #define NR_FIELDS	ARRAY_SIZE(fields)
 #define REGION_COLUMNS	4	/* in front of the fields */

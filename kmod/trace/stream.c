@@ -34,11 +34,7 @@ static const u8 record_size[U8_MAX + 1] = { TYPES(TYPE_SIZE) };
 static const struct {
 	const char *name;
 	size_t offset;		/* of an unsigned long */
-} region_stats[] = {
-#define STAT(_name)	{ #_name, offsetof(struct kregion_stats, _name) },
-	__KREGION_STATS(STAT)
-#undef STAT
-};
+} region_stats[] = __KREGION_STATS;
 
 /* ---- the stream --------------------------------------------------------- */
 

@@ -146,13 +146,20 @@ struct kregion_stats {
 };
 
 /*
- * All fields of struct kregion_stats, in the order of the struct and debugfs.
+ * Name and offset of all fields of struct kregion_stats, in the order of the
+ * struct and debugfs.
  */
-#define __KREGION_STATS(X)							\
-	X(blocks_current) X(blocks_full) X(blocks_large) X(blocks_spare)	\
-	X(blocks_peak) X(bytes_held) X(bytes_used) X(bytes_lost) X(fills)	\
-	X(failed_nomem) X(failed_limit) X(failed_size) X(failed_nofill)		\
-	X(drops) X(resets)
+#define __KREGION_STAT(f)	{ #f, offsetof(struct kregion_stats, f) }
+#define __KREGION_STATS {							\
+	__KREGION_STAT(blocks_current), __KREGION_STAT(blocks_full),		\
+	__KREGION_STAT(blocks_large), __KREGION_STAT(blocks_spare),		\
+	__KREGION_STAT(blocks_peak), __KREGION_STAT(bytes_held),		\
+	__KREGION_STAT(bytes_used), __KREGION_STAT(bytes_lost),			\
+	__KREGION_STAT(fills), __KREGION_STAT(failed_nomem),			\
+	__KREGION_STAT(failed_limit), __KREGION_STAT(failed_size),		\
+	__KREGION_STAT(failed_nofill), __KREGION_STAT(drops),			\
+	__KREGION_STAT(resets),							\
+}
 
 struct kregion *kregion_create_owned(const char *name, const struct kregion_attr *attr,
 				     struct module *owner);

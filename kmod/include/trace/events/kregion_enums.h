@@ -1,29 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/*
- * Enums in trace events of kregion: EM(value, text), E_() for the last value.
- */
+/* Enums in trace events of kregion, and the names of their values. */
 #ifndef _TRACE_KREGION_ENUMS_H
 #define _TRACE_KREGION_ENUMS_H
 
-#define KREGION_BACKINGS				\
-	EM(KREGION_BACKING_PAGES,	"pages")	\
-	E_(KREGION_BACKING_VMALLOC,	"vmalloc")
+enum kregion_backing {
+	KREGION_BACKING_PAGES,
+	KREGION_BACKING_VMALLOC,
+};
 
-#define KREGION_FAILURES				\
-	EM(KREGION_FAIL_NOMEM,		"nomem")	\
-	EM(KREGION_FAIL_LIMIT,		"limit")	\
-	EM(KREGION_FAIL_SIZE,		"size")		\
-	E_(KREGION_FAIL_NOFILL,		"nofill")
+enum kregion_failure {
+	KREGION_FAIL_NOMEM,
+	KREGION_FAIL_LIMIT,
+	KREGION_FAIL_SIZE,
+	KREGION_FAIL_NOFILL,
+	KREGION_NR_FAILURES
+};
 
-#undef EM
-#undef E_
-#define EM(value, text)		value,
-#define E_(value, text)		value
-
-enum kregion_backing { KREGION_BACKINGS };
-enum kregion_failure { KREGION_FAILURES, KREGION_NR_FAILURES };
-
-#undef EM
-#undef E_
+/* Of at most seven characters. */
+extern const char * const kregion_backing_names[];
+extern const char * const kregion_failure_names[];
 
 #endif /* _TRACE_KREGION_ENUMS_H */

@@ -28,11 +28,11 @@
 			void (void (*)(void *, struct task_struct *, bool))),	\
 		probe_group, probe)
 
-/* On a node that is online, so without the checks of __alloc_pages_node(). */
+/* On a node that is online, so without the checks of alloc_pages_node(). */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(7, 3, 0)
 #define compat_alloc_pages(gfp, order, node)	__alloc_pages(gfp, order, node, NULL)
 #else
-#define compat_alloc_pages(gfp, order, node)	__alloc_pages_node(node, gfp, order)
+#define compat_alloc_pages(gfp, order, node)	alloc_pages_node(node, gfp, order)
 #endif
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(7, 2, 0)

@@ -17,6 +17,13 @@
 #define BUGFLAG_ARGS	0
 #endif
 
+/* A generator of parameters of KUnit, which takes the test since 6.18. */
+#ifdef KUNIT_CASE_PARAM_WITH_INIT
+#define COMPAT_GENERATOR_ARGS	(struct kunit *test, const void *prev, char *desc)
+#else
+#define COMPAT_GENERATOR_ARGS	(const void *prev, char *desc)
+#endif
+
 /*
  * The probe of sched_process_exit, which has a third argument since 6.16: the
  * one of two functions that fits the tracepoint.

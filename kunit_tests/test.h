@@ -63,7 +63,7 @@ void mode_desc(const struct mode *mode, char *desc);
 
 /* label_gen_params(): the modes of @set. */
 #define MODE_PARAM(label, set)							\
-static const void *label##_gen_params(const void *prev, char *desc)		\
+static const void *label##_gen_params COMPAT_GENERATOR_ARGS			\
 {										\
 	const struct mode *mode = mode_next(prev, set);				\
 										\
@@ -105,7 +105,7 @@ static const void *label##_next(const void *prev)				\
 #define WEIGHTED_PARAM(label, rows)						\
 __NEXT_ROW(label, rows)								\
 										\
-static const void *label##_gen_params(const void *prev, char *desc)		\
+static const void *label##_gen_params COMPAT_GENERATOR_ARGS			\
 {										\
 	typeof(rows[0]) *row = label##_next(prev);				\
 										\
@@ -123,7 +123,7 @@ struct pair {
 #define PAIR_PARAM(label, set, rows)						\
 __NEXT_ROW(label, rows)								\
 										\
-static const void *label##_gen_params(const void *prev, char *desc)		\
+static const void *label##_gen_params COMPAT_GENERATOR_ARGS			\
 {										\
 	typeof(rows[0]) *row = NULL;						\
 	static struct pair p;							\

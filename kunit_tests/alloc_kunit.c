@@ -596,7 +596,7 @@ static void bits_without_a_meaning_warn_once_and_are_ignored(struct kunit *test)
 
 /*
  * Since 7.2, a WARN_ONCE() in an inlined function triggers once per copy. The
- * bug table of the module has an entry for each copy.
+ * bug table has an entry for each copy.
  */
 #if defined(CONFIG_GENERIC_BUG) && defined(CONFIG_DEBUG_BUGVERBOSE)
 static const char *bug_file(const struct bug_entry *bug)
@@ -608,19 +608,43 @@ static const char *bug_file(const struct bug_entry *bug)
 #endif
 }
 
+/* The bug table of kregion, or that of the kernel which it is built into. */
+static void bug_table(struct kunit *test, const struct bug_entry **first,
+		      const struct bug_entry **end)
+{
+#ifdef MODULE
+	const struct module *mod = kregion_module();
+
+	if (!mod)
+		kunit_skip(test, "kregion is built in, this is not");
+	*first = mod->bug_table;
+	*end = mod->bug_table + mod->num_bugs;
+#else
+	*first = __start___bug_table;
+	*end = __stop___bug_table;
+#endif
+}
+
+/* Skip assertions of lockdep and of headers. */
+static bool bug_is_ours(const struct bug_entry *bug)
+{
+	const char *file = bug_file(bug);
+
+	return bug->flags & (BUGFLAG_ONCE | BUGFLAG_NO_CUT_HERE | BUGFLAG_ARGS) &&
+	       !strcmp(strrchr(file, '.') ?: "", ".c") &&
+	       (__is_defined(MODULE) || strstr(file, "lib/kregion/"));
+}
+
 static void each_warning_stands_at_one_place(struct kunit *test)
 {
-	const struct module *mod = kregion_module();
-	const struct bug_entry *bug, *other;
+	const struct bug_entry *first, *end, *bug, *other;
 	int n = 0;
 
-	KUNIT_ASSERT_NOT_NULL(test, mod);
-	for (bug = mod->bug_table; bug < mod->bug_table + mod->num_bugs; bug++) {
-		/* Skip assertions of lockdep and of headers. */
-		if (!(bug->flags & (BUGFLAG_ONCE | BUGFLAG_NO_CUT_HERE | BUGFLAG_ARGS)) ||
-		    strcmp(strrchr(bug_file(bug), '.') ?: "", ".c"))
+	bug_table(test, &first, &end);
+	for (bug = first; bug < end; bug++) {
+		if (!bug_is_ours(bug))
 			continue;
-		for (other = mod->bug_table; other < bug; other++)
+		for (other = first; other < bug; other++)
 			if (other->line == bug->line && !strcmp(bug_file(other), bug_file(bug)))
 				KUNIT_FAIL(test, "two copies of %s:%u", bug_file(bug), bug->line);
 		n++;

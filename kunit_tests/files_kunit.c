@@ -106,7 +106,7 @@ static void regions_line_matches_the_statistics(struct kunit *test)
 	line = line_of(file_text(test, "regions"), number);
 	KUNIT_ASSERT_NOT_NULL(test, line);
 	expect_column(test, line, 1, "kunit-listed");
-	expect_column(test, line, 2, KBUILD_MODNAME);
+	expect_column(test, line, 2, OWNER);
 	expect_column(test, line, 3, mode->name);
 	for (i = 0; i < NR_FIELDS; i++)
 		KUNIT_EXPECT_EQ_MSG(test, column(line, REGION_COLUMNS + i), (u64)value[i], "%s",

@@ -11,12 +11,14 @@
 
 #include <linux/delay.h>
 #include <linux/hash.h>
+#include <linux/kallsyms.h>
 #include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/nodemask.h>
 #include <linux/vmalloc.h>
 
+#include "../kmod/internal.h"
 #include "test.h"
 
 /* Regions whose charges are checked, by id. */
@@ -48,7 +50,7 @@ struct request {
 };
 
 static struct {
-	const struct module *module;
+	const struct module *module;	/* NULL: built in */
 	struct task_struct *task;
 	struct request *requests;
 	unsigned int nr_requests;
@@ -329,13 +331,24 @@ long objects_outstanding(void)
 
 /* ---- slab and per-CPU memory --------------------------------------------- */
 
+/* Whether @ip is in a function of kregion that takes slab memory. */
+static bool in_kregion(unsigned long ip)
+{
+	char name[KSYM_SYMBOL_LEN];
+
+	if (ledger.module)
+		return within_module(ip, ledger.module);
+	sprint_symbol_no_offset(name, ip);
+	return strstarts(name, "kregion_create_owned") || strstarts(name, "reserve_get");
+}
+
 /* The call site of kfree() is useless: it may be a tail call. */
 static void probe_kmalloc(void *data, unsigned long call_site, const void *ptr, size_t asked,
 			  size_t got, gfp_t gfp, int node)
 {
 	const unsigned long key = (unsigned long)ptr;
 
-	if (key && within_module(call_site, ledger.module) && replace(ledger.objects, key, 0, key))
+	if (key && in_kregion(call_site) && replace(ledger.objects, key, 0, key))
 		atomic_long_inc(&ledger.slab);
 }
 
@@ -351,7 +364,7 @@ static void probe_percpu(void *data, unsigned long call_site, bool reserved, boo
 			 size_t size, size_t align, void *base, int off, void __percpu *ptr,
 			 size_t bytes, gfp_t gfp)
 {
-	if (within_module(call_site, ledger.module))
+	if (mine() && size == sizeof(struct kregion_cpu))
 		atomic_long_inc(&ledger.percpu);
 }
 

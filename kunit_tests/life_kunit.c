@@ -97,7 +97,7 @@ static void number_is_never_used_twice(struct kunit *test)
 	}
 }
 
-static void owner_is_the_module_that_made_it(struct kunit *test)
+static void owner_is_whoever_made_it(struct kunit *test)
 {
 	const char *line;
 	char text[64];
@@ -111,7 +111,7 @@ static void owner_is_the_module_that_made_it(struct kunit *test)
 		line = next_line(line);
 	KUNIT_ASSERT_NOT_NULL(test, line);
 	column_text(line, 2, text, sizeof(text));
-	KUNIT_EXPECT_STREQ(test, text, KBUILD_MODNAME);
+	KUNIT_EXPECT_STREQ(test, text, OWNER);
 }
 
 /* ---- flags --------------------------------------------------------------- */
@@ -269,13 +269,13 @@ struct refusal {
 };
 
 static const struct refusal refusals[] = {
-	{ NULL, {}, "\"(null)\" of " KBUILD_MODNAME " refused: no name" },
-	{ "", {}, "\"\" of " KBUILD_MODNAME " refused: no name" },
-	{ "..", {}, "\"..\" of " KBUILD_MODNAME " refused: the name is \".\" or \"..\"" },
-	{ "a/b", {}, "\"a/b\" of " KBUILD_MODNAME " refused: the name has white space" },
-	{ "a\nb", {}, "\"a\\nb\" of " KBUILD_MODNAME " refused: the name has white space" },
+	{ NULL, {}, "\"(null)\" of " OWNER " refused: no name" },
+	{ "", {}, "\"\" of " OWNER " refused: no name" },
+	{ "..", {}, "\"..\" of " OWNER " refused: the name is \".\" or \"..\"" },
+	{ "a/b", {}, "\"a/b\" of " OWNER " refused: the name has white space" },
+	{ "a\nb", {}, "\"a\\nb\" of " OWNER " refused: the name has white space" },
 	{ "01234567890123456789012345678901234", {},
-	  "\"01234567890123456789012345678901\" of " KBUILD_MODNAME
+	  "\"01234567890123456789012345678901\" of " OWNER
 	  " refused: the name is longer than 31 characters" },
 	{ "flags", { .flags = BIT(30) }, "unknown flags (flags 0x40000000, block_size" },
 	{ "modes", { .flags = KREGION_F_PERCPU | KREGION_F_SINGLE },
@@ -314,7 +314,7 @@ static void refusal_is_logged(struct kunit *test)
 		}
 		KUNIT_EXPECT_EQ(test, PTR_ERR_OR_ZERO(r), -EINVAL);
 		KUNIT_EXPECT_TRUE_MSG(test, strstr(line, p->text), "%s: %s", p->text, line);
-		KUNIT_EXPECT_EQ(test, times_in(line, "of " KBUILD_MODNAME " refused"), 1);
+		KUNIT_EXPECT_EQ(test, times_in(line, "of " OWNER " refused"), 1);
 	}
 }
 
@@ -457,7 +457,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(name_is_copied),
 	KUNIT_CASE(name_need_not_be_unique),
 	KUNIT_CASE(number_is_never_used_twice),
-	KUNIT_CASE(owner_is_the_module_that_made_it),
+	KUNIT_CASE(owner_is_whoever_made_it),
 	KUNIT_CASE(flags_are_checked),
 	KUNIT_CASE(unknown_flags_are_refused),
 	KUNIT_CASE_PARAM(node_is_checked, node_gen_params),

@@ -12,9 +12,10 @@
 
 MODE_PARAM(base, MODES_BASE);
 
-#ifdef CONFIG_X86_LOCAL_APIC
+/* With the latter, <linux/nmi.h> has the handlers of x86. */
+#if defined(CONFIG_X86_LOCAL_APIC) && defined(CONFIG_HAVE_ACPI_APEI_NMI)
+#include <linux/nmi.h>
 #include <asm/apic.h>
-#include <asm/nmi.h>
 
 #define NMIS		(300 * scale)
 #define OBJECTS		(20000 * scale)

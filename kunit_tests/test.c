@@ -498,6 +498,7 @@ struct event_search {
 	struct module *mod;
 };
 
+#ifdef CONFIG_MODULES
 /* Registering a notifier calls it for the modules that are there. */
 static int event_in_module(struct notifier_block *nb, unsigned long action, void *data)
 {
@@ -523,6 +524,11 @@ static void search_module(struct event_search *search)
 	if (!register_tracepoint_module_notifier(&search->nb))
 		unregister_tracepoint_module_notifier(&search->nb);
 }
+#else
+static void search_module(struct event_search *search)
+{
+}
+#endif
 
 struct module *kregion_module(void)
 {
@@ -620,15 +626,22 @@ void suite_exit_probes(struct kunit_suite *suite, const struct probe_list *list)
 
 #define FILE_SIZE_MAX	SZ_256K
 
+/* Kernel threads may see no mounts, and at boot there are none. */
 struct file *file_open(struct kunit *test, const char *name)
 {
-	char path[64];
+	struct file_system_type *type = get_fs_type("debugfs");
+	struct vfsmount *mnt = NULL;
 	struct file *file;
+	char path[64];
+	int pins = 0;
 
-	snprintf(path, sizeof(path), "/sys/kernel/debug/kregion/%s", name);
-	file = filp_open(path, O_RDONLY, 0);
-	if (IS_ERR(file))
-		kunit_skip(test, "%s: error %ld; is debugfs mounted?", path, PTR_ERR(file));
+	if (!type)
+		kunit_skip(test, "no debugfs");
+	KUNIT_ASSERT_EQ(test, simple_pin_fs(type, &mnt, &pins), 0);
+	snprintf(path, sizeof(path), "kregion/%s", name);
+	file = file_open_root_mnt(mnt, path, O_RDONLY, 0);
+	simple_release_fs(&mnt, &pins);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, file);
 	return file;
 }
 

@@ -8,6 +8,7 @@
 #define _KREGION_TEST_H
 
 #include <kunit/test.h>
+#include <linux/bug.h>
 #include <linux/delay.h>
 #include <linux/kregion.h>
 #include <linux/kthread.h>
@@ -19,6 +20,13 @@
 extern unsigned int scale;
 extern bool quick;
 extern bool fresh;
+
+/* The owner of the regions of the cases, as reports and debugfs have it. */
+#ifdef MODULE
+#define OWNER		KBUILD_MODNAME
+#else
+#define OWNER		"kernel"
+#endif
 
 /* ---- parameters of cases ------------------------------------------------- */
 
@@ -321,7 +329,12 @@ struct probe {
 int probes_on(struct probe *probes, int n);
 void probes_off(const struct probe *probes, int n);
 
-/* kregion.ko, which this module pins. */
+#ifdef CONFIG_GENERIC_BUG
+/* That of the kernel, by the linker script. */
+extern struct bug_entry __start___bug_table[], __stop___bug_table[];
+#endif
+
+/* kregion.ko, which this module pins; NULL if it is built in. */
 struct module *kregion_module(void);
 
 /* ---- the ledger of pages, slab and per-CPU memory, see ledger.c ---------- */
@@ -360,9 +373,7 @@ unsigned long percpu_requests(void);
 
 /* ---- files --------------------------------------------------------------- */
 
-/*
- * The text of /sys/kernel/debug/kregion/@name; skips the case if there is none.
- */
+/* The text of kregion/@name in debugfs; skips the case if there is no debugfs. */
 char *file_text(struct kunit *test, const char *name);
 
 /*

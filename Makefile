@@ -125,6 +125,10 @@ bench:
 	$(SCRIPTS)/deps.sh build vm test bench
 	kunit_tests/bench/bench.py
 
+# Into a source tree of Linux.
+graft:
+	@kunit_tests/graft.py $(TREE)
+
 clean:
 	$(MAKE) -C userspace_demo clean
 	find . -name .git -prune -o \( -name '*.o' -o -name '*.ko' -o -name '*.mod' -o -name '*.mod.c' -o -name '.*.cmd' -o -name '.*.d' -o -name modules.order -o -name Module.symvers \) -type f -exec rm -f {} +
@@ -141,10 +145,11 @@ help:
 	@echo 'make newcomer        as root: demo and check on bare systems of Debian [SUITE=trixie] [TARGETS=demo]'
 	@echo 'make docs            Documentation/ as web pages, in out/docs/'
 	@echo 'make bench           what allocations cost, beside other allocators: tables and plots'
+	@echo 'make graft TREE=TREE put the allocator into a source tree of Linux, as patches too, in out/graft/'
 	@echo 'make install         modules, programs and what clients build with [DESTDIR=FOLDER] [PREFIX=/usr]'
 	@echo 'make uninstall       remove that again'
 	@echo 'make deb             packages of Debian, in out/deb/'
 	@echo 'make load, unload    as root: load the modules into the running kernel, take them out'
 	@echo 'make clean           remove what was built here; kernels stay in ~/.cache/kregion'
 
-.PHONY: all modules programs install load unload demo shell check check-kernels kunit newcomer ci docs bench clean help tests install-headers install-tools uninstall deb
+.PHONY: all graft modules programs install load unload demo shell check check-kernels kunit newcomer ci docs bench clean help tests install-headers install-tools uninstall deb

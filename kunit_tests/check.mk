@@ -19,10 +19,12 @@ static := $(KERNELS:%=build-%) clang i386 $(fastpath) checkpatch kernel-doc docu
 stock := $(foreach k,$(KERNELS),suites-$(k) trace-$(k))
 # In this order: long ones first, as two at a time end sooner so.
 all := kunit-full $(stock) detectors packages counts $(static) shell demo
-parts := all static stock fastpath
+# A kernel is built each time.
+slow := graft
+parts := all static stock slow fastpath
 
 names := $(shell $(VM)/kernels.py --list)
-targets := $(sort $(all) kunit traces $(foreach n,build suites trace fastpath kunit,$(names:%=$(n)-%)))
+targets := $(sort $(all) $(slow) kunit traces $(foreach n,build suites trace fastpath kunit,$(names:%=$(n)-%)))
 
 # make check-kernels: of a package the strict build, its fast path, suites and
 # tracer, of a kernel from source the suites.
@@ -37,7 +39,7 @@ kernels += traces
 parts += kernels
 
 # What an argument names: parts are their targets.
-expand = $(foreach p,$(1),$(if $(filter $(p),$(parts)),$($(p)),$(if $(filter $(p),$(targets)),$(p),$(error no check '$(p)'; there are all static stock fastpath kernels kernel-NAME $(all) kunit traces))))
+expand = $(foreach p,$(1),$(if $(filter $(p),$(parts)),$($(p)),$(if $(filter $(p),$(targets)),$(p),$(error no check '$(p)'; there are all static stock slow fastpath kernels kernel-NAME $(all) kunit traces))))
 
 names:
 	@echo $(call expand,$(PARTS))
@@ -121,5 +123,8 @@ man completion:
 
 packages:
 	$(check) kunit_tests/packages.sh $(OUT)/$@ $(NEW) >$(OUT)/$@.ktap
+
+graft:
+	$(check) kunit_tests/graft_check.py >$(OUT)/$@.ktap
 
 .PHONY: names $(targets)

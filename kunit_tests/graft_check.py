@@ -1,0 +1,80 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Prove graft.py on Debian's source of a kernel.
+
+checkpatch is clean on each patch, KUnit passes with all of it built in, and it
+builds as modules.  The tree and the builds stay in the cache.
+
+usage: graft_check.py [SUITE SERIES [ARCH]]   - 6.12 um, by default
+"""
+import glob
+import os
+import shutil
+import subprocess
+import sys
+
+TOP = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+sys.path.insert(0, TOP + "/kunit_tests/vm")
+import kernels  # noqa: E402, pylint: disable=wrong-import-position
+
+# CONFIG_MODULES for the last step, which builds what changes with it only.
+ARGS = ["--kunitconfig", "lib/tests/kregion", "--kconfig_add", "CONFIG_MODULES=y",
+        "--jobs", str(os.cpu_count())]
+ARCH_ARGS = {"x86_64": ["--kconfig_add", "CONFIG_SMP=y", "--qemu_args", "-smp 2"]}
+MODULES = ["lib/kregion/kregion.ko", "lib/tests/kregion/kregion_kunit.ko"]
+
+
+def step(tree, text, *command):
+    kernels.stage(text)
+    if subprocess.run(command, cwd=tree, check=False, env=kernels.ENV).returncode:
+        kernels.die(text + ": failed")
+
+
+def fresh(source, tree):
+    """Of hard links, so that only what the graft writes is built again."""
+    shutil.rmtree(tree, ignore_errors=True)
+    shutil.copytree(source, tree, symlinks=True, copy_function=os.link)
+    subprocess.run([TOP + "/kunit_tests/graft.py", tree], check=True)
+
+
+def run_um(tree, build, kunit):
+    """As kunit.py run does, but into a file: into a full pipe UML loses lines."""
+    with open(build + "/test.log", "w", encoding="utf-8") as log:
+        subprocess.run([build + "/linux", "mem=1G", "console=tty", "kunit_shutdown=halt"],
+                       stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False)
+    step(tree, "KUnit, um", kunit, "parse", build + "/test.log")
+
+
+def prove(tree, build, arch):
+    patches = sorted(glob.glob(TOP + "/out/graft/*.patch"))
+    kunit = "tools/testing/kunit/kunit.py"
+    step(tree, "checkpatch", "scripts/checkpatch.pl", "--strict", "-q", *patches)
+    options = ["--arch", arch, "--build_dir", build, *ARGS, *ARCH_ARGS.get(arch, [])]
+    if arch == "um":
+        step(tree, "KUnit kernel", kunit, "build", *options)
+        run_um(tree, build, kunit)
+    else:
+        step(tree, f"KUnit, {arch}", kunit, "run", "--timeout", "1800", *options)
+    step(tree, "modules: configuration", "scripts/config", "--file", build + "/.config",
+         "-m", "KREGION", "-m", "KREGION_KUNIT_TEST")
+    step(tree, "modules", "make", "-s", f"-j{os.cpu_count()}", "O=" + build, "ARCH=" + arch,
+         "olddefconfig", "all")
+    for module in MODULES:
+        if not os.path.exists(f"{build}/{module}"):
+            kernels.die(f"no {module}")
+
+
+def main():
+    if len(sys.argv) not in (1, 3, 4):
+        kernels.die("usage: graft_check.py [SUITE SERIES [ARCH]]", 2)
+    suite, series, arch = [*sys.argv[1:], *["-", "6.12", "um"][len(sys.argv) - 1:]]
+    source = kernels.source_tree(suite, series)
+    name = "graft-" + os.path.basename(os.path.dirname(source))
+    with kernels.Lock(name):
+        tree = kernels.cached(name, "tree")
+        fresh(source, tree)
+        prove(tree, kernels.cached(name, arch), arch)
+
+
+if __name__ == "__main__":
+    main()

@@ -15,7 +15,8 @@ import sys
 import tempfile
 import textwrap
 
-TOP = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+from lib import TOP, die
+
 LIB, TESTS, DOC = "lib/kregion/", "lib/tests/kregion/", "Documentation/core-api/"
 
 # Where files go, by patch: (pattern, folder).
@@ -121,11 +122,6 @@ that it did not announce.
 What a region is for, how to use it in each mode and context, its files and
 events, and its design."""),
 ]
-
-
-def die(text, status=1):
-    print(f"graft.py: {text}", file=sys.stderr)
-    sys.exit(status)
 
 
 def read(*parts):
@@ -276,7 +272,7 @@ def main():
     if len(sys.argv) not in (2, 3):
         die("usage: graft.py TREE [FOLDER]", 2)
     tree = os.path.realpath(sys.argv[1])
-    out = os.path.realpath(sys.argv[2] if len(sys.argv) == 3 else TOP + "/out/graft")
+    out = os.path.realpath(sys.argv[2] if len(sys.argv) == 3 else str(TOP / "out/graft"))
     if not os.path.exists(f"{tree}/lib/Kconfig"):
         die(f"{tree} is no source tree of Linux", 2)
     if os.path.exists(f"{tree}/{LIB}"):

@@ -7,15 +7,15 @@ builds as modules.  The tree and the builds stay in the cache.
 
 usage: graft_check.py [SUITE SERIES [ARCH]]   - 6.12 um, by default
 """
-import glob
 import os
 import shutil
 import subprocess
 import sys
 
-TOP = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
-sys.path.insert(0, TOP + "/kunit_tests/vm")
-import kernels  # noqa: E402, pylint: disable=wrong-import-position
+import lib
+from lib import TOP, VM, die, result, run, stage
+sys.path.insert(0, str(VM))
+import kernels
 
 # CONFIG_MODULES for the last step, which builds what changes with it only.
 ARGS = ["--kunitconfig", "lib/tests/kregion", "--kconfig_add", "CONFIG_MODULES=y",
@@ -25,28 +25,27 @@ MODULES = ["lib/kregion/kregion.ko", "lib/tests/kregion/kregion_kunit.ko"]
 
 
 def step(tree, text, *command):
-    kernels.stage(text)
-    if subprocess.run(command, cwd=tree, check=False, env=kernels.ENV).returncode:
-        kernels.die(text + ": failed")
+    stage("graft: " + text)
+    run(*command, cwd=tree)
 
 
 def fresh(source, tree):
     """Of hard links, so that only what the graft writes is built again."""
     shutil.rmtree(tree, ignore_errors=True)
     shutil.copytree(source, tree, symlinks=True, copy_function=os.link)
-    subprocess.run([TOP + "/kunit_tests/graft.py", tree], check=True)
+    run(TOP / "kunit_tests/graft.py", tree)
 
 
 def run_um(tree, build, kunit):
     """As kunit.py run does, but into a file: into a full pipe UML loses lines."""
     with open(build + "/test.log", "w", encoding="utf-8") as log:
-        subprocess.run([build + "/linux", "mem=1G", "console=tty", "kunit_shutdown=halt"],
-                       stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False)
+        result(build + "/linux", "mem=1G", "console=tty", "kunit_shutdown=halt",
+               stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     step(tree, "KUnit, um", kunit, "parse", build + "/test.log")
 
 
 def prove(tree, build, arch):
-    patches = sorted(glob.glob(TOP + "/out/graft/*.patch"))
+    patches = sorted(TOP.glob("out/graft/*.patch"))
     kunit = "tools/testing/kunit/kunit.py"
     step(tree, "checkpatch", "scripts/checkpatch.pl", "--strict", "-q", *patches)
     options = ["--arch", arch, "--build_dir", build, *ARGS, *ARCH_ARGS.get(arch, [])]
@@ -61,12 +60,12 @@ def prove(tree, build, arch):
          "olddefconfig", "all")
     for module in MODULES:
         if not os.path.exists(f"{build}/{module}"):
-            kernels.die(f"no {module}")
+            die(f"no {module}")
 
 
 def main():
     if len(sys.argv) not in (1, 3, 4):
-        kernels.die("usage: graft_check.py [SUITE SERIES [ARCH]]", 2)
+        die("usage: graft_check.py [SUITE SERIES [ARCH]]", 2)
     suite, series, arch = [*sys.argv[1:], *["-", "6.12", "um"][len(sys.argv) - 1:]]
     source = kernels.source_tree(suite, series)
     name = "graft-" + os.path.basename(os.path.dirname(source))

@@ -534,6 +534,17 @@ static noinline u64 timed(loop_fn loop, struct run *u, void **keep, unsigned int
 	return get_cycles() - start;
 }
 
+/* The same of a loop that does nothing else. */
+static u64 idle(loop_fn loop, struct run *u, void **keep, unsigned int n)
+{
+	u64 t[LIVES];
+	unsigned int i;
+
+	for (i = 0; i < LIVES; i++)
+		t[i] = timed(loop, u, keep, n);
+	return median(t, LIVES);
+}
+
 /* Ten thousandths of a quotient, its whole part left out. */
 static u32 fraction(u64 dividend, u64 divisor)
 {
@@ -642,8 +653,8 @@ static void bench_life(const struct rival *v, struct run *u, void **keep)
 		}
 		cond_resched();
 	}
-	fill = (s64)(median(made, LIVES) - timed(empty.fixed, u, keep, n));
-	drop = (s64)(median(freed, LIVES) - (v->drop ? 0 : timed(empty.free, u, keep, n)));
+	fill = (s64)(median(made, LIVES) - idle(empty.fixed, u, keep, n));
+	drop = (s64)(median(freed, LIVES) - (v->drop ? 0 : idle(empty.free, u, keep, n)));
 	say(v->name, "fill", u, "objects", n, fill, n);
 	say(v->name, "drop", u, "objects", n, drop, n);
 	say(v->name, "life", u, "objects", n, fill + drop, n);
@@ -748,7 +759,7 @@ static void bench_drop(const struct rival *v, struct run *u, void **keep, unsign
 		cond_resched();
 	}
 	say(v->name, "drop_all", u, "blocks", blocks,
-	    (s64)(median(t, LIVES) - timed(empty.free, u, keep, n)), 1);
+	    (s64)(median(t, LIVES) - idle(empty.free, u, keep, n)), 1);
 }
 
 static void bench_create(const struct rival *v, struct run *u)
@@ -797,7 +808,7 @@ static void bench_regions(const struct rival *v, struct run *u, void **keep, uns
 {
 	struct run *each = kvcalloc(n, sizeof(*each), GFP_KERNEL);
 	loop_fn nothing = empty.fixed;
-	u64 t[LIVES], start, idle;
+	u64 t[LIVES], none[LIVES], start;
 	unsigned int i, k, made;
 
 	if (!each)
@@ -816,11 +827,12 @@ static void bench_regions(const struct rival *v, struct run *u, void **keep, uns
 		start = get_cycles();
 		for (i = 0; i < SZ_4K; i++)
 			nothing(&each[i % n], keep, 1);
-		idle = get_cycles() - start;
+		none[k] = get_cycles() - start;
 		cond_resched();
 	}
 	/* The median has a first fill only with as many regions as objects. */
-	say(v->name, "alloc", u, "regions", n, median(t, LIVES) - idle, SZ_4K);
+	say(v->name, "alloc", u, "regions", n, median(t, LIVES) - median(none, LIVES),
+	    SZ_4K);
 out:
 	while (made--)
 		v->end(&each[made]);

@@ -45,8 +45,8 @@ arch=$(cat "$kernel/arch")
 if [ -n "$programs" ] && [ "$arch" = "$(dpkg --print-architecture)" ]; then
 	make -s -C "$built/userspace_demo"
 elif [ -n "$programs" ]; then
-	make -s -C "$built/userspace_demo" krtrace LDFLAGS=-static \
-		CC="$(dpkg-architecture -a"$arch" -qDEB_HOST_GNU_TYPE 2>/dev/null)-gcc"
+	gnu=$(CC=true dpkg-architecture -a"$arch" -qDEB_HOST_GNU_TYPE)
+	make -s -C "$built/userspace_demo" krtrace LDFLAGS=-static CC="$gnu-gcc"
 fi
 [ -n "$strict" ] || exit 0
 # The kernel's own chatter is no warning, nor is what modpost says where there

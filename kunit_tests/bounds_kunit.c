@@ -13,6 +13,9 @@
 
 MODE_PARAM(base, MODES_BASE);
 
+/* A block whose small objects, of an eighth, are too large for a block of a page. */
+#define BIG	(16 * PAGE_SIZE)
+
 /* ---- the longest hold of the lock ---------------------------------------- */
 
 #if IS_ENABLED(CONFIG_KUNIT)
@@ -133,13 +136,13 @@ static void holds_over_ordinary_blocks(struct kunit *test)
 	kregion_reset(r);
 	forget_holds();
 	fills = stats_of(r).fills;
-	rg->block_size = SZ_64K;
-	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, SZ_64K / 8, GFP_KERNEL));
+	rg->block_size = BIG;
+	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, BIG / 8, GFP_KERNEL));
 	KUNIT_EXPECT_EQ(test, stats_of(r).fills, fills + 1);
 	KUNIT_EXPECT_GT(test, longest_hold(), 0U);
 	expect_short_holds(test, "search for a spare block");
 	/* The region remembers that there is none. */
-	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, SZ_64K / 8, GFP_KERNEL));
+	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, BIG / 8, GFP_KERNEL));
 	KUNIT_EXPECT_EQ(test, longest_hold(), 0U);
 	rg->block_size = PAGE_SIZE;
 }
@@ -154,19 +157,19 @@ static void a_spare_block_is_found_behind_smaller_ones(struct kunit *test)
 	unsigned long fills;
 	int i;
 
-	rg->block_size = SZ_64K;
-	KUNIT_ASSERT_NOT_NULL(test, kregion_alloc(r, SZ_64K / 8, GFP_KERNEL));
+	rg->block_size = BIG;
+	KUNIT_ASSERT_NOT_NULL(test, kregion_alloc(r, BIG / 8, GFP_KERNEL));
 	rg->block_size = PAGE_SIZE;
 	/* New blocks are put in front of the current one. */
 	while (stats_of(r).fills < 200)
 		KUNIT_ASSERT_NOT_NULL(test, kregion_alloc(r, PAGE_SIZE / 8, GFP_KERNEL));
 	kregion_reset(r);
 	fills = stats_of(r).fills;
-	rg->block_size = SZ_64K;
+	rg->block_size = BIG;
 	for (i = 0; i < 7; i++)
-		KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, SZ_64K / 8, GFP_KERNEL));
+		KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, BIG / 8, GFP_KERNEL));
 	KUNIT_EXPECT_EQ(test, stats_of(r).fills, fills);
-	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, SZ_64K / 8, GFP_KERNEL));
+	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, BIG / 8, GFP_KERNEL));
 	KUNIT_EXPECT_EQ(test, stats_of(r).fills, fills + 1);
 	rg->block_size = PAGE_SIZE;
 	expect_sane(test, r);

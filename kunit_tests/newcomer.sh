@@ -4,7 +4,7 @@
 # with git, make and certificates beside the minimum; the tree is cloned there,
 # and targets of make run. Only the cache outlives it. Needs root.
 #
-# usage: newcomer.sh [-u USER] [-w PACKAGE] SUITE TARGET...
+# usage: newcomer.sh [-u USER] [-w PACKAGE] SUITE [VARIABLE=VALUE]... TARGET...
 #
 #	-u	root, or any other name: a user who has sudo (default: both, one after the other)
 #	-w	a package that deps.sh shall forget, to see that its absence is found
@@ -21,7 +21,7 @@ while getopts u:w: o; do
 	esac
 done
 shift $((OPTIND - 1))
-[ $# -ge 2 ] || usage_error "usage: newcomer.sh [-u USER] [-w PACKAGE] SUITE TARGET..."
+[ $# -ge 2 ] || usage_error "usage: newcomer.sh [-u USER] [-w PACKAGE] SUITE [VARIABLE=VALUE]... TARGET..."
 suite=$1
 shift
 [ "$(id -u)" = 0 ] || die "a bare system is made by root"
@@ -50,7 +50,12 @@ home=/root
 [ "$user" = root ] || home=/home/$user
 mkdir -p "$root$home/.cache/kregion"
 mount --bind "$cache" "$root$home/.cache/kregion"
-exec chroot "$root" su - "$user" -c "cd kregion && for t in $*; do CI=${CI-} make \$t || exit; done"
+exec chroot "$root" su - "$user" -c "cd kregion && export CI=${CI-} && for t in $*; do
+	case \$t in
+	*=*) export \$t ;;
+	*) make \$t || exit ;;
+	esac
+done"
 EOF2
 
 for user in $users; do

@@ -103,6 +103,11 @@ check-kernels:
 kunit:
 	$(MAKE) -s check PARTS=kunit
 
+# make mutants [MUTANTS="NAME..."]: the table kunit_tests/mutants.
+mutants:
+	$(SCRIPTS)/deps.sh build vm test
+	kunit_tests/mutants.py $(MUTANTS)
+
 # As root: README's commands on bare systems.
 SUITE ?= bookworm trixie
 TARGETS ?= demo check
@@ -142,6 +147,7 @@ help:
 	@echo 'make check           all tests, in VMs, and the static checks [PARTS="static ..."]'
 	@echo 'make check-kernels   the suites on every kernel of kunit_tests/vm/kernels [KERNELS="NAME ..."]'
 	@echo 'make kunit           the KUnit suites only, in a VM: the loop for every edit'
+	@echo 'make mutants         faults planted in the modules, and the check that finds each [MUTANTS="NAME ..."]'
 	@echo 'make newcomer        as root: demo and check on bare systems of Debian [SUITE=trixie] [TARGETS=demo]'
 	@echo 'make docs            Documentation/ as web pages, in out/docs/'
 	@echo 'make bench           what allocations cost, beside other allocators: tables and plots'
@@ -152,4 +158,4 @@ help:
 	@echo 'make load, unload    as root: load the modules into the running kernel, take them out'
 	@echo 'make clean           remove what was built here; kernels stay in ~/.cache/kregion'
 
-.PHONY: all graft modules programs install load unload demo shell check check-kernels kunit newcomer ci docs bench clean help tests install-headers install-tools uninstall deb
+.PHONY: all graft modules programs install load unload demo shell check check-kernels kunit mutants newcomer ci docs bench clean help tests install-headers install-tools uninstall deb

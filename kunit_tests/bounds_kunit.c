@@ -116,6 +116,7 @@ static void holds_over_ordinary_blocks(struct kunit *test)
 	struct kregion *r = begin_holds(test, test->param_value);
 	struct kregion_priv *rg = to_priv(r);
 	unsigned long fills;
+	int i;
 
 	make_full(test, r);
 	kregion_reset(r);
@@ -145,6 +146,11 @@ static void holds_over_ordinary_blocks(struct kunit *test)
 	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, BIG / 8, GFP_KERNEL));
 	KUNIT_EXPECT_EQ(test, longest_hold(), 0U);
 	rg->block_size = PAGE_SIZE;
+	/* Smaller requests use them still, behind the rest of the large one. */
+	fills = stats_of(r).fills;
+	for (i = 0; i < 2 * SZ_64K / (PAGE_SIZE / 8); i++)
+		KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, PAGE_SIZE / 8, GFP_KERNEL));
+	KUNIT_EXPECT_EQ(test, stats_of(r).fills, fills);
 }
 
 /* The only block that fits is behind many that do not. */

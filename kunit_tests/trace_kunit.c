@@ -158,6 +158,37 @@ static void wakeups_nest(struct kunit *test)
 	expect_stream(test);
 }
 
+/* A trace does not wait for a switch to know what runs. */
+static void a_cpu_begins_with_its_current_task(struct kunit *test)
+{
+	const struct kregion_trace_event *rec;
+	const struct krtrace_cpu *c;
+
+	begin(test);
+	cpu_begin(region);
+	c = end();
+	KUNIT_EXPECT_EQ(test, c->records, 2);
+	rec = (void *)(c->first + 1);
+	KUNIT_EXPECT_EQ(test, rec->head >> KREGION_TRACE_TIME_BITS, KREGION_TRACE_RUNNING_TASK);
+	KUNIT_EXPECT_EQ(test, rec->ids & KREGION_TRACE_PID_MASK, current->pid);
+	expect_stream(test);
+}
+
+static void counts_are_those_of_all_cpus(struct kunit *test)
+{
+	u64 records, lost;
+	int cpu;
+
+	begin(test);
+	for_each_possible_cpu(cpu) {
+		per_cpu_ptr(&krtrace_cpu, cpu)->records = 3;
+		per_cpu_ptr(&krtrace_cpu, cpu)->lost = 2;
+	}
+	krtrace_record_counts(&records, &lost);
+	KUNIT_EXPECT_EQ(test, records, 3 * num_possible_cpus());
+	KUNIT_EXPECT_EQ(test, lost, 2 * num_possible_cpus());
+}
+
 /* ---- names --------------------------------------------------------------- */
 
 static struct task_struct *task_make(struct kunit *test, pid_t pid)
@@ -349,6 +380,8 @@ static struct kunit_case trace_cases[] = {
 	KUNIT_CASE(probes_run_in_their_contexts),
 	KUNIT_CASE(a_switch_records_the_task_state),
 	KUNIT_CASE(wakeups_nest),
+	KUNIT_CASE(a_cpu_begins_with_its_current_task),
+	KUNIT_CASE(counts_are_those_of_all_cpus),
 	KUNIT_CASE(idle_has_no_name),
 	KUNIT_CASE(a_lost_name_is_recorded_later),
 	KUNIT_CASE_PARAM(records_of_a_damaged_run_are_lost, damage_gen_params),

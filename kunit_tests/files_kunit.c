@@ -168,6 +168,39 @@ static void blocks_lines_sum_up_to_the_statistics(struct kunit *test)
 	}
 }
 
+struct first_cpu {
+	struct kregion *r;
+	struct completion done;
+};
+
+static int take_thread(void *data)
+{
+	struct first_cpu *first = data;
+
+	kregion_alloc(first->r, 8, GFP_KERNEL);
+	complete(&first->done);
+	return 0;
+}
+
+static void a_block_of_cpu_0_has_its_number(struct kunit *test)
+{
+	const struct kregion_attr attr = { .flags = KREGION_F_PERCPU };
+	struct first_cpu *first = buffer(test, sizeof(*first));
+	struct task_struct *task;
+	const char *line;
+
+	first->r = region_named(test, "kunit-first", &attr);
+	init_completion(&first->done);
+	task = thread_make(test, take_thread, first, 0);
+	wake_up_process(task);
+	wait_for_completion(&first->done);
+	thread_stop(task);
+	line = line_of(file_text(test, "blocks"), region_number(test, "kunit-first"));
+	KUNIT_ASSERT_NOT_NULL(test, line);
+	expect_column(test, line, 1, "current");
+	expect_column(test, line, 2, "0");
+}
+
 static void blocks_are_on_the_requested_node(struct kunit *test)
 {
 	const struct kregion_attr attr = {
@@ -487,6 +520,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(regions_has_a_version_and_a_header),
 	KUNIT_CASE_PARAM(regions_line_matches_the_statistics, mode_gen_params),
 	KUNIT_CASE_PARAM(blocks_lines_sum_up_to_the_statistics, mode_gen_params),
+	KUNIT_CASE(a_block_of_cpu_0_has_its_number),
 	KUNIT_CASE(blocks_are_on_the_requested_node),
 	KUNIT_CASE(totals_are_the_sums_of_all_regions),
 	KUNIT_CASE(no_file_shows_an_address),

@@ -154,6 +154,24 @@ static void alignment_is_counted_as_used(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, after - before, (unsigned long)(q - p));
 }
 
+/* A reader on another CPU may look before the overshoot is undone. */
+static void an_overshoot_is_no_more_than_the_block(struct kunit *test)
+{
+	const struct kregion_attr attr = { .flags = KREGION_F_PERCPU };
+	struct kregion *r = region_make(test, &attr);
+	struct __kregion_cursor *cursor;
+	struct kregion_stats st;
+
+	KUNIT_ASSERT_NOT_NULL(test, kregion_alloc(r, 8, GFP_KERNEL));
+	migrate_disable();
+	cursor = raw_cpu_ptr(r->pcpu)->cur;
+	local_add(KREGION_BLOCK_SIZE, &cursor->local);
+	st = stats_of(r);
+	local_sub(KREGION_BLOCK_SIZE, &cursor->local);
+	migrate_enable();
+	KUNIT_EXPECT_LT(test, st.bytes_used, st.bytes_held);
+}
+
 /* ---- contains ------------------------------------------------------------ */
 
 static void contains_knows_its_objects(struct kunit *test)
@@ -245,6 +263,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE_PARAM(large_objects_are_counted_as_such, all_gen_params),
 	KUNIT_CASE_PARAM(all_memory_taken_is_counted, base_gen_params),
 	KUNIT_CASE_PARAM(alignment_is_counted_as_used, all_gen_params),
+	KUNIT_CASE(an_overshoot_is_no_more_than_the_block),
 	KUNIT_CASE_PARAM(contains_knows_its_objects, all_gen_params),
 	KUNIT_CASE_PARAM(contains_no_header_and_no_free_room, all_gen_params),
 	KUNIT_CASE_PARAM(contains_nothing_that_was_forgotten, all_gen_params),

@@ -125,6 +125,19 @@ static void a_switch_records_the_task_state(struct kunit *test)
 	end();
 }
 
+/* The clock may. */
+static void times_do_not_step_back(struct kunit *test)
+{
+	const struct kregion_trace_event *rec;
+	const u64 future = 1ULL << 40;
+
+	begin(test);
+	raw_cpu_ptr(&krtrace_cpu)->last = future;
+	probe_wakeup(NULL, current);
+	rec = (void *)raw_cpu_ptr(&krtrace_cpu)->run->end - sizeof(*rec);
+	KUNIT_EXPECT_EQ(test, rec->head & KREGION_TRACE_TIME_MASK, future);
+}
+
 struct nested {
 	struct hrtimer timer;
 	unsigned long calls;
@@ -228,13 +241,20 @@ static void a_lost_name_is_recorded_later(struct kunit *test)
 {
 	struct task_struct *p = task_make(test, 1);
 	struct kregion *r = begin(test), *none = region_make(test, NULL);
+	const struct kregion_trace_lost *lost;
 	const struct krtrace_cpu *c;
+	u64 before;
 
 	switch_to_task(p);
+	before = krtrace_ticks() - krtrace_clock.start;
 	raw_cpu_ptr(&krtrace_cpu)->region = none;
 	probe_fork(NULL, current, p);
 	raw_cpu_ptr(&krtrace_cpu)->region = r;
 	switch_to_task(p);
+	lost = (void *)(raw_cpu_ptr(&krtrace_cpu)->run + 1);
+	KUNIT_EXPECT_EQ(test, lost->head >> KREGION_TRACE_TIME_BITS, KREGION_TRACE_LOST);
+	KUNIT_EXPECT_EQ(test, lost->count, 2);
+	KUNIT_EXPECT_GE(test, lost->since, before);
 	c = end();
 	/* Two switches, two names, and a lost record. */
 	KUNIT_EXPECT_EQ(test, c->records, 5);
@@ -379,6 +399,7 @@ static void records_after_the_stop_are_left_out(struct kunit *test)
 static struct kunit_case trace_cases[] = {
 	KUNIT_CASE(probes_run_in_their_contexts),
 	KUNIT_CASE(a_switch_records_the_task_state),
+	KUNIT_CASE(times_do_not_step_back),
 	KUNIT_CASE(wakeups_nest),
 	KUNIT_CASE(a_cpu_begins_with_its_current_task),
 	KUNIT_CASE(counts_are_those_of_all_cpus),

@@ -408,6 +408,77 @@ static void readers_meet_drops(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, reader->wrong, 0UL);
 }
 
+#define WALK_ROUNDS	20
+#define WALK_BLOCKS	200
+
+struct walk {
+	struct kregion *r;
+	struct hrtimer timer;
+	struct completion begun, dropped;
+};
+
+static enum hrtimer_restart wake_dropper(struct hrtimer *timer)
+{
+	complete(&container_of(timer, struct walk, timer)->begun);
+	return HRTIMER_NORESTART;
+}
+
+static int dropper_thread(void *data)
+{
+	struct walk *walk = data;
+	int i;
+
+	for (i = 0; i < WALK_ROUNDS; i++) {
+		wait_for_completion(&walk->begun);
+		kregion_drop(walk->r);
+		complete(&walk->dropped);
+	}
+	return 0;
+}
+
+static const struct walk_param {
+	const char *what;
+	size_t size;
+	unsigned int number;		/* that fit into a block */
+} walk_params[] = {
+	{ "large blocks", PAGE_SIZE / 2, 1 },
+	{ "ordinary blocks", PAGE_SIZE / 8, 7 },
+};
+
+ROW_PARAM(walk, walk_params);
+
+/*
+ * The timer expires while the walk holds the lock. When it drops that, a thread
+ * of a higher priority, on this CPU, frees the blocks.
+ */
+static void a_drop_interrupts_a_walk(struct kunit *test)
+{
+	const struct walk_param *p = test->param_value;
+	const struct kregion_attr attr = { .flags = KREGION_F_PAGES, .block_size = PAGE_SIZE };
+	struct walk *walk = buffer(test, sizeof(*walk));
+	struct task_struct *task;
+	unsigned int i, k;
+
+	walk->r = region_make(test, &attr);
+	init_completion(&walk->begun);
+	init_completion(&walk->dropped);
+	hrtimer_setup(&walk->timer, wake_dropper, CLOCK_MONOTONIC, HRTIMER_MODE_REL_PINNED_HARD);
+	migrate_disable();
+	task = thread_make(test, dropper_thread, walk, raw_smp_processor_id());
+	sched_set_fifo(task);
+	wake_up_process(task);
+	for (i = 0; i < WALK_ROUNDS; i++) {
+		for (k = 0; k < p->number * WALK_BLOCKS; k++)
+			KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(walk->r, p->size, GFP_KERNEL));
+		hrtimer_start(&walk->timer, i * 2 * NSEC_PER_USEC, HRTIMER_MODE_REL_PINNED_HARD);
+		KUNIT_EXPECT_FALSE(test, kregion_contains(walk->r, walk));
+		wait_for_completion(&walk->dropped);
+		KUNIT_EXPECT_EQ(test, stats_of(walk->r).bytes_held, 0UL);
+	}
+	migrate_enable();
+	thread_stop(task);
+}
+
 /* ---- at the limit -------------------------------------------------------- */
 
 /* All CPUs race for the last bytes; the sum is exact. */
@@ -629,6 +700,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE_PARAM(all_contexts_at_once_after_reset, some_gen_params),
 	KUNIT_CASE_PARAM(readers_disturb_nobody, some_gen_params),
 	KUNIT_CASE_PARAM(readers_meet_drops, base_gen_params),
+	KUNIT_CASE_PARAM(a_drop_interrupts_a_walk, walk_gen_params),
 	KUNIT_CASE_PARAM(the_limit_is_exact_with_all_cpus_at_it, smp_gen_params),
 	KUNIT_CASE_PARAM(a_block_is_that_of_the_cpu_where_it_arrives, way_gen_params),
 	KUNIT_CASE_PARAM(drops_meet_refills, base_gen_params),

@@ -251,6 +251,11 @@ static void blocks_of_further_cpus_grow(struct kunit *test)
 		}
 		KUNIT_EXPECT_LE(test, stats_of(r).bytes_lost, 504UL * stats_of(r).blocks_full);
 		expect_sane(test, r);
+		/* A reset keeps the size of the next one, a drop does not. */
+		kregion_reset(r);
+		while (stats_of(r).bytes_held == held)
+			KUNIT_ASSERT_NOT_NULL(test, alloc_on(last, r, 500));
+		KUNIT_EXPECT_EQ(test, stats_of(r).bytes_held, held + KREGION_BLOCK_SIZE);
 		kregion_drop(r);
 	}
 	/* A small first block is large enough for its object. */
@@ -260,6 +265,28 @@ static void blocks_of_further_cpus_grow(struct kunit *test)
 			KREGION_BLOCK_SIZE +
 			max(PAGE_SIZE, roundup_pow_of_two(KREGION_BLOCK_SIZE / 8 + 1)));
 	KUNIT_EXPECT_EQ(test, stats_of(r).blocks_large, 0UL);
+}
+
+/* The limit leaves no block for it: its overshoot is undone, to the byte. */
+static void a_failed_call_leaves_the_cursor(struct kunit *test)
+{
+	const struct kregion_attr attr = {
+		.flags = KREGION_F_PERCPU | KREGION_F_PAGES, .block_size = PAGE_SIZE,
+		.limit = PAGE_SIZE,
+	};
+	struct kregion *r = region_make(test, &attr);
+	unsigned long used;
+	void *p;
+
+	migrate_disable();
+	while (kregion_alloc(r, hidden(101), GFP_KERNEL))
+		;
+	used = stats_of(r).bytes_used;
+	p = kregion_alloc(r, hidden(8), GFP_KERNEL);
+	migrate_enable();
+	KUNIT_EXPECT_EQ(test, used % 104, 0UL);
+	KUNIT_EXPECT_NOT_NULL(test, p);
+	KUNIT_EXPECT_TRUE(test, IS_ALIGNED((unsigned long)p, KREGION_ALIGN));
 }
 
 /* Spare blocks that are too small for an object are skipped, not lost. */
@@ -386,6 +413,7 @@ static struct kunit_case percpu_cases[] = {
 	KUNIT_CASE(drop_and_reset_reach_the_blocks_of_all_cpus),
 	KUNIT_CASE(reset_gives_each_cpu_its_own_blocks_back),
 	KUNIT_CASE(blocks_of_further_cpus_grow),
+	KUNIT_CASE(a_failed_call_leaves_the_cursor),
 	KUNIT_CASE(spare_blocks_of_many_sizes_are_used_up),
 	KUNIT_CASE(block_of_an_offline_cpu_stays_until_drop),
 	{}

@@ -375,6 +375,7 @@ static void padding_in_front_is_protected(struct kunit *test)
 static void checks_go_on_behind_damage(struct kunit *test)
 {
 	struct kregion *r = debug_region(test, test->param_value);
+	size_t offset;
 	char *p[3];
 	int i;
 
@@ -386,10 +387,13 @@ static void checks_go_on_behind_damage(struct kunit *test)
 	for (i = 1; i <= HEAD_BYTES; i++)
 		poke(p[0], -i, 16 * i + i);
 	poke(p[2], 40, 0x22);
+	offset = p[2] - p[0] + HEAD_BYTES;
 	expect_warnings(test, 2);
 	kregion_drop(r);
 	KUNIT_EXPECT_EQ(test, times_in(logged(), IN_FRONT), 1);
 	KUNIT_EXPECT_EQ(test, times_in(logged(), BEHIND), 1);
+	KUNIT_EXPECT_TRUE_MSG(test, reported(BEHIND, 40, offset, 0x22, offset + 40), "%s",
+			      logged());
 }
 
 /* The metadata of one object is invalid in front of another one. */

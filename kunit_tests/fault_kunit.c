@@ -340,6 +340,7 @@ static void a_block_of_single_pages_is_all_or_nothing(struct kunit *test)
 
 	need_faults(test);
 	r = region_make(test, &attr);
+	objects_watch(attr.block_size / PAGE_SIZE * sizeof(struct page *));
 	/*
 	 * The first requests are for the array of pages, and sometimes for its
 	 * slab.

@@ -72,7 +72,9 @@ static struct {
 
 	unsigned long objects[ENTRIES];	/* slab objects of the module, by address */
 	atomic_long_t slab;
+	size_t watched;			/* also those of this size that the task gets */
 	atomic_long_t percpu;		/* requests of the module */
+	unsigned long percpu_freed;	/* by the task */
 
 	struct watch {
 		unsigned int order, n;
@@ -324,6 +326,11 @@ unsigned long pages_outstanding(void)
 	return atomic_long_read(&ledger.block_pages);
 }
 
+void objects_watch(size_t asked)
+{
+	ledger.watched = asked;
+}
+
 long objects_outstanding(void)
 {
 	return atomic_long_read(&ledger.slab);
@@ -348,7 +355,9 @@ static void probe_kmalloc(void *data, unsigned long call_site, const void *ptr, 
 {
 	const unsigned long key = (unsigned long)ptr;
 
-	if (key && in_kregion(call_site) && replace(ledger.objects, key, 0, key))
+	if (!in_kregion(call_site) && !(asked == ledger.watched && mine()))
+		return;
+	if (key && replace(ledger.objects, key, 0, key))
 		atomic_long_inc(&ledger.slab);
 }
 
@@ -373,6 +382,18 @@ unsigned long percpu_requests(void)
 	return atomic_long_read(&ledger.percpu);
 }
 
+/* The event does not say who frees. */
+static void probe_percpu_free(void *data, void *base, int off, void __percpu *ptr)
+{
+	if (current == READ_ONCE(ledger.task))
+		ledger.percpu_freed++;
+}
+
+unsigned long percpu_freed(void)
+{
+	return ledger.percpu_freed;
+}
+
 /* ---- a suite, a case ----------------------------------------------------- */
 
 static struct probe area_probes[] = {
@@ -386,6 +407,7 @@ static struct probe probes[] = {
 	{ "kmalloc", probe_kmalloc },
 	{ "kfree", probe_kfree },
 	{ "percpu_alloc_percpu", probe_percpu },
+	{ "percpu_free_percpu", probe_percpu_free },
 	{ "kregion_create", probe_create },
 	{ "kregion_destroy", probe_destroy },
 	{ "kregion_block_alloc", probe_block_alloc },
@@ -436,6 +458,8 @@ void ledger_begin(void)
 	pages_hook(NULL, NULL);
 	ledger.nr_latest = 0;
 	ledger.wrong_blocks = 0;
+	ledger.percpu_freed = 0;
+	ledger.watched = 0;
 	atomic_long_set(&ledger.wrong_regions, 0);
 	WRITE_ONCE(ledger.task, current);
 }

@@ -432,6 +432,20 @@ static void regions_in_turn_share_their_percpu_memory(struct kunit *test)
 	KUNIT_EXPECT_LE(test, percpu_requests() - requests, 1UL);
 }
 
+/* The cache keeps that of 64 regions at most. */
+static void regions_at_once_free_their_percpu_memory(struct kunit *test)
+{
+	const struct kregion_attr attr = { .flags = KREGION_F_PERCPU };
+	struct kregion *r[100];
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(r); i++)
+		r[i] = region_make(test, &attr);
+	for (i = 0; i < ARRAY_SIZE(r); i++)
+		region_destroy(r[i]);
+	KUNIT_EXPECT_GE(test, percpu_freed(), ARRAY_SIZE(r) - 64);
+}
+
 static void many_regions_at_once(struct kunit *test)
 {
 	const struct mode *mode = NULL;
@@ -472,6 +486,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(destroy_of_nothing_does_nothing),
 	KUNIT_CASE_PARAM(destroy_frees_all, all_gen_params),
 	KUNIT_CASE(regions_in_turn_share_their_percpu_memory),
+	KUNIT_CASE(regions_at_once_free_their_percpu_memory),
 	KUNIT_CASE(many_regions_at_once),
 	{}
 };

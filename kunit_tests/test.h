@@ -351,6 +351,9 @@ long bytes_outstanding(void);
 unsigned long pages_outstanding(void);
 long objects_outstanding(void);
 
+/* Objects of this size that others allocate for the module count, too. */
+void objects_watch(size_t asked);
+
 /*
  * Pages that the case's task has got since its last block, of @order, neither
  * free nor slab.
@@ -370,6 +373,9 @@ void pages_hook(void (*fn)(void *arg), void *arg);
 
 /* Allocations of per-CPU memory by kregion.ko. */
 unsigned long percpu_requests(void);
+
+/* Frees of per-CPU memory by the case's task. */
+unsigned long percpu_freed(void);
 
 /* ---- files --------------------------------------------------------------- */
 

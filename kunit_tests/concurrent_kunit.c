@@ -8,6 +8,7 @@
 #include <linux/completion.h>
 #include <linux/cpu.h>
 #include <linux/delay.h>
+#include <linux/fs.h>
 #include <linux/hrtimer.h>
 #include <linux/interrupt.h>
 #include <linux/irq_work.h>
@@ -413,67 +414,85 @@ static void readers_meet_drops(struct kunit *test)
 
 struct walk {
 	struct kregion *r;
+	void (*end)(struct kregion *r);
 	struct hrtimer timer;
-	struct completion begun, dropped;
+	struct completion begun, ended;
 };
 
-static enum hrtimer_restart wake_dropper(struct hrtimer *timer)
+static enum hrtimer_restart wake_ender(struct hrtimer *timer)
 {
 	complete(&container_of(timer, struct walk, timer)->begun);
 	return HRTIMER_NORESTART;
 }
 
-static int dropper_thread(void *data)
+static int ender_thread(void *data)
 {
 	struct walk *walk = data;
 	int i;
 
 	for (i = 0; i < WALK_ROUNDS; i++) {
 		wait_for_completion(&walk->begun);
-		kregion_drop(walk->r);
-		complete(&walk->dropped);
+		walk->end(walk->r);
+		complete(&walk->ended);
 	}
 	return 0;
 }
 
 static const struct walk_param {
 	const char *what;
+	void (*end)(struct kregion *r);
 	size_t size;
 	unsigned int number;		/* that fit into a block */
 } walk_params[] = {
-	{ "large blocks", PAGE_SIZE / 2, 1 },
-	{ "ordinary blocks", PAGE_SIZE / 8, 7 },
+	{ "drop, ordinary blocks", kregion_drop, PAGE_SIZE / 8, 7 },
+	{ "reset, large blocks", kregion_reset, PAGE_SIZE / 2, 1 },
+	{ "destroy", kregion_destroy, PAGE_SIZE / 2, 1 },
 };
 
 ROW_PARAM(walk, walk_params);
 
 /*
  * The timer expires while the walk holds the lock. When it drops that, a thread
- * of a higher priority, on this CPU, frees the blocks.
+ * of a higher priority, on this CPU, frees the blocks, or waits for the reader.
  */
-static void a_drop_interrupts_a_walk(struct kunit *test)
+static void drop_reset_and_destroy_interrupt_a_walk(struct kunit *test)
 {
 	const struct walk_param *p = test->param_value;
 	const struct kregion_attr attr = { .flags = KREGION_F_PAGES, .block_size = PAGE_SIZE };
 	struct walk *walk = buffer(test, sizeof(*walk));
+	char *text = buffer(test, SZ_64K);
 	struct task_struct *task;
+	struct file *file;
 	unsigned int i, k;
 
-	walk->r = region_make(test, &attr);
+	walk->end = p->end;
 	init_completion(&walk->begun);
-	init_completion(&walk->dropped);
-	hrtimer_setup(&walk->timer, wake_dropper, CLOCK_MONOTONIC, HRTIMER_MODE_REL_PINNED_HARD);
+	init_completion(&walk->ended);
+	hrtimer_setup(&walk->timer, wake_ender, CLOCK_MONOTONIC, HRTIMER_MODE_REL_PINNED_HARD);
 	migrate_disable();
-	task = thread_make(test, dropper_thread, walk, raw_smp_processor_id());
+	task = thread_make(test, ender_thread, walk, raw_smp_processor_id());
 	sched_set_fifo(task);
 	wake_up_process(task);
 	for (i = 0; i < WALK_ROUNDS; i++) {
+		walk->r = kregion_create("kunit-walk", &attr);
 		for (k = 0; k < p->number * WALK_BLOCKS; k++)
 			KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(walk->r, p->size, GFP_KERNEL));
-		hrtimer_start(&walk->timer, i * 2 * NSEC_PER_USEC, HRTIMER_MODE_REL_PINNED_HARD);
-		KUNIT_EXPECT_FALSE(test, kregion_contains(walk->r, walk));
-		wait_for_completion(&walk->dropped);
+		if (p->end == kregion_destroy) {
+			file = file_open(test, "blocks");
+			hrtimer_start(&walk->timer, i * 20 * NSEC_PER_USEC,
+				      HRTIMER_MODE_REL_PINNED_HARD);
+			file_read(file, text, SZ_64K);
+			filp_close(file, NULL);
+		} else {
+			hrtimer_start(&walk->timer, i * 2 * NSEC_PER_USEC,
+				      HRTIMER_MODE_REL_PINNED_HARD);
+			KUNIT_EXPECT_FALSE(test, kregion_contains(walk->r, walk));
+		}
+		KUNIT_EXPECT_GT(test, wait_for_completion_timeout(&walk->ended, 10 * HZ), 0UL);
+		if (p->end == kregion_destroy)
+			continue;
 		KUNIT_EXPECT_EQ(test, stats_of(walk->r).bytes_held, 0UL);
+		kregion_destroy(walk->r);
 	}
 	migrate_enable();
 	thread_stop(task);
@@ -700,7 +719,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE_PARAM(all_contexts_at_once_after_reset, some_gen_params),
 	KUNIT_CASE_PARAM(readers_disturb_nobody, some_gen_params),
 	KUNIT_CASE_PARAM(readers_meet_drops, base_gen_params),
-	KUNIT_CASE_PARAM(a_drop_interrupts_a_walk, walk_gen_params),
+	KUNIT_CASE_PARAM(drop_reset_and_destroy_interrupt_a_walk, walk_gen_params),
 	KUNIT_CASE_PARAM(the_limit_is_exact_with_all_cpus_at_it, smp_gen_params),
 	KUNIT_CASE_PARAM(a_block_is_that_of_the_cpu_where_it_arrives, way_gen_params),
 	KUNIT_CASE_PARAM(drops_meet_refills, base_gen_params),

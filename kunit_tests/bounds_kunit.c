@@ -183,6 +183,8 @@ static void a_spare_block_is_found_behind_smaller_ones(struct kunit *test)
 
 /* ---- at the limit -------------------------------------------------------- */
 
+static const size_t header = sizeof(struct kregion_block);
+
 /* The limit leaves less than a block, but more than the object needs. */
 static void the_last_block_is_a_smaller_one(struct kunit *test)
 {
@@ -202,7 +204,7 @@ static void the_last_block_is_a_smaller_one(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, st.fills, 3UL);
 	KUNIT_EXPECT_EQ(test, st.failed_limit, 1UL);
 	/* All but the headers and a tail a block. */
-	KUNIT_EXPECT_GE(test, n * 200, attr.limit - 3 * (200 + 64));
+	KUNIT_EXPECT_GE(test, n * 200, attr.limit - 3 * (200 + header));
 	expect_sane(test, r);
 }
 
@@ -224,7 +226,7 @@ static void no_block_is_made_too_small(struct kunit *test)
 		KUNIT_ASSERT_NOT_NULL(test, kregion_alloc(r, eighth, GFP_KERNEL));
 	KUNIT_EXPECT_NULL(test, kregion_alloc(r, eighth, GFP_KERNEL));
 	KUNIT_EXPECT_EQ(test, stats_of(r).fills, 1UL);
-	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, eighth - 64, GFP_KERNEL));
+	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, eighth - header, GFP_KERNEL));
 	KUNIT_EXPECT_EQ(test, stats_of(r).fills, 1UL);
 	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, PAGE_SIZE / 2, GFP_KERNEL));
 	KUNIT_EXPECT_EQ(test, stats_of(r).fills, 2UL);

@@ -5,7 +5,7 @@
 #define THIS_MODULE		NULL
 #define EXPORT_SYMBOL_GPL(name)	static_assert(1, #name)
 #define module_name(module)	((void)(module), "")
-#define module_init(f)		static_assert(1, #f)
+#define subsys_initcall(f)	static_assert(1, #f)
 #define module_exit(f)		static_assert(1, #f)
 #define MODULE_LICENSE(text)	static_assert(1, text)
 #define MODULE_DESCRIPTION(text) static_assert(1, text)

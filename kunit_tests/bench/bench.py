@@ -139,8 +139,14 @@ def main(*parts):
     out = TOP / ("out/check/bench" if check else "out/bench")
     out.mkdir(parents=True, exist_ok=True)
     if check:
-        in_vm(out / "count.txt", os.environ["KERNEL"], "", "all")
-        sys.exit(lib.result(report, "--check", "-o", out, out / "count.txt")[0])
+        # What the state of the page allocator adds differs between boots: a
+        # count is over its bar if it is so twice.
+        for _ in range(2):
+            in_vm(out / "count.txt", os.environ["KERNEL"], "", "all")
+            status = lib.result(report, "--check", "-o", out, out / "count.txt")[0]
+            if not status:
+                break
+        sys.exit(status)
     for part in parts or known:
         known[part](out)
     stage("writing the report")

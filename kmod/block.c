@@ -15,11 +15,11 @@
 
 #include <trace/events/kregion.h>
 
-/* Blocks of a CPU come from its node; memory policy applies to all others. */
 const char * const kregion_backing_names[] = {
 	[KREGION_BACKING_PAGES] = "pages", [KREGION_BACKING_VMALLOC] = "vmalloc",
 };
 
+/* Blocks of a CPU come from its node; memory policy applies to all others. */
 static struct page *pages_alloc(const struct kregion_priv *rg, unsigned int order, gfp_t gfp)
 {
 	int node = rg->node;

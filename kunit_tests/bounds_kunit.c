@@ -13,7 +13,7 @@
 
 MODE_PARAM(base, MODES_BASE);
 
-/* A block whose small objects, of an eighth, are too large for a block of a page. */
+/* Small objects of such a block, an eighth, do not fit into one of a page. */
 #define BIG	(16 * PAGE_SIZE)
 
 /* ---- the longest hold of the lock ---------------------------------------- */
@@ -148,7 +148,7 @@ static void holds_over_ordinary_blocks(struct kunit *test)
 	rg->block_size = PAGE_SIZE;
 	/* Smaller requests use them still, behind the rest of the large one. */
 	fills = stats_of(r).fills;
-	for (i = 0; i < 2 * SZ_64K / (PAGE_SIZE / 8); i++)
+	for (i = 0; i < 2 * BIG / (PAGE_SIZE / 8); i++)
 		KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, PAGE_SIZE / 8, GFP_KERNEL));
 	KUNIT_EXPECT_EQ(test, stats_of(r).fills, fills);
 }

@@ -15,18 +15,12 @@ import sys
 from tempfile import TemporaryDirectory
 
 import lib
-from lib import TOP, die, expect, output, read, result, run
+from lib import TOP, copy_tree, die, expect, output, read, result, run
 
 VERSION = re.search(r'^PACKAGE_VERSION="(.*)"', read(TOP, "dkms.conf"), re.M)[1]
 SAMPLE = TOP / "kunit_tests/sample"
 # The programs, and the sections of their man pages.
 PROGRAMS = {"krtrace": 1, "kregion-top": 8}
-
-
-def copy_tree(folder):
-    """As a clone has it."""
-    folder.mkdir(parents=True)
-    run("rsync", "-a", "--exclude=.git", "--filter=:- .gitignore", f"{TOP}/", folder)
 
 
 def make(folder, *args):

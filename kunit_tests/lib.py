@@ -72,6 +72,12 @@ def kernel(name):
     return Path(output(VM / "kernels.py", name))
 
 
+def copy_tree(folder, *args):
+    """As a clone has it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    run("rsync", "-a", *args, "--exclude=.git", "--filter=:- .gitignore", f"{TOP}/", f"{folder}/")
+
+
 def end(number, _):
     """Once: no signal interrupts the clean-up."""
     for each in SIGNALS:

@@ -22,7 +22,7 @@ import threading
 import time
 
 import lib
-from lib import TOP, VM, WORK, die, expect, kernel, output, read, stage
+from lib import TOP, VM, WORK, copy_tree, die, expect, kernel, output, read, stage
 
 OUT = TOP / "out/mutants"
 SUITES, TRACER = "kunit", "debian12-6.12"   # kernels
@@ -111,11 +111,9 @@ class Tree:
         self.name = name
         self.kernel = kernel(name)
         self.folder = WORK / f"{name}-mutants"
-        self.folder.mkdir(parents=True, exist_ok=True)
         # By content, and with new times: what an interrupted run left planted
         # is built again.
-        output("rsync", "-a", "--no-times", "--checksum", "--delete", "--exclude=.git", "--filter=:- .gitignore",
-               f"{TOP}/", f"{self.folder}/")
+        copy_tree(self.folder, "--no-times", "--checksum", "--delete")
         self.make(True)
         if name == TRACER:
             output("make", "-s", "-C", self.folder / "userspace_demo")

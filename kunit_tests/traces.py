@@ -8,38 +8,31 @@ report and convert every trace alike.
 
 usage: traces.py KERNEL...
 """
-import os
 import subprocess
 import sys
 
-TESTS = os.path.dirname(os.path.realpath(__file__))
-RESULTS = os.path.join(TESTS, "..", "out", "check")
+import lib
+from lib import TOP, VM, output, read
+
 EMULATORS = {"arm64": "qemu-aarch64", "i386": "qemu-i386", "s390x": "qemu-s390x"}
 
 
-def krtrace(kernel):
+def krtrace(name):
     """The command of a kernel's krtrace on this machine."""
-    tools = os.path.join(TESTS, "vm")
-    built = subprocess.run([f"{tools}/build.sh", "-n", "-w", kernel], check=True, text=True,
-                           stdout=subprocess.PIPE).stdout.strip()
-    folder = subprocess.run([f"{tools}/kernels.py", kernel], check=True, text=True,
-                            stdout=subprocess.PIPE).stdout.strip()
-    with open(folder + "/arch", encoding="utf-8") as f:
-        emulator = EMULATORS.get(f.read().strip())
+    emulator = EMULATORS.get(read(lib.kernel(name), "arch"))
+    built = output(VM / "build.sh", "-n", "-w", name)
     return [*([emulator] if emulator else []), built + "/userspace_demo/krtrace"]
 
 
 def main(kernels):
     if not kernels:
-        print("usage: traces.py KERNEL...", file=sys.stderr)
-        return 2
+        lib.die("usage: traces.py KERNEL...", 2)
     programs = {kernel: krtrace(kernel) for kernel in kernels}
     failed = 0
     for recorded in kernels:
-        trace = os.path.join(RESULTS, "trace-" + recorded, "t.krt")
+        trace = TOP / f"out/check/trace-{recorded}/t.krt"
         for options in ["report", "--tsv"], ["convert", "--chrome", "-o", "/dev/stdout"]:
-            with open(f"{os.path.dirname(trace)}/{options[0]}", "rb") as f:
-                expected = f.read()
+            expected = (trace.parent / options[0]).read_bytes()
             for reader in kernels:
                 got = subprocess.run([*programs[reader], *options, trace], check=False,
                                      stdout=subprocess.PIPE)

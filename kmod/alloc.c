@@ -137,12 +137,13 @@ static void bucket_insert(struct kregion_bucket *bucket, struct kregion_block *b
 		bucket->spare = &b->chain;
 }
 
-/* Account for a new block. */
+/* Account for a new block; kregion_stats() reads the counts without the lock. */
 static void region_count(struct kregion_priv *rg)
 {
-	rg->fills++;
-	if (++rg->nr_blocks > rg->peak)
-		rg->peak = rg->nr_blocks;
+	WRITE_ONCE(rg->fills, rg->fills + 1);
+	WRITE_ONCE(rg->nr_blocks, rg->nr_blocks + 1);
+	if (rg->nr_blocks > rg->peak)
+		WRITE_ONCE(rg->peak, rg->nr_blocks);
 }
 
 /* Publish a new block. */

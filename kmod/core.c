@@ -341,7 +341,7 @@ static void region_fast_off(struct kregion_priv *rg)
 	WRITE_ONCE(rg->fast.ptr, NULL);
 	WRITE_ONCE(rg->fast.end, NULL);
 	WRITE_ONCE(rg->fast.cur, &rg->cpu.fast.sentinel);
-	rg->cpu.fast.cur = &rg->cpu.fast.sentinel;
+	WRITE_ONCE(rg->cpu.fast.cur, &rg->cpu.fast.sentinel);
 }
 
 /* Enable the fast path of the mode; KREGION_F_DEBUG has none. */
@@ -459,7 +459,7 @@ static struct kregion_block *region_invalidate(struct kregion_priv *rg, bool as_
 		/* LMM(region_invalidate:A) pairs with LMM(standby_fill:A) */
 		xchg(&c->standby, NULL);
 		if (as_new) {
-			c->last_size = 0;
+			WRITE_ONCE(c->last_size, 0);
 			c->bucket = &kregion_no_bucket;
 		}
 	}
@@ -531,7 +531,8 @@ void kregion_drop(struct kregion *r)
 	large = region_invalidate(rg, true);
 	kregion_reserve_restore(rg);
 	region_release(rg, large);
-	rg->drops++;
+	/* Marked, as kregion_stats() reads it at any time; ditto resets. */
+	WRITE_ONCE(rg->drops, rg->drops + 1);
 	region_unquiesce(rg);
 	kregion_reserve_resume(rg);
 }
@@ -562,7 +563,7 @@ void kregion_reset(struct kregion *r)
 		kregion_debug_check(rg);
 	kregion_blocks_put_atomic(rg, region_invalidate(rg, false));
 	kregion_reserve_restore(rg);
-	rg->resets++;
+	WRITE_ONCE(rg->resets, rg->resets + 1);
 	region_unquiesce(rg);
 	kregion_reserve_resume(rg);
 }

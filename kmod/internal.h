@@ -99,10 +99,10 @@ struct kregion_priv {
 	atomic_long_t held;		/* A: bytes of blocks, also of those being allocated */
 	unsigned long nr_blocks;	/* L, A to read */
 	unsigned long nr_spare;		/* L, A to read: spare blocks in buckets */
-	unsigned long peak;		/* L */
-	unsigned long fills;		/* L */
-	unsigned long drops;		/* Q */
-	unsigned long resets;		/* Q */
+	unsigned long peak;		/* L, A to read */
+	unsigned long fills;		/* L, A to read */
+	unsigned long drops;		/* Q, A to read */
+	unsigned long resets;		/* Q, A to read */
 
 	struct kregion_reserve *reserve;	/* A: NULL until the first kregion_reserve() */
 

@@ -73,7 +73,7 @@ static noinline __cold struct krtrace_run *run_start(void *p, size_t size)
 	if (!run) {
 		if (!report)
 			c->lost_since = c->last;
-		c->lost++;
+		WRITE_ONCE(c->lost, c->lost + 1);
 		return NULL;
 	}
 
@@ -91,7 +91,7 @@ static noinline __cold struct krtrace_run *run_start(void *p, size_t size)
 	lost->count = c->lost - c->lost_reported;
 	run->end += sizeof(*lost);
 	c->lost_reported = c->lost;
-	c->records++;
+	WRITE_ONCE(c->records, c->records + 1);
 	return run;
 }
 
@@ -410,7 +410,8 @@ void krtrace_record_counts(u64 *records, u64 *lost)
 	for_each_possible_cpu(cpu) {
 		const struct krtrace_cpu *c = per_cpu_ptr(&krtrace_cpu, cpu);
 
-		*records += READ_ONCE(c->records);
+		/* data_race(): this_cpu operations cannot be marked. */
+		*records += data_race(READ_ONCE(c->records));
 		*lost += READ_ONCE(c->lost);
 	}
 }

@@ -142,14 +142,17 @@ static __always_inline bool __kregion_alloc_shared(struct kregion *r, size_t byt
 	return true;
 }
 
-/* Single: the caller serializes; false if there is no room. */
+/*
+ * Single: the caller serializes; false if there is no room. The store is marked
+ * as kregion_stats() reads ptr at any time.
+ */
 static __always_inline bool __kregion_alloc_single(struct kregion *r, size_t bytes, void **p)
 {
 	char *ptr = r->ptr;
 
 	if (unlikely(__kregion_over((unsigned long)ptr + bytes, r->end)))
 		return false;
-	r->ptr = ptr + bytes;
+	WRITE_ONCE(r->ptr, ptr + bytes);
 	*p = ptr;
 	return true;
 }

@@ -19,8 +19,9 @@ static := $(KERNELS:%=build-%) clang i386 $(fastpath) checkpatch kernel-doc docu
 stock := $(foreach k,$(KERNELS),suites-$(k) trace-$(k))
 # In this order: long ones first, as two at a time end sooner so.
 all := kunit-full $(stock) detectors packages counts $(static) shell demo
-# A kernel is built each time.
-slow := graft
+# Kernels are built each time.
+grafts := $(foreach s,6.12 7.3,graft-$s-um graft-$s-x86_64)
+slow := $(grafts)
 parts := all static stock slow fastpath
 
 names := $(shell $(VM)/kernels.py --list)
@@ -124,7 +125,7 @@ man completion:
 packages:
 	$(check) kunit_tests/packages.sh $(OUT)/$@ $(NEW) >$(OUT)/$@.ktap
 
-graft:
-	$(check) kunit_tests/graft_check.py >$(OUT)/$@.ktap
+$(grafts): graft-%:
+	$(check) kunit_tests/graft_check.py $(subst -, ,$*) >$(OUT)/$@.ktap
 
 .PHONY: names $(targets)

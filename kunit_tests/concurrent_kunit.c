@@ -13,9 +13,11 @@
 #include <linux/interrupt.h>
 #include <linux/irq_work.h>
 #include <linux/kthread.h>
+#include <linux/mm.h>
 #include <linux/sched.h>
 #include <linux/timer.h>
 
+#include "../kmod/internal.h"
 #include "test.h"
 
 MODE_PARAM(base, MODES_BASE);
@@ -688,6 +690,81 @@ static void a_block_is_that_of_the_cpu_where_it_arrives(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, moved);
 }
 
+/* ---- a block that is made current meanwhile ------------------------------ */
+
+struct meanwhile {
+	struct kregion *r;
+	void *p;
+	bool done;
+};
+
+static void allocate_once(void *arg)
+{
+	struct meanwhile *m = arg;
+
+	if (m->done)
+		return;
+	m->done = true;
+	m->p = kregion_alloc(m->r, 8, GFP_NOWAIT);
+}
+
+/* The block that was on its way is kept for later. */
+static void a_block_made_current_meanwhile_serves(struct kunit *test)
+{
+	struct meanwhile m = { .r = region_of_mode(test, test->param_value) };
+	struct kregion_stats st;
+
+	migrate_disable();
+	pages_hook(allocate_once, &m);
+	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(m.r, 8, GFP_KERNEL));
+	pages_hook(NULL, NULL);
+	migrate_enable();
+	KUNIT_EXPECT_NOT_NULL(test, m.p);
+	st = stats_of(m.r);
+	KUNIT_EXPECT_EQ(test, st.bytes_used, 16UL);
+	KUNIT_EXPECT_EQ(test, st.blocks_current, 1UL);
+	KUNIT_EXPECT_EQ(test, st.blocks_spare, 1UL);
+	expect_sane(test, m.r);
+}
+
+/* ---- the end of a block that all CPUs use -------------------------------- */
+
+static int ends_thread(void *data)
+{
+	struct fight *f = data;
+	unsigned long outside = 0, p;
+	const size_t end = PAGE_SIZE - sizeof(struct kregion_block);
+	unsigned int i;
+
+	atomic_inc(&f->ready);
+	while (atomic_read(&f->ready) < f->nr && !kthread_should_stop())
+		cond_resched();
+	for (i = 0; i < 20000; i++) {
+		p = (unsigned long)kregion_alloc(f->r, PAGE_SIZE / 8, GFP_KERNEL);
+		outside += !p || offset_in_page(p) + PAGE_SIZE / 8 > end;
+	}
+	atomic_long_add(outside, &f->got);
+	complete(&f->done);
+	return 0;
+}
+
+static void no_object_reaches_beyond_its_block(struct kunit *test)
+{
+	const struct kregion_attr attr = { .flags = KREGION_F_PAGES, .block_size = PAGE_SIZE };
+	struct fight *f = buffer(test, sizeof(*f));
+	int cpu;
+
+	f->r = region_make(test, &attr);
+	f->nr = num_online_cpus();
+	init_completion(&f->done);
+	for_each_online_cpu(cpu)
+		wake_up_process(thread_make(test, ends_thread, f, cpu));
+	for_each_online_cpu(cpu)
+		wait_for_completion(&f->done);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&f->got), 0L);
+	expect_sane(test, f->r);
+}
+
 /* ---- the refill of a reserve --------------------------------------------- */
 
 static void drops_meet_refills(struct kunit *test)
@@ -722,6 +799,8 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE_PARAM(drop_reset_and_destroy_interrupt_a_walk, walk_gen_params),
 	KUNIT_CASE_PARAM(the_limit_is_exact_with_all_cpus_at_it, smp_gen_params),
 	KUNIT_CASE_PARAM(a_block_is_that_of_the_cpu_where_it_arrives, way_gen_params),
+	KUNIT_CASE_PARAM(a_block_made_current_meanwhile_serves, smp_gen_params),
+	KUNIT_CASE(no_object_reaches_beyond_its_block),
 	KUNIT_CASE_PARAM(drops_meet_refills, base_gen_params),
 	{}
 };

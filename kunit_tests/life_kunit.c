@@ -196,6 +196,15 @@ static void node_is_checked(struct kunit *test)
 	kregion_destroy(r);
 }
 
+static void a_node_that_is_not_online_is_refused(struct kunit *test)
+{
+	struct kregion_attr attr = { .flags = KREGION_F_NODE };
+
+	while (attr.node < MAX_NUMNODES && node_online(attr.node))
+		attr.node++;
+	KUNIT_EXPECT_EQ(test, PTR_ERR_OR_ZERO(kregion_create("kunit", &attr)), -EINVAL);
+}
+
 /* ---- sizes --------------------------------------------------------------- */
 
 struct size_param {
@@ -475,6 +484,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(flags_are_checked),
 	KUNIT_CASE(unknown_flags_are_refused),
 	KUNIT_CASE_PARAM(node_is_checked, node_gen_params),
+	KUNIT_CASE(a_node_that_is_not_online_is_refused),
 	KUNIT_CASE_PARAM(sizes_are_checked, size_gen_params),
 	KUNIT_CASE(refusal_is_logged),
 	KUNIT_CASE(refusals_are_limited),

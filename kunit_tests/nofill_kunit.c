@@ -266,6 +266,29 @@ static void a_spent_reserve_is_refilled(struct kunit *test)
 	expect_sane(test, r);
 }
 
+/*
+ * Half of a block is taken, and the refill makes up for it; the standby block
+ * of that CPU serves no other.
+ */
+static void a_reserve_spent_by_half_is_refilled(struct kunit *test)
+{
+	const struct kregion_attr attr = {
+		.flags = KREGION_F_PERCPU, .block_size = PAGE_SIZE, .reserve = PAGE_SIZE * 7 / 8,
+	};
+	struct kregion *r = region_make(test, &attr);
+	struct remote_take t = { .r = r, .size = 8, .n = attr.reserve / 16 };
+	const unsigned long fills = stats_of(r).fills;
+
+	need_two_cpus(test);
+	smp_call_function_single(cpumask_first(cpu_online_mask), take_here, &t, 1);
+	KUNIT_EXPECT_EQ(test, t.got, t.n);
+	KUNIT_EXPECT_TRUE(test, wait_until(stats_of(r).fills >= fills + 2));
+	t.n = attr.reserve / 8;
+	t.got = 0;
+	smp_call_function_single(cpumask_last(cpu_online_mask), take_here, &t, 1);
+	KUNIT_EXPECT_EQ(test, t.got, t.n);
+}
+
 static void null_when_limit_and_reserve_are_spent(struct kunit *test)
 {
 	const struct mode *mode = test->param_value;
@@ -787,6 +810,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE_PARAM(sizes_may_be_mixed, all_gen_params),
 	KUNIT_CASE_PARAM(the_promise_holds_whatever_cpus_call, promise_gen_params),
 	KUNIT_CASE_PARAM(a_spent_reserve_is_refilled, all_gen_params),
+	KUNIT_CASE(a_reserve_spent_by_half_is_refilled),
 	KUNIT_CASE_PARAM(a_busy_cpu_stops_no_refill, base_gen_params),
 	KUNIT_CASE_PARAM(a_failed_refill_is_tried_again, base_gen_params),
 	KUNIT_CASE(a_reserve_spent_at_once_is_refilled),

@@ -166,68 +166,77 @@
  * ===============
  *
  * Accesses that order memory are labelled LMM(function:letter), at both ends of
- * a pair:
+ * a pair. The name behind a pair is that of its litmus test, in
+ * Documentation/litmus-tests, which labels the same accesses:
  *
- * current_install:A / __kregion_alloc_shared:A
+ * current_install:A / __kregion_alloc_shared:A : block-publish
  *	Write the header of a block, then make it current. The reader depends on
  *	the address.
  *
- * current_install:A / alloc_shared:A, kregion_take_current:A
+ * current_install:A / alloc_shared:A, kregion_take_current:A : block-publish
  *	The same in the slow path. In a per-CPU region both ends are the same
  *	CPU.
  *
- * bucket_insert:A, region_link_large:A / region_chain:A
+ * bucket_insert:A, region_link_large:A / region_chain:A : chain-publish
  *	Write the header of a block, then link it. Readers without the lock
  *	depend on the address.
  *
- * bucket_insert:A / offset_in_block:A
+ * bucket_insert:A / offset_in_block:A : chain-publish
  *	The same for a block behind the first one of a chain.
  *
- * reserve_get:B / reserve_get:A, reserve_take:A
+ * reserve_get:B / reserve_get:A, reserve_take:A : reserve-get
  *	Initialize the reserve, then publish it.
  *
- * reserve_get:B / refill_request:A, block_current:A
+ * reserve_get:B / refill_request:A, block_current:A : reserve-get
  *	The same.
  *
- * reserve_append:A / reserve_take:C
+ * reserve_append:A / reserve_take:C : reserve-append
  *	Write the header of a block, then append it to the queue.
  *
- * reserve_append:B, reserve_take:D / reserve_take:B
+ * reserve_append:B / reserve_take:B : reserve-append
  *	Write the header of a block, then make it the head of the queue.
  *
- * standby_fill:A / kregion_nofill_slow:A, region_invalidate:A
+ * reserve_take:D / reserve_take:B : reserve-advance
+ *	The same for the next block of the queue, which another CPU appended.
+ *
+ * standby_fill:A / kregion_nofill_slow:A : standby-fill
  *	Write the header of a block, then make it the standby block.
  *
- * standbys_fill:A / kregion_nofill_slow:A
+ * standby_fill:A / region_invalidate:A : standby-drop
+ *	Make a block the standby block, then take it away. The order is that of
+ *	the lock, under which standby_fill() looks for KREGION_BUSY.
+ *
+ * standbys_fill:A / kregion_nofill_slow:A : refill-pending
  *	Clear refill_pending, then read the standby block; take the standby
  *	block, then read refill_pending in refill_request(). Either that call
  *	lists its CPU or this one sees that there is no block.
  *
- * reserve_promise:A / kregion_cursor_take:A
+ * reserve_promise:A / kregion_cursor_take:A : reserve-promise
  *	Publish the promise, then read what is ready; advance the cursor, then
  *	read the promise in refill_request(). Either that call queues a refill
  *	or this one sees what it took.
  *
- * region_quiesce:B / region_enter:A
+ * region_quiesce:B / region_enter:A : region-enter
  *	Set KREGION_BUSY, then read the count of calls; count the call, then
  *	read KREGION_BUSY. Either the call is refused or it is waited for.
  *
- * region_leave:A / region_quiesce:C
+ * region_leave:A / region_quiesce:C : region-leave
  *	Access the region in the slow path, then decrement the count.
  *
- * region_unquiesce:A / region_quiesce:A
+ * region_unquiesce:A / region_quiesce:A : region-unquiesce
  *	Finish a drop or reset, then allow the next one. Allocations need no
  *	barrier, as the caller excludes them.
  *
- * kregion_block_done_limited:A / charge_limited:A
+ * kregion_block_done_limited:A / charge_limited:A : fills-ended
  *	Count the end of a fill, then check for waiters; become a waiter, then
  *	read the count.
  *
- * kregion_unpin:A / kregion_registry_del:A
+ * kregion_unpin:A / kregion_registry_del:A : registry-pins
  *	Read a region, then allow its destruction.
  *
- * All other accesses are under the lock or relaxed. Relaxed ones are right for
- * one of these reasons; a comment at the access tells any other:
+ * All other accesses are under the lock (install-recheck, spare-handover) or
+ * relaxed (cursor-bump). Relaxed ones are right for one of these reasons; a
+ * comment at the access tells any other:
  *
  * - The caller orders them. The fast path has no barrier: whatever excludes
  *   allocations from a drop, reset or destroy (a lock, a grace period, a flag

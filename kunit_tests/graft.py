@@ -18,11 +18,13 @@ import textwrap
 from lib import TOP, die
 
 LIB, TESTS, DOC = "lib/kregion/", "lib/tests/kregion/", "Documentation/core-api/"
+LITMUS = "Documentation/litmus-tests/"
 
 # Where files go, by patch: (pattern, folder).
 ALLOCATOR = [("kmod/*.c", LIB), ("kmod/internal.h", LIB),
              ("kmod/include/linux/*.h", "include/linux/"),
-             ("kmod/include/trace/events/*.h", "include/trace/events/")]
+             ("kmod/include/trace/events/*.h", "include/trace/events/"),
+             (LITMUS + "*.litmus", LITMUS + "kregion/")]
 SUITES = [("kunit_tests/*_kunit.c", TESTS)] + [
     (f"kunit_tests/{name}", TESTS)
     for name in ("suites.c", "test.c", "test.h", "ledger.c", "nmi_unsafe.c")]
@@ -54,6 +56,7 @@ TEXT = [
     (r"``kmod/trace/`` is a complete client of this kind\.\n\n?", ""),
     (r" Documentation/design\.rst\n \* has the measurements\.", ""),
     (r"\bkmod/include/", "include/"), (r"\bkmod/", LIB),
+    (LITMUS[:-1], LITMUS + "kregion"),
 ]
 
 # What nothing above has replaced.
@@ -228,7 +231,7 @@ class Graft:
         self.put(LIB + "Kconfig", KCONFIG)
         self.edit("lib/Kconfig", "^endmenu$", f'source "{LIB}Kconfig"\n\nendmenu')
         self.edit("lib/Makefile", r"\n*\Z", "\n\nobj-$(CONFIG_KREGION) += kregion/\n")
-        self.maintain("include/linux/kregion*.h", "include/trace/events/kregion*.h", LIB)
+        self.maintain(LITMUS + "kregion/", "include/linux/kregion*.h", "include/trace/events/kregion*.h", LIB)
 
     def suites(self):
         self.copy(SUITES)

@@ -108,6 +108,11 @@ mutants:
 	$(SCRIPTS)/deps.sh build vm test
 	kunit_tests/mutants.py $(MUTANTS)
 
+# make models [HERD7=herd7]: the litmus tests and the state machines.
+models:
+	$(SCRIPTS)/deps.sh test
+	kunit_tests/models.py
+
 # As root: README's commands on bare systems.
 SUITE ?= bookworm trixie
 TARGETS ?= demo check
@@ -148,6 +153,7 @@ help:
 	@echo 'make check-kernels   the suites on every kernel of kunit_tests/vm/kernels [KERNELS="NAME ..."]'
 	@echo 'make kunit           the KUnit suites only, in a VM: the loop for every edit'
 	@echo 'make mutants         faults planted in the modules, and the check that finds each [MUTANTS="NAME ..."]'
+	@echo 'make models          the litmus tests, and spin models of the algorithms [HERD7=/path/to/herd7]'
 	@echo 'make newcomer        as root: demo and check on bare systems of Debian [SUITE=trixie] [TARGETS=demo]'
 	@echo 'make docs            Documentation/ as web pages, in out/docs/'
 	@echo 'make bench           what allocations cost, beside other allocators: tables and plots'
@@ -158,4 +164,4 @@ help:
 	@echo 'make load, unload    as root: load the modules into the running kernel, take them out'
 	@echo 'make clean           remove what was built here; kernels stay in ~/.cache/kregion'
 
-.PHONY: all graft modules programs install load unload demo shell check check-kernels kunit mutants newcomer ci docs bench clean help tests install-headers install-tools uninstall deb
+.PHONY: all graft modules programs install load unload demo shell check check-kernels kunit mutants models newcomer ci docs bench clean help tests install-headers install-tools uninstall deb

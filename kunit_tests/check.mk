@@ -15,7 +15,7 @@ KERNELS := $(OLD) $(NEW)
 
 fastpath := $(KERNELS:%=fastpath-%)
 static := $(KERNELS:%=build-%) clang i386 $(fastpath) checkpatch kernel-doc documentation labels \
-	coccinelle codespell shellcheck programs krtrace native dkms install man completion sample
+	litmus spin coccinelle codespell shellcheck programs krtrace native dkms install man completion sample
 stock := $(foreach k,$(KERNELS),suites-$(k) trace-$(k))
 # In this order: long ones first, as two at a time end sooner so.
 all := kunit-full $(stock) detectors packages counts $(static) shell demo
@@ -100,6 +100,10 @@ documentation:
 
 labels:
 	$(check) kunit_tests/labels.py >$(OUT)/$@.ktap
+
+litmus spin:
+	@mkdir -p $(OUT)
+	kunit_tests/models.py $@ >$(OUT)/$@.ktap
 
 programs:
 	$(check) make -s -B -C userspace_demo CFLAGS="-O2 -Wall -Wextra -Werror" >$(OUT)/$@.ktap

@@ -113,6 +113,11 @@ models:
 	$(SCRIPTS)/deps.sh test
 	kunit_tests/models.py
 
+# KCSAN's reports of the modules, while the suites run.
+kcsan:
+	$(SCRIPTS)/deps.sh build vm test
+	kunit_tests/kcsan.py
+
 # As root: README's commands on bare systems.
 SUITE ?= bookworm trixie
 TARGETS ?= demo check
@@ -154,6 +159,7 @@ help:
 	@echo 'make kunit           the KUnit suites only, in a VM: the loop for every edit'
 	@echo 'make mutants         faults planted in the modules, and the check that finds each [MUTANTS="NAME ..."]'
 	@echo 'make models          the litmus tests, and spin models of the algorithms [HERD7=/path/to/herd7]'
+	@echo 'make kcsan           the suites in a kernel that reports data races'
 	@echo 'make newcomer        as root: demo and check on bare systems of Debian [SUITE=trixie] [TARGETS=demo]'
 	@echo 'make docs            Documentation/ as web pages, in out/docs/'
 	@echo 'make bench           what allocations cost, beside other allocators: tables and plots'
@@ -164,4 +170,4 @@ help:
 	@echo 'make load, unload    as root: load the modules into the running kernel, take them out'
 	@echo 'make clean           remove what was built here; kernels stay in ~/.cache/kregion'
 
-.PHONY: all graft modules programs install load unload demo shell check check-kernels kunit mutants models newcomer ci docs bench clean help tests install-headers install-tools uninstall deb
+.PHONY: all graft modules programs install load unload demo shell check check-kernels kunit mutants models kcsan newcomer ci docs bench clean help tests install-headers install-tools uninstall deb

@@ -8,7 +8,9 @@
 #include <linux/debugobjects.h>
 #include <linux/delay.h>
 #include <linux/kregion.h>
+#include <linux/kthread.h>
 #include <linux/mutex.h>
+#include <linux/sched/task.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/workqueue.h>
@@ -178,6 +180,38 @@ static noinline void plant_object(void)
 	msleep(200);
 }
 
+/* A region whose caller serializes, without a caller that does. */
+static atomic_t racing;
+
+static int race(void *region)
+{
+	unsigned int i;
+
+	atomic_inc(&racing);
+	while (atomic_read(&racing) < 2)
+		cond_resched();
+	for (i = 0; i < 400000; i++)
+		kregion_alloc(region, 8, GFP_KERNEL);
+	return 0;
+}
+
+static noinline void plant_race(void)
+{
+	struct kregion *r = kregion_create("defect", &(struct kregion_attr) {
+		.flags = KREGION_F_SINGLE, .block_size = SZ_4M,
+	});
+	struct task_struct *other = kthread_create(race, r, "kregion_race");
+
+	if (!IS_ERR(other)) {
+		get_task_struct(other);
+		wake_up_process(other);
+		race(r);
+		kthread_stop(other);
+		put_task_struct(other);
+	}
+	kregion_destroy(r);
+}
+
 static int __init defect_init(void)
 {
 	if (!strcmp(kind, "lockdep"))
@@ -196,6 +230,8 @@ static int __init defect_init(void)
 		plant_held();
 	else if (!strcmp(kind, "object"))
 		plant_object();
+	else if (!strcmp(kind, "race"))
+		plant_race();
 	else if (!strcmp(kind, "warn"))
 		WARN(1, "a planted warning\n");
 	else

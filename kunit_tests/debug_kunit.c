@@ -312,6 +312,25 @@ static void the_byte_in_front_is_named(struct kunit *test)
 }
 
 /*
+ * All metadata of an object is lost, and the next one is padded for its
+ * alignment: the damage is that of the first, whose size nobody knows.
+ */
+static void lost_metadata_is_not_the_padding_of_the_next(struct kunit *test)
+{
+	struct kregion *r = debug_region(test, test->param_value);
+	char *p = kregion_alloc(r, 8, GFP_KERNEL);
+	int i;
+
+	KUNIT_ASSERT_TRUE(test, p && kregion_alloc_aligned(r, 24, 512, GFP_KERNEL));
+	for (i = 1; i <= HEAD_BYTES; i++)
+		poke(p, -i, 0x11);
+	expect_warnings(test, 1);
+	kregion_drop(r);
+	KUNIT_EXPECT_TRUE_MSG(test, strstr(logged(), IN_FRONT ": byte 0x11 at offset 0 of its block"),
+			      "%s", logged());
+}
+
+/*
  * All runs of bytes that end within the metadata, with values that it may have.
  */
 static void a_run_in_front_is_reported(struct kunit *test)
@@ -694,6 +713,25 @@ static void quarantine_is_bounded(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, objects_outstanding(), objects);
 }
 
+/* Their blocks are small: the oldest region leaves with its block. */
+static void quarantine_holds_few_regions(struct kunit *test)
+{
+	const struct mode mode = { "", KREGION_F_DEBUG | KREGION_F_PAGES, PAGE_SIZE };
+	const long objects = objects_outstanding();
+	struct kregion *r;
+	int i;
+
+	for (i = 0; i < 2 * QUARANTINED; i++) {
+		r = debug_region(test, &mode);
+		KUNIT_ASSERT_NOT_NULL(test, kregion_alloc(r, 40, GFP_KERNEL));
+		region_destroy(r);
+		KUNIT_EXPECT_LE(test, pages_outstanding(), (unsigned long)QUARANTINED);
+		KUNIT_EXPECT_LE(test, objects_outstanding() - objects, (long)QUARANTINED);
+	}
+	kregion_debug_flush();
+	KUNIT_EXPECT_EQ(test, objects_outstanding(), objects);
+}
+
 /*
  * The quarantine is nobody's: no limit, no statistics, no line, no event counts
  * it.
@@ -741,6 +779,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE_PARAM(damage_is_reported_once, damage_gen_params),
 	KUNIT_CASE_PARAM(each_byte_in_front_is_protected, metadata_gen_params),
 	KUNIT_CASE_PARAM(the_byte_in_front_is_named, mode_gen_params),
+	KUNIT_CASE_PARAM(lost_metadata_is_not_the_padding_of_the_next, mode_gen_params),
 	KUNIT_CASE_PARAM(a_run_in_front_is_reported, mode_gen_params),
 	KUNIT_CASE_PARAM(padding_in_front_is_protected, mode_gen_params),
 	KUNIT_CASE_PARAM(checks_go_on_behind_damage, mode_gen_params),
@@ -755,6 +794,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE_PARAM(call_after_destroy_is_reported_once, mode_gen_params),
 	KUNIT_CASE_PARAM(write_after_free_is_reported, mode_gen_params),
 	KUNIT_CASE(quarantine_is_bounded),
+	KUNIT_CASE(quarantine_holds_few_regions),
 	KUNIT_CASE(quarantine_is_uncharged),
 	KUNIT_CASE(accounted_blocks_are_freed_at_once),
 	{}

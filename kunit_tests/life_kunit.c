@@ -398,10 +398,14 @@ static void reserve_of_each_power_of_two(struct kunit *test)
 	}
 }
 
-static void destroy_of_nothing_does_nothing(struct kunit *test)
+static void freeing_nothing_does_nothing(struct kunit *test)
 {
 	const unsigned long warnings = warnings_seen();
 
+	kregion_drop(NULL);
+	kregion_reset(NULL);
+	kregion_drop(ERR_PTR(-ENOMEM));
+	kregion_reset(ERR_PTR(-ENOMEM));
 	kregion_destroy(NULL);
 	kregion_destroy(ERR_PTR(-EINVAL));
 	kregion_destroy(ERR_PTR(-ENOMEM));
@@ -493,7 +497,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(attr_is_only_read_by_create),
 	KUNIT_CASE(reserve_is_there_from_the_start),
 	KUNIT_CASE(reserve_of_each_power_of_two),
-	KUNIT_CASE(destroy_of_nothing_does_nothing),
+	KUNIT_CASE(freeing_nothing_does_nothing),
 	KUNIT_CASE_PARAM(destroy_frees_all, all_gen_params),
 	KUNIT_CASE(regions_in_turn_share_their_percpu_memory),
 	KUNIT_CASE(regions_at_once_free_their_percpu_memory),

@@ -57,6 +57,11 @@ def with_pointer(function, *args):
     return call
 
 
+def info():
+    """struct kregion_trace_info."""
+    return struct.unpack("IIQQQQQQQQQ", fcntl.ioctl(fd, INFO, b"\0" * 80))
+
+
 def refused_to_unload(module):
     return subprocess.run(["rmmod", module], stderr=subprocess.DEVNULL).returncode != 0
 
@@ -75,11 +80,16 @@ for budget in 0, 1, 65535, 1 << 50, (1 << 64) - 1:
 expect("unknown flag", errno.EINVAL, start(MIB, flags=1))
 expect("short struct", errno.EINVAL, start(MIB, size=8))
 expect("longer struct, not zero", errno.E2BIG, start(MIB, 0, 24, b"\1" * 8))
+expect("a struct over a page", errno.E2BIG, start(MIB, 0, 1 << 20))
+check("information without a trace: the limits of the budget", not any(info()[:9]) and all(info()[9:]))
 expect("start, bad pointer", errno.EFAULT,
        with_pointer(libc.ioctl, ctypes.c_ulong(START), ctypes.c_void_p(8)))
 
 expect("longer struct, zero", 0, start(MIB, 0, 24, b"\0" * 8))
 expect("start twice", errno.EBUSY, start(MIB))
+first = info()
+check("information while running", first[0] == 1 and first[2] == MIB and first[8] == 0)
+check("its time passes", 0 < first[3] < info()[3])
 expect("read while running", errno.EBUSY, lambda: os.read(fd, 10))
 expect("drop while running", errno.EBUSY, ioctl(DROP))
 expect("write", errno.EINVAL, lambda: os.write(fd, b"x"))
@@ -91,7 +101,7 @@ expect("start over a trace", errno.EBUSY, start(MIB))
 expect("read, bad pointer", errno.EFAULT,
        with_pointer(libc.read, ctypes.c_void_p(8), ctypes.c_size_t(100)))
 expect("seek", errno.ESPIPE, lambda: os.lseek(fd, 0, 0))
-length = struct.unpack("IIQQQQQQQQQ", fcntl.ioctl(fd, INFO, b"\0" * 80))[8]
+length = info()[8]
 read, chunk = 0, 1
 while data := os.read(fd, chunk):
     check("read returns no more than requested", len(data) <= chunk)
@@ -115,7 +125,7 @@ subprocess.run(["taskset", "-c", "1", "true"], check=True)
 online(1, 0)
 expect("stop with a CPU offline", 0, ioctl(STOP))
 online(1, 1)
-lost = struct.unpack("IIQQQQQQQQQ", fcntl.ioctl(fd, INFO, b"\0" * 80))[5]
+lost = info()[5]
 cpus = struct.unpack_from("I", os.read(fd, 88), 36)[0]
 check(f"{cpus} CPUs traced, {lost} records lost", cpus == 2 and lost == 0)
 expect("drop again", 0, ioctl(DROP))

@@ -50,18 +50,25 @@ static bool single_fast(const struct kregion_priv *rg)
 /* Write the position of a single mode region back to the cursor. */
 void kregion_sync_single(struct kregion_priv *rg)
 {
-	struct __kregion_cursor *cursor = rg->cpu.fast.cur;
+	struct __kregion_cursor *cursor;
 
-	if (single_fast(rg) && cursor != &rg->cpu.fast.sentinel)
+	if (!single_fast(rg))
+		return;
+	/* Not before: in other modes, another CPU may write it. */
+	cursor = rg->cpu.fast.cur;
+	if (cursor != &rg->cpu.fast.sentinel)
 		atomic_long_set(&cursor->shared, (long)rg->fast.ptr);
 }
 
 /* The reverse: the fast path continues from the cursor. */
 static void load_single(struct kregion_priv *rg)
 {
-	struct __kregion_cursor *cursor = rg->cpu.fast.cur;
+	struct __kregion_cursor *cursor;
 
-	if (!single_fast(rg) || cursor == &rg->cpu.fast.sentinel)
+	if (!single_fast(rg))
+		return;
+	cursor = rg->cpu.fast.cur;
+	if (cursor == &rg->cpu.fast.sentinel)
 		return;
 	WRITE_ONCE(rg->fast.end, (char *)cursor);
 	WRITE_ONCE(rg->fast.ptr, (char *)atomic_long_read(&cursor->shared));
@@ -187,7 +194,7 @@ static struct kregion_block *bucket_take(struct kregion_priv *rg, struct kregion
 		--*budget;
 		region_step();
 		scan->last = b;
-		if (unlikely(b->epoch == rg->epoch) || block_room(b) < min)
+		if (unlikely(READ_ONCE(b->epoch) == rg->epoch) || block_room(b) < min)
 			continue;
 		if (unlikely(scan->max) && block_room(b) > scan->max)
 			continue;

@@ -283,7 +283,7 @@ static void check_free(struct kregion_priv *rg, struct kregion_block *b, size_t 
 
 static void check_block(struct kregion_priv *rg, struct kregion_block *b)
 {
-	const size_t used = b->epoch == rg->epoch ? block_used(b) : 0;
+	const size_t used = READ_ONCE(b->epoch) == rg->epoch ? block_used(b) : 0;
 
 	shadow_unpoison(b->start, block_room(b));
 	check_objects(rg, b, used);

@@ -189,7 +189,7 @@ static size_t reserve_min(const struct kregion_priv *rg, size_t need)
 
 static void reserve_append(struct kregion_priv *rg, struct kregion_block *b)
 {
-	struct kregion_reserve *rv = rg->reserve;
+	struct kregion_reserve *rv = READ_ONCE(rg->reserve);
 
 	lockdep_assert_held(&rg->lock);
 	rv->guaranteed += reserve_guaranteed(rg, block_room(b));
@@ -197,7 +197,7 @@ static void reserve_append(struct kregion_priv *rg, struct kregion_block *b)
 	WRITE_ONCE(b->queue, NULL);
 	b->cpu = -1;
 	WRITE_ONCE(b->epoch, rg->epoch);
-	if (rv->head) {
+	if (READ_ONCE(rv->head)) {
 		/* LMM(reserve_append:A) pairs with LMM(reserve_take:C) */
 		smp_store_release(&rv->last->queue, b);
 	} else {
@@ -225,7 +225,7 @@ void kregion_reserve_empty(struct kregion_priv *rg)
  */
 static size_t reserve_base(struct kregion_priv *rg)
 {
-	const struct kregion_reserve *rv = rg->reserve;
+	const struct kregion_reserve *rv = READ_ONCE(rg->reserve);
 	const struct kregion_block *b = READ_ONCE(rv->head);
 
 	lockdep_assert_held(&rg->lock);
@@ -238,7 +238,7 @@ static size_t reserve_base(struct kregion_priv *rg)
 /* Bytes that the reserve guarantees to any sequence of calls. */
 static size_t reserve_ready(struct kregion_priv *rg)
 {
-	const struct kregion_reserve *rv = rg->reserve;
+	const struct kregion_reserve *rv = READ_ONCE(rg->reserve);
 	const struct kregion_block *b = READ_ONCE(rv->head);
 	size_t left;
 
@@ -346,7 +346,7 @@ static bool spare_fn(struct kregion_priv *rg, const struct kregion_block *b,
 {
 	struct prepare_ctx *s = ctx;
 
-	if (info->kind == KREGION_BLOCK_LARGE || b->epoch == rg->epoch)
+	if (info->kind == KREGION_BLOCK_LARGE || READ_ONCE(b->epoch) == rg->epoch)
 		return true;
 	if (block_room(b) >= s->need - s->have)
 		s->have = s->need;

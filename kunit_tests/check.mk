@@ -16,13 +16,14 @@ KERNELS := $(OLD) $(NEW)
 fastpath := $(KERNELS:%=fastpath-%)
 static := $(KERNELS:%=build-%) clang i386 $(fastpath) checkpatch kernel-doc documentation labels \
 	litmus spin coccinelle codespell shellcheck programs krtrace native dkms install man completion sample
+program := program-stress
 stock := $(foreach k,$(KERNELS),suites-$(k) trace-$(k))
 # In this order: long ones first, as two at a time end sooner so.
-all := kunit-full $(stock) detectors packages counts $(static) shell demo
+all := kunit-full $(stock) detectors packages counts $(program) $(static) shell demo
 # Kernels are built each time.
 grafts := $(foreach s,6.12 7.3,graft-$s-um graft-$s-x86_64)
-slow := $(grafts)
-parts := all static stock slow fastpath
+slow := $(grafts) program-slips
+parts := all static stock program slow fastpath
 
 names := $(shell $(VM)/kernels.py --list)
 targets := $(sort $(all) $(slow) kunit traces $(foreach n,build suites trace fastpath kunit,$(names:%=$(n)-%)))
@@ -40,7 +41,7 @@ kernels += traces
 parts += kernels
 
 # What an argument names: parts are their targets.
-expand = $(foreach p,$(1),$(if $(filter $(p),$(parts)),$($(p)),$(if $(filter $(p),$(targets)),$(p),$(error no check '$(p)'; there are all static stock slow fastpath kernels kernel-NAME $(all) kunit traces))))
+expand = $(foreach p,$(1),$(if $(filter $(p),$(parts)),$($(p)),$(if $(filter $(p),$(targets)),$(p),$(error no check '$(p)'; there are all static stock program slow fastpath kernels kernel-NAME $(all) kunit traces))))
 
 names:
 	@echo $(call expand,$(PARTS))
@@ -113,6 +114,9 @@ krtrace: programs
 
 native:
 	$(check) make -s -B -C kunit_tests/bench OUT=$(CURDIR)/$(OUT)/native CFLAGS="-O2 -Wall -Wextra -Werror" >$(OUT)/$@.ktap
+
+$(program) program-slips: program-%:
+	@mkdir -p $(OUT); kunit_tests/program.py $* >$(OUT)/$@.ktap
 
 # Its VM loads the samples.
 suites-$(NEW): sample

@@ -69,8 +69,8 @@ class Fault:
 CONTROL = Fault("none kmod/trace/record.c")
 
 
-def table():
-    text = re.sub(r"^#.*\n", "", read(TOP, "kunit_tests/mutants"), flags=re.M)
+def table(path=TOP / "kunit_tests/mutants"):
+    text = re.sub(r"^#.*\n", "", read(path), flags=re.M)
     faults = [Fault(block.strip()) for block in re.split(r"\n\s*\n", text) if block.strip()]
     names = [f.name for f in faults]
     expect(len(set(names)) == len(names), "two faults have the same name")

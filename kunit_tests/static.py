@@ -25,6 +25,7 @@ IGNORED = {
     "*/trace/types.h": "COMPLEX_MACRO,MACRO_ARG_UNUSED",
     "*/bench.c": "COMPLEX_MACRO,MACRO_ARG_REUSE",
     "userspace_demo/*": PROGRAM, "kunit_tests/krtrace/*": PROGRAM, "*/native.c": PROGRAM,
+    "kunit_tests/program/*": PROGRAM,
 }
 SEMANTIC_PATCHES = ("api/kstrdup api/memdup api/err_cast free/kfree locks/double_lock locks/call_kern misc/warn "
                     "null/deref_null null/eno tests/unsigned_lesser_than_zero")
@@ -43,7 +44,7 @@ def checkpatch():
     """Stand-ins of kernel headers have the kernel's own shapes, not its style."""
     script, wrong = linux("scripts/checkpatch.pl"), []
     for path in files("kmod/**/*.[ch]") + files("kunit_tests/**/*.[ch]") + files("userspace_demo/**/*.[ch]"):
-        if not path.endswith(".mod.c") and "/native-shim/" not in path:
+        if not path.endswith(".mod.c") and not re.search("/program/(shim|x86)/", path):
             types = [f"--ignore={types}" for pattern, types in IGNORED.items() if fnmatch(path, pattern)]
             status, said = result("perl", script, "--no-tree", "--strict", "--terse", "--no-summary", "-q",
                                   "--max-line-length=100", *types, "-f", path, stdout=PIPE)

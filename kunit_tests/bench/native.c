@@ -4,10 +4,10 @@
  * real processor.
  *
  * The sources in kmod/ are compiled unchanged, against the shims in
- * native-shim/. A thread is a CPU: it is pinned, and its gs segment is its
- * per-CPU area, so the inlined allocation has the kernel's instructions. There
- * are no interrupts, and the lock of the slow path does not pay for switching
- * them off.
+ * kunit_tests/program. A thread is a CPU: it is pinned, and its gs segment is
+ * its per-CPU area, so the inlined allocation has the kernel's instructions.
+ * There are no interrupts, and the lock of the slow path does not pay for
+ * switching them off.
  *
  * A round: each thread allocates --live bytes and writes the first word of each
  * object. Then a reset, so that the next round finds the same memory in the
@@ -36,17 +36,17 @@
  * asked for by a million objects.
  */
 
-#include <asm/prctl.h>
 #include <getopt.h>
 #include <pthread.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <linux/kregion.h>
 #include <linux/mm.h>
 #include <linux/spinlock.h>
+
+#include "../program/kernel.h"
 
 #define MAX_THREADS	256
 #define MAX_LIST	16
@@ -70,8 +70,16 @@ static void __noreturn __cold __printf(1, 2) die(const char *format, ...)
 
 /* ---- the kernel's side --------------------------------------------------- */
 
-char *percpu_areas;
-unsigned int nr_cpu_ids = 1;
+/* Memory never runs short. */
+bool shim_fail(void)
+{
+	return false;
+}
+
+void shim_short(void)
+{
+	die("out of memory");
+}
 
 /* Stubs of registry.c and debugfs.c: regions are not listed. */
 struct kregion_priv;
@@ -124,19 +132,6 @@ void kregion_debug_flush(void)
 {
 }
 
-void kregion_debugfs_init(void)
-{
-}
-
-void kregion_debugfs_exit(void)
-{
-}
-
-void preempt_schedule_notrace(void)
-{
-	die("preemption was enabled more often than disabled");
-}
-
 /* Address space that is populated on access. */
 static char *reserve_space(size_t size)
 {
@@ -148,25 +143,11 @@ static char *reserve_space(size_t size)
 	return p;
 }
 
-void *percpu_alloc(size_t size)
-{
-	static size_t end = sizeof(struct percpu_head);
-	const size_t at = ALIGN(end, 64);
-
-	if (at + size > PERCPU_AREA)
-		return NULL;
-	end = at + size;
-	return (void *)at;
-}
-
 static void cpu_enter(unsigned int cpu)
 {
-	char *area = percpu_areas + cpu * PERCPU_AREA;
 	cpu_set_t set;
 
-	*(struct percpu_head *)area = (struct percpu_head){ PREEMPT_ENABLED, cpu, area };
-	if (syscall(SYS_arch_prctl, ARCH_SET_GS, area))
-		die("cannot set the base of gs");
+	percpu_enter(cpu);
 	CPU_ZERO(&set);
 	CPU_SET(cpu % sysconf(_SC_NPROCESSORS_ONLN), &set);
 	if (sched_setaffinity(0, sizeof(set), &set))
@@ -215,6 +196,13 @@ void free_pages(unsigned long p, unsigned int order)
 	*(void **)p = pages_free[order];
 	pages_free[order] = (void *)p;
 	raw_spin_unlock(&pages_lock);
+}
+
+/* Pages that are trimmed off a large block are freed one by one. */
+void split_page(struct page *page, unsigned int order)
+{
+	(void)page;
+	(void)order;
 }
 
 /* ---- blocks of the rivals ------------------------------------------------ */
@@ -876,7 +864,6 @@ int main(int argc, char **argv)
 		for (; nr < ARRAY_SIZE(rivals); nr++)
 			list[nr] = &rivals[nr];
 
-	percpu_areas = reserve_space(MAX_THREADS * PERCPU_AREA);
 	took = calloc(runs + 1, sizeof(*took));
 	if (!took)
 		die("out of memory");

@@ -15,10 +15,12 @@ struct percpu_head { unsigned int preempt_count, cpu; char *area; };
 extern char *percpu_areas;
 extern unsigned int nr_cpu_ids;
 void *percpu_alloc(size_t size);
+void percpu_enter(unsigned int cpu);
 void preempt_schedule_notrace(void);
 
 #define __this_cpu_read(x)	(*(const __typeof__(x) __seg_gs *)(uintptr_t)&(x))
 #define percpu_head(field)	__this_cpu_read(((struct percpu_head *)0)->field)
+#define shim_preempt_count	(percpu_head(preempt_count) & ~PREEMPT_ENABLED)
 #define smp_processor_id()	percpu_head(cpu)
 #define raw_cpu_ptr(p)		((__typeof__(p))(percpu_head(area) + (uintptr_t)(p)))
 #define per_cpu_ptr(p, cpu) \

@@ -11,10 +11,10 @@ struct llist_head { struct llist_node *first; };
 #define llist_empty(list)	(!READ_ONCE((list)->first))
 #define init_llist_head(head)	((void)((head)->first = NULL))
 #define llist_del_all(head)	xchg(&(head)->first, NULL)
-#define llist_for_each_entry_safe(pos, n, node, member) \
-	for (pos = container_of(node, __typeof__(*pos), member); \
-	     &pos->member && (n = container_of(pos->member.next, __typeof__(*n), member), true); \
-	     pos = n)
+#define llist_for_each_entry_safe(pos, n, first, member) \
+	for (struct llist_node *_at = (first); \
+	     _at && (pos = container_of(_at, __typeof__(*pos), member), _at = _at->next, true); \
+	     (void)&(n))
 
 /* Was the list empty? */
 static inline bool llist_add(struct llist_node *node, struct llist_head *head)

@@ -37,6 +37,6 @@ static inline void raw_spin_unlock(raw_spinlock_t *lock)
 #define spin_lock_init(lock)			raw_spin_lock_init(lock)
 #define spin_lock(lock)				raw_spin_lock(lock)
 #define spin_unlock(lock)			raw_spin_unlock(lock)
-#define lockdep_assert_held(lock)		((void)(lock))
+#define lockdep_assert_held(lock)		SHIM_CHECK(READ_ONCE((lock)->locked))
 
 #endif

@@ -13,10 +13,11 @@
 #define DIV_ROUND_UP(x, d)	(((x) + (d) - 1) / (d))
 #define ARRAY_SIZE(a)		((int)(sizeof(a) / sizeof((a)[0])))
 #define is_power_of_2(x)	((x) && !((x) & ((x) - 1)))
-#define roundup_pow_of_two(x)	(1UL << (64 - __builtin_clzl((x) - 1)))
+#define roundup_pow_of_two(x)	(1UL << (BITS_PER_LONG - __builtin_clzl((x) - 1)))
 #define size_mul(a, b) \
 	({ size_t _m; __builtin_mul_overflow(a, b, &_m) ? SIZE_MAX : _m; })
 #define struct_size(p, member, n) (sizeof(*(p)) + sizeof(*(p)->member) * (n))
 #define SZ_64K			0x10000
+#define SZ_1M			0x100000
 #define SZ_16M			0x1000000
 #define SZ_64M			0x4000000

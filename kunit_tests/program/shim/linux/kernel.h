@@ -19,11 +19,16 @@ typedef uint8_t u8;
 typedef uint32_t u32;
 typedef unsigned long long u64;
 typedef unsigned int gfp_t;
-struct list_head { struct list_head *next, *prev; };
+#define BITS_PER_LONG			__LONG_WIDTH__
+
+/* The message is optional. */
+#undef static_assert
+#define static_assert(x, ...)		_Static_assert(x, "" __VA_ARGS__)
 
 #include <linux/compiler_types.h>
 #include <linux/minmax.h>
 #include <linux/atomic.h>
+#include <linux/list.h>
 
 #define jiffies				0UL
 #define HZ				250
@@ -34,7 +39,8 @@ struct list_head { struct list_head *next, *prev; };
 #define PTR_ERR(p)			((long)(p))
 #define IS_ERR(p)			((unsigned long)(p) >= -4095UL)
 #define IS_ERR_OR_NULL(p)		((unsigned long)(p) - 1 >= -4096UL)
-#define schedule_timeout_uninterruptible(timeout) cpu_relax()
+int sched_yield(void);
+#define schedule_timeout_uninterruptible(timeout) sched_yield()
 #define kmemleak_alloc(p, size, refs, gfp) do { } while (0)
 #define kmemleak_free(p)		do { } while (0)
 

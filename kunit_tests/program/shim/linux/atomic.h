@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What is atomic between CPUs. On x86 each of these is the kernel's
- * instruction.
+ * Atomic between CPUs; on x86, each is the kernel's instruction. Sanitizers see
+ * no fence, so atomic_t, the counts of users and pins, is ordered by itself.
  */
 typedef struct { int counter; } atomic_t;
 typedef struct { long counter; } atomic_long_t;
@@ -16,9 +16,10 @@ typedef struct { long counter; } atomic_long_t;
 #define smp_store_release(p, v)	__atomic_store_n(p, v, __ATOMIC_RELEASE)
 #define cpu_relax()		__builtin_ia32_pause()
 
-#define atomic_read(a)		READ_ONCE((a)->counter)
-#define atomic_inc(a)		((void)__atomic_fetch_add(&(a)->counter, 1, __ATOMIC_RELAXED))
-#define atomic_dec(a)		((void)__atomic_fetch_sub(&(a)->counter, 1, __ATOMIC_RELAXED))
+#define atomic_read(a)		smp_load_acquire(&(a)->counter)
+#define atomic_inc(a)		((void)__atomic_fetch_add(&(a)->counter, 1, __ATOMIC_ACQ_REL))
+#define atomic_dec(a)		((void)__atomic_fetch_sub(&(a)->counter, 1, __ATOMIC_ACQ_REL))
+#define atomic_dec_and_test(a)	(!__atomic_sub_fetch(&(a)->counter, 1, __ATOMIC_SEQ_CST))
 
 #define atomic_long_read(a)	READ_ONCE((a)->counter)
 #define atomic_long_set(a, v)	WRITE_ONCE((a)->counter, v)

@@ -11,7 +11,6 @@
 #define page_address(page)			((void *)(page))
 #define virt_to_page(p)				((struct page *)(p))
 #define page_to_nid(page)			((void)(page), 0)
-#define split_page(page, order)			do { } while (0)
 #define __free_page(page)			free_pages((unsigned long)(page), 0)
 #define free_page(p)				free_pages(p, 0)
 #define free_pages_exact(p, size)		shim_free_exact((unsigned long)(p), size)

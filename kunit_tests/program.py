@@ -1,0 +1,138 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Build and run the allocator as a program, under sanitizers: kunit_tests/program.
+
+usage: program.py stress [SECONDS]	concurrent calls, with each compiler and sanitizer
+       program.py slips [NAME]...	faults that the others must find
+
+Results are KTAP on standard output; logs are in out/program.
+"""
+import ctypes
+import os
+import platform
+import shutil
+import subprocess
+import sys
+
+from lib import TOP, die, result, stage
+import mutants
+
+HERE = TOP / "kunit_tests/program"
+OUT = TOP / "out/program"
+TSAN = "-O1 -g -fsanitize=thread"
+# The kernel aligns heads of lists to less than the entries they are in.
+ASAN = "-O1 -g -fsanitize=address,undefined -fno-sanitize=alignment -fno-sanitize-recover=all"
+BITS32 = f"-m32 -idirafter /usr/include/{platform.machine()}-linux-gnu"
+VARIANTS = {
+    "gcc-tsan": ("gcc", TSAN + " -Wno-tsan"),
+    "clang-tsan": ("clang-19", TSAN),
+    "gcc-asan": ("gcc", ASAN),
+    "clang-asan": ("clang-19", ASAN),
+    "gcc-asan-32": ("gcc-12", f"{ASAN} {BITS32}"),
+    "gcc-plain": ("gcc", "-O2 -g"),
+}
+
+
+def build(variant, *programs, out=OUT, kmod=TOP / "kmod"):
+    """Programs of a variant; returns their folder."""
+    compiler, flags = VARIANTS[variant]
+    status, said = result("make", "-s", "-j2", "-C", HERE, f"CC={compiler}", f"CFLAGS={flags} -Werror",
+                          f"OUT={out / variant}", f"KMOD={kmod}", *(out / variant / p for p in programs),
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if status:
+        raise OSError(said)
+    return out / variant
+
+
+def attempt(log, limit, *command):
+    """Run a program, and return what is wrong, or None."""
+    with open(log, "w", encoding="utf-8") as said, \
+         subprocess.Popen(command, stdout=said, stderr=said) as child:
+        try:
+            status = child.wait(limit)
+        except subprocess.TimeoutExpired:
+            status = "time-out"
+        finally:
+            child.kill()
+    return f"{log}: {status}\n{log.read_text(errors='replace')[:4000]}" if status else None
+
+
+class Ktap:
+    def __init__(self, number):
+        print(f"1..{number}", flush=True)
+        self.done = self.failed = 0
+
+    def add(self, name, wrong):
+        self.done += 1
+        self.failed += bool(wrong)
+        for line in (wrong or "").splitlines():
+            print(f"# {line}")
+        print(f"{'not ok' if wrong else 'ok'} {self.done} - {name}", flush=True)
+
+
+def case(function, *args, **kwargs):
+    """What is wrong with a build or a run."""
+    try:
+        return function(*args, **kwargs)
+    except OSError as error:
+        return str(error)
+
+
+def run_stress(variant, seconds, **where):
+    folder = build(variant, "stress", **where)
+    return attempt(folder / "stress.log", seconds + 60, folder / "stress", str(seconds))
+
+
+def stress(seconds="36"):
+    ktap = Ktap(len(VARIANTS))
+    for variant in VARIANTS:
+        stage(f"stress: {variant}")
+        ktap.add(f"stress {variant}", case(run_stress, variant, max(1, int(seconds) // len(VARIANTS))))
+    return ktap.failed
+
+
+# What runs a fault of the table program/slips: its fourth word.
+RUNS = {
+    "stress": lambda **where: run_stress("gcc-asan", 5, **where),
+    "races": lambda **where: run_stress("clang-tsan", 5, **where),
+}
+
+
+def run_slip(slip):
+    """Not found, or not to be planted."""
+    folder = OUT / "slips" / slip.name
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(TOP / "kmod", folder / "kmod")
+    path = folder / slip.file
+    text = slip.plant(path.read_text(encoding="utf-8"))
+    if text is None:
+        return f"does not apply to {slip.file} {slip.function}()"
+    path.write_text(text, encoding="utf-8")
+    found = RUNS[slip.first](out=folder, kmod=folder / "kmod")
+    return None if found else f"survived in {slip.file} {slip.function}()"
+
+
+def slips(*names):
+    every = {s.name: s for s in mutants.table(HERE / "slips")}
+    chosen = [every.get(n) or die(f"no slip {n}", 2) for n in names or every]
+    ktap = Ktap(len(chosen))
+    for slip in chosen:
+        stage(f"slip: {slip.name}")
+        ktap.add(f"slip {slip.name}", case(run_slip, slip))
+    return ktap.failed
+
+
+def main(name="", *args):
+    parts = {f.__name__: f for f in (stress, slips)}
+    if name not in parts or (name != "slips" and any(not a.isdigit() for a in args[:1]) or
+                             name != "slips" and len(args) > 1):
+        die(f"usage: program.py {'|'.join(parts)} [SECONDS | NAME...]", 2)
+    # The sanitizers of gcc 12 fail with the address randomization of some
+    # kernels.
+    ctypes.CDLL(None).personality(0x0040000)    # ADDR_NO_RANDOMIZE
+    os.environ["TSAN_OPTIONS"] = "halt_on_error=1"
+    sys.exit(parts[name](*args) > 0)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -118,6 +118,11 @@ kcsan:
 	$(SCRIPTS)/deps.sh build vm test
 	kunit_tests/kcsan.py
 
+# Until it is interrupted, or finds something.
+fuzz:
+	$(SCRIPTS)/deps.sh build test
+	kunit_tests/program.py fuzz
+
 # As root: README's commands on bare systems.
 SUITE ?= bookworm trixie
 TARGETS ?= demo check
@@ -160,6 +165,7 @@ help:
 	@echo 'make mutants         faults planted in the modules, and the check that finds each [MUTANTS="NAME ..."]'
 	@echo 'make models          the litmus tests, and spin models of the algorithms [HERD7=/path/to/herd7]'
 	@echo 'make kcsan           the suites in a kernel that reports data races'
+	@echo 'make fuzz            random calls of the allocator as a program, until interrupted; the corpus is kept'
 	@echo 'make newcomer        as root: demo and check on bare systems of Debian [SUITE=trixie] [TARGETS=demo]'
 	@echo 'make docs            Documentation/ as web pages, in out/docs/'
 	@echo 'make bench           what allocations cost, beside other allocators: tables and plots'
@@ -170,4 +176,4 @@ help:
 	@echo 'make load, unload    as root: load the modules into the running kernel, take them out'
 	@echo 'make clean           remove what was built here; kernels stay in ~/.cache/kregion'
 
-.PHONY: all graft modules programs install load unload demo shell check check-kernels kunit mutants models kcsan newcomer ci docs bench clean help tests install-headers install-tools uninstall deb
+.PHONY: all graft modules programs install load unload demo shell check check-kernels kunit mutants models kcsan fuzz newcomer ci docs bench clean help tests install-headers install-tools uninstall deb

@@ -16,7 +16,7 @@ KERNELS := $(OLD) $(NEW)
 fastpath := $(KERNELS:%=fastpath-%)
 static := $(KERNELS:%=build-%) clang i386 $(fastpath) checkpatch kernel-doc documentation labels \
 	litmus spin coccinelle codespell shellcheck programs krtrace native dkms install man completion sample
-program := program-stress
+program := program-stress program-fuzz program-step
 stock := $(foreach k,$(KERNELS),suites-$(k) trace-$(k))
 # In this order: long ones first, as two at a time end sooner so.
 all := kunit-full $(stock) detectors packages counts $(program) $(static) shell demo
@@ -115,8 +115,10 @@ krtrace: programs
 native:
 	$(check) make -s -B -C kunit_tests/bench OUT=$(CURDIR)/$(OUT)/native CFLAGS="-O2 -Wall -Wextra -Werror" >$(OUT)/$@.ktap
 
+program-stress program-fuzz: SECONDS := 42
+
 $(program) program-slips: program-%:
-	@mkdir -p $(OUT); kunit_tests/program.py $* >$(OUT)/$@.ktap
+	@mkdir -p $(OUT); kunit_tests/program.py $* $(SECONDS) >$(OUT)/$@.ktap
 
 # Its VM loads the samples.
 suites-$(NEW): sample

@@ -3,6 +3,8 @@
 """Build and run the allocator as a program, under sanitizers: kunit_tests/program.
 
 usage: program.py stress [SECONDS]	concurrent calls, with each compiler and sanitizer
+       program.py fuzz [SECONDS]	random calls beside a model; by default without end
+       program.py step			an intruder in front of each instruction of a call
        program.py slips [NAME]...	faults that the others must find
 
 Results are KTAP on standard output; logs are in out/program.
@@ -13,8 +15,9 @@ import platform
 import shutil
 import subprocess
 import sys
+import time
 
-from lib import TOP, die, result, stage
+from lib import CACHE, TOP, die, result, stage
 import mutants
 
 HERE = TOP / "kunit_tests/program"
@@ -22,6 +25,7 @@ OUT = TOP / "out/program"
 TSAN = "-O1 -g -fsanitize=thread"
 # The kernel aligns heads of lists to less than the entries they are in.
 ASAN = "-O1 -g -fsanitize=address,undefined -fno-sanitize=alignment -fno-sanitize-recover=all"
+FUZZ = ASAN.replace("=address", "=fuzzer,address")
 BITS32 = f"-m32 -idirafter /usr/include/{platform.machine()}-linux-gnu"
 VARIANTS = {
     "gcc-tsan": ("gcc", TSAN + " -Wno-tsan"),
@@ -30,13 +34,18 @@ VARIANTS = {
     "clang-asan": ("clang-19", ASAN),
     "gcc-asan-32": ("gcc-12", f"{ASAN} {BITS32}"),
     "gcc-plain": ("gcc", "-O2 -g"),
+    "clang-plain": ("clang-19", "-O2 -g"),
+    "fuzz": ("clang-19", FUZZ),
 }
+STRESS = [v for v in VARIANTS if v not in ("fuzz", "clang-plain")]
+STEP = ["gcc-plain", "clang-plain"]
+FUZZERS = ["fuzz"]
 
 
 def build(variant, *programs, out=OUT, kmod=TOP / "kmod"):
     """Programs of a variant; returns their folder."""
     compiler, flags = VARIANTS[variant]
-    status, said = result("make", "-s", "-j2", "-C", HERE, f"CC={compiler}", f"CFLAGS={flags} -Werror",
+    status, said = result("make", "-s", "-j2", "-C", HERE, f"CC={compiler}", f"CFLAGS={flags}" + " -Werror" * (kmod == TOP / "kmod"),
                           f"OUT={out / variant}", f"KMOD={kmod}", *(out / variant / p for p in programs),
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if status:
@@ -54,7 +63,7 @@ def attempt(log, limit, *command):
             status = "time-out"
         finally:
             child.kill()
-    return f"{log}: {status}\n{log.read_text(errors='replace')[:4000]}" if status else None
+    return f"{log}: {status}\n{log.read_text(errors='replace')[-4000:]}" if status else None
 
 
 class Ktap:
@@ -84,10 +93,56 @@ def run_stress(variant, seconds, **where):
 
 
 def stress(seconds="36"):
-    ktap = Ktap(len(VARIANTS))
-    for variant in VARIANTS:
+    ktap = Ktap(len(STRESS))
+    for variant in STRESS:
         stage(f"stress: {variant}")
-        ktap.add(f"stress {variant}", case(run_stress, variant, max(1, int(seconds) // len(VARIANTS))))
+        ktap.add(f"stress {variant}", case(run_stress, variant, max(1, int(seconds) // len(STRESS))))
+    return ktap.failed
+
+
+def fuzzer(name, seconds, corpus, **where):
+    """A command that replays the named cases, then goes on from the corpus."""
+    folder = build("fuzz", name, **where)
+    corpus.mkdir(parents=True, exist_ok=True)
+    cases = HERE / "corpus" / name
+    return folder, [folder / name, f"-max_total_time={seconds}", "-max_len=2048", "-timeout=20",
+                    f"-artifact_prefix={folder}/{name}-", corpus, *[cases] * cases.is_dir()]
+
+
+def run_fuzzer(name, seconds, corpus, **where):
+    folder, command = fuzzer(name, seconds, corpus, **where)
+    return attempt(folder / f"{name}.log", seconds + 120, *command)
+
+
+def fuzz(seconds="0"):
+    """For some time one after the other, or all at once until one fails, or a signal ends it."""
+    if not int(seconds):
+        children = [subprocess.Popen(fuzzer(name, 0, CACHE / "corpus" / name)[1]) for name in FUZZERS]
+        try:
+            while all(child.poll() is None for child in children):
+                time.sleep(1)
+        finally:
+            for child in children:
+                child.terminate()
+                child.wait()
+        return 1
+    ktap = Ktap(len(FUZZERS))
+    for name in FUZZERS:
+        stage(f"fuzz: {name}")
+        ktap.add(name, case(run_fuzzer, name, int(seconds) // len(FUZZERS), CACHE / "corpus" / name))
+    return ktap.failed
+
+
+def run_step(variant, **where):
+    folder = build(variant, "step", **where)
+    return attempt(folder / "step.log", 120, folder / "step")
+
+
+def step():
+    ktap = Ktap(len(STEP))
+    for variant in STEP:
+        stage(f"step: {variant}")
+        ktap.add(f"step {variant}", case(run_step, variant))
     return ktap.failed
 
 
@@ -95,6 +150,8 @@ def stress(seconds="36"):
 RUNS = {
     "stress": lambda **where: run_stress("gcc-asan", 5, **where),
     "races": lambda **where: run_stress("clang-tsan", 5, **where),
+    "step": lambda **where: run_step("gcc-plain", **where),
+    "fuzz": lambda **where: run_fuzzer("fuzz", 20, where["out"] / "corpus", **where),
 }
 
 
@@ -123,9 +180,9 @@ def slips(*names):
 
 
 def main(name="", *args):
-    parts = {f.__name__: f for f in (stress, slips)}
-    if name not in parts or (name != "slips" and any(not a.isdigit() for a in args[:1]) or
-                             name != "slips" and len(args) > 1):
+    parts = {f.__name__: f for f in (stress, fuzz, step, slips)}
+    most = {"slips": len(args), "step": 0}.get(name, 1)
+    if name not in parts or len(args) > most or name != "slips" and not all(a.isdigit() for a in args):
         die(f"usage: program.py {'|'.join(parts)} [SECONDS | NAME...]", 2)
     # The sanitizers of gcc 12 fail with the address randomization of some
     # kernels.

@@ -9,7 +9,7 @@
 #include <linux/workqueue.h>
 
 int shim_quiet, shim_warnings;
-long shim_blocks, shim_bytes;
+long shim_blocks, shim_bytes, shim_fills;
 
 void shim_die(const char *file, int line, const char *what)
 {
@@ -26,6 +26,7 @@ void shim_block(int nr, long bytes)
 {
 	__atomic_fetch_add(&shim_blocks, nr, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&shim_bytes, bytes, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&shim_fills, nr > 0, __ATOMIC_RELAXED);
 }
 
 /* debugfs.c needs more of the kernel than this. */
@@ -65,6 +66,11 @@ void *kzalloc(size_t size, gfp_t gfp)
 	void *p = kmalloc(size, gfp);
 
 	return p ? memset(p, 0, size) : NULL;
+}
+
+long shim_vmalloc_used(void)
+{
+	return vmalloc_bytes;
 }
 
 /* A page in front holds the size. */

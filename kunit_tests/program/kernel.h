@@ -10,11 +10,13 @@
 
 extern int shim_warnings;		/* WARN()s so far */
 extern long shim_blocks, shim_bytes;	/* of blocks that kmod/block.c holds */
+extern long shim_fills;			/* blocks that it got so far */
 
 /* Of each program: shall this call of an allocator fail? It has no memory. */
 bool shim_fail(void);
 void shim_short(void);
 
 unsigned int shim_pages_used(void);
+long shim_vmalloc_used(void);
 
 #endif

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <sys/types.h>
 
+typedef int8_t s8;
 typedef uint8_t u8;
 typedef uint32_t u32;
 typedef unsigned long long u64;

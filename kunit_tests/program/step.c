@@ -1,0 +1,395 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A call is interrupted in front of each of its instructions in kmod/, once in
+ * each run: by an interrupt or an NMI of its CPU, by an allocation of another
+ * CPU, or by a reader. Then all objects, the statistics and the promise of the
+ * reserve are verified.
+ *
+ * The first run records the instructions: the trap flag makes each raise
+ * SIGTRAP. Functions out of kmod/ run at full speed, as the handler replaces
+ * their return address by that of a breakpoint. Each further run has a
+ * breakpoint at one of the instructions, whose handler is the intruder. The
+ * per-CPU area and local_t are those of the kernel on x86-64.
+ *
+ * usage: step
+ */
+#include <signal.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+
+#include "internal.h"
+#include "kernel.h"
+
+#define TRAP_FLAG	0x100
+#define PROMISE		1200
+#define STEPPED		noinline __attribute__((section("kmod_text")))
+
+enum path { FAST, FRESH, SPARE, LARGE, ALIGNED, NOFILL, NOFILL_FULL, NOFILL_STANDBY, RESERVE,
+	REFILL, NR_PATHS };
+static const char * const path_names[] = { "fast", "fresh block", "spare block", "large", "aligned",
+	"nofill", "nofill reserve", "nofill standby", "reserve", "refill" };
+
+enum intruder { IRQ_SMALL, IRQ_REFILL, NMI_SMALL, NMI_REFILL, CPU, READER, NR_INTRUDERS };
+static const char * const intruder_names[] = { "interrupt", "interrupt, refill", "NMI",
+	"NMI, refill", "CPU", "reader" };
+
+static const struct mode { const char *name; unsigned int flags; } modes[] = {
+	{ "percpu", KREGION_F_PERCPU }, { "shared", 0 }, { "single", KREGION_F_SINGLE },
+};
+
+extern char __start_kmod_text[], __stop_kmod_text[], resume_here[];
+asm(".text; resume_here: int3");
+
+static struct kregion *r;
+static struct { char *p; size_t size; } objects[64];
+static unsigned int nr_objects;
+static size_t used, padding;		/* bytes; padding: at most in addition */
+
+static enum intruder intruder;
+static bool promised;
+
+static char *trace[10000];		/* the instructions of the call */
+static unsigned int nr_trace, target;
+static bool recording, intruded;
+static unsigned long resume_at;
+static char *breakpoint, instruction;
+static unsigned int passes;		/* of the breakpoint, before the intrusion */
+static unsigned long runs, intrusions;
+
+#define CHECK(x)	do { if (!(x)) fail(__LINE__, #x); } while (0)
+
+static enum path stepped;
+static const struct mode *stepped_mode;
+
+static void fail(int line, const char *what)
+{
+	fprintf(stderr, "step.c: %s, %s, instruction %u: %s\n", stepped_mode->name,
+		path_names[stepped], target, intruder_names[intruder]);
+	shim_die(__FILE__, line, what);
+}
+
+bool shim_fail(void)
+{
+	return false;
+}
+
+void shim_short(void)
+{
+	CHECK(!"memory");
+}
+
+static void keep(char *p, size_t size)
+{
+	CHECK(p && nr_objects < ARRAY_SIZE(objects));
+	memset(p, nr_objects + 1, size);
+	objects[nr_objects].p = p;
+	objects[nr_objects++].size = size;
+	used += ALIGN(size, KREGION_ALIGN);
+}
+
+/* Only calls on what was promised must succeed. */
+static void keep_nofill(char *p, size_t size)
+{
+	if (p || promised)
+		keep(p, size);
+}
+
+static void verify(void)
+{
+	struct kregion_stats st;
+	unsigned int i;
+	size_t n;
+
+	for (i = 0; i < nr_objects; i++) {
+		for (n = 0; n < objects[i].size; n++)
+			CHECK(objects[i].p[n] == (char)(i + 1));
+		CHECK(kregion_contains(r, objects[i].p));
+	}
+	kregion_stats(r, &st);
+	CHECK(st.bytes_used >= used && st.bytes_used <= used + padding);
+	CHECK((long)st.bytes_held == shim_bytes);
+	CHECK(st.blocks_current + st.blocks_full + st.blocks_large + st.blocks_spare ==
+	      (unsigned long)shim_blocks);
+}
+
+/* ---- the intruder -------------------------------------------------------- */
+
+static void intrude(void)
+{
+	struct kregion_stats st;
+
+	switch (intruder) {
+	case IRQ_SMALL:
+		keep(kregion_alloc(r, 40, GFP_ATOMIC), 40);
+		break;
+	case IRQ_REFILL:
+		keep(kregion_alloc(r, 400, GFP_ATOMIC), 400);
+		keep(kregion_alloc(r, 400, GFP_ATOMIC), 400);
+		break;
+	case NMI_SMALL:
+		keep_nofill(kregion_alloc_nofill(r, 40), 40);
+		break;
+	case NMI_REFILL:
+		keep_nofill(kregion_alloc_nofill(r, 400), 400);
+		keep_nofill(kregion_alloc_nofill(r, 400), 400);
+		break;
+	case CPU:
+		percpu_enter(1);
+		keep(kregion_alloc(r, 40, GFP_ATOMIC), 40);
+		keep(kregion_alloc(r, 400, GFP_ATOMIC), 400);
+		percpu_enter(0);
+		break;
+	default:
+		percpu_enter(1);
+		kregion_stats(r, &st);
+		CHECK(st.bytes_used >= used && st.bytes_used + st.bytes_lost <= st.bytes_held);
+		CHECK(!nr_objects || kregion_contains(r, objects[0].p));
+		percpu_enter(0);
+	}
+	intrusions++;
+}
+
+/* With the lock held, interrupts are off, and other CPUs and readers wait. */
+static bool allowed(void)
+{
+	return !to_priv(r)->lock.locked || intruder == NMI_SMALL || intruder == NMI_REFILL;
+}
+
+static void set_breakpoint(void)
+{
+	instruction = *breakpoint;
+	*breakpoint = '\xcc';
+}
+
+/* In front of the instruction of the breakpoint: true to step over it. */
+static bool hit(void)
+{
+	*breakpoint = instruction;
+	if (passes) {
+		passes--;
+		return true;
+	}
+	intruded = true;
+	breakpoint = NULL;
+	if (allowed())
+		intrude();
+	return false;
+}
+
+static bool record(char *pc, unsigned long *stack)
+{
+	if (pc >= __start_kmod_text && pc < __stop_kmod_text) {
+		CHECK(nr_trace < ARRAY_SIZE(trace));
+		trace[nr_trace++] = pc;
+		return true;
+	}
+	if (!nr_trace)
+		return true;
+	/* Called, or jumped to, by kmod/. */
+	resume_at = *stack;
+	*stack = (unsigned long)resume_here;
+	return false;
+}
+
+static void trap(int sig, siginfo_t *info, void *context)
+{
+	greg_t *regs = ((ucontext_t *)context)->uc_mcontext.gregs;
+	char *pc = (char *)regs[REG_RIP];
+	bool step;
+
+	(void)sig;
+	(void)info;
+	if (resume_at && pc == resume_here + 1) {
+		pc = (char *)resume_at;
+		regs[REG_RIP] = resume_at;
+		resume_at = 0;
+	}
+	if (recording) {
+		step = record(pc, (unsigned long *)regs[REG_RSP]);
+	} else if (breakpoint && pc == breakpoint + 1 && *breakpoint == '\xcc') {
+		regs[REG_RIP] = (unsigned long)breakpoint;
+		step = hit();
+	} else {
+		step = false;
+		if (breakpoint)
+			set_breakpoint();
+	}
+	if (step)
+		regs[REG_EFL] |= TRAP_FLAG;
+	else
+		regs[REG_EFL] &= ~TRAP_FLAG;
+}
+
+/* ---- the call ------------------------------------------------------------ */
+
+static STEPPED void *call(enum path path)
+{
+	struct work_struct *work;
+
+	switch (path) {
+	case FAST:
+		return kregion_alloc(r, 24, GFP_KERNEL);
+	case LARGE:
+		return kregion_alloc(r, 2000, GFP_KERNEL);
+	case ALIGNED:
+		return kregion_alloc_aligned(r, 64, 64, GFP_KERNEL);
+	case NOFILL:
+		return kregion_alloc_nofill(r, 24);
+	case NOFILL_FULL:
+	case NOFILL_STANDBY:
+		return kregion_alloc_nofill(r, 300);
+	case RESERVE:
+		CHECK(!kregion_reserve(r, 3 * PROMISE, GFP_KERNEL));
+		return NULL;
+	case REFILL:
+		work = &to_priv(r)->reserve->refill.work;
+		work->func(work);
+		return NULL;
+	default:
+		return kregion_alloc(r, 300, GFP_KERNEL);
+	}
+}
+
+/* Of the object; 0: none. */
+static size_t call_size(enum path path)
+{
+	static const size_t sizes[NR_PATHS] = { 24, 300, 300, 2000, 64, 24, 300, 300 };
+
+	return sizes[path];
+}
+
+static void fill(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < 15; i++)
+		keep(kregion_alloc(r, 256, GFP_KERNEL), 256);
+}
+
+static void run_work(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < 10 && shim_run_work(); i++)
+		;
+	CHECK(i < 10);
+}
+
+static void prepare(enum path path, unsigned int flags)
+{
+	const bool nofill = path >= NOFILL || intruder == NMI_SMALL || intruder == NMI_REFILL;
+	const struct kregion_attr attr = {
+		.flags = flags, .block_size = PAGE_SIZE,
+		.reserve = nofill && path != RESERVE ? PROMISE : 0,
+	};
+	unsigned int i;
+
+	nr_objects = 0;
+	used = 0;
+	padding = 0;
+	r = kregion_create("step", &attr);
+	CHECK(!IS_ERR(r));
+	promised = attr.reserve;
+	if (path == SPARE) {
+		for (i = 0; i < 3; i++)
+			fill();
+		kregion_reset(r);
+		nr_objects = 0;
+		used = 0;
+	}
+	keep(kregion_alloc(r, 24, GFP_KERNEL), 24);
+	if (path == FRESH || path == SPARE || path >= NOFILL_FULL)
+		fill();
+	if (path == NOFILL_STANDBY || path == REFILL) {
+		keep(kregion_alloc_nofill(r, 300), 300);
+		if (path == NOFILL_STANDBY)
+			run_work();
+	}
+}
+
+static void finish(enum path path)
+{
+	size_t left;
+
+	run_work();
+	verify();
+	if (to_priv(r)->reserve) {
+		left = path == RESERVE ? 3 * PROMISE : PROMISE;
+		for (; left; left -= 400)
+			keep(kregion_alloc_nofill(r, 400), 400);
+		verify();
+	}
+	kregion_drop(r);
+	kregion_destroy(r);
+	run_work();
+	CHECK(!shim_blocks && !shim_pages_used() && !shim_warnings);
+}
+
+/* SIGTRAP begins to record, or sets the breakpoint; and ends that. */
+static STEPPED void *stepped_call(enum path path)
+{
+	void *p;
+
+	raise(SIGTRAP);
+	p = call(path);
+	recording = false;
+	raise(SIGTRAP);
+	return p;
+}
+
+static void run(enum path path, unsigned int flags)
+{
+	void *p;
+
+	prepare(path, flags);
+	p = stepped_call(path);
+	if (call_size(path))
+		keep(p, call_size(path));
+	padding = path == ALIGNED ? 64 - KREGION_ALIGN : 0;
+	finish(path);
+	runs++;
+}
+
+static void step(const struct mode *mode, enum path path)
+{
+	unsigned int i;
+
+	stepped = path;
+	stepped_mode = mode;
+	nr_trace = 0;
+	recording = true;
+	run(path, mode->flags);
+	for (target = 0; target < nr_trace; target++) {
+		passes = 0;
+		for (i = 0; i < target; i++)
+			passes += trace[i] == trace[target];
+		breakpoint = trace[target];
+		intruded = false;
+		run(path, mode->flags);
+		CHECK(intruded);
+	}
+}
+
+int main(void)
+{
+	const struct sigaction action = { .sa_sigaction = trap, .sa_flags = SA_SIGINFO };
+	char *text = (char *)((unsigned long)__start_kmod_text & -PAGE_SIZE);
+	enum path path;
+	unsigned int i;
+
+	nr_cpu_ids = 2;
+	percpu_enter(1);
+	percpu_enter(0);
+	if (shim_init() || sigaction(SIGTRAP, &action, NULL) ||
+	    mprotect(text, __stop_kmod_text - text, PROT_READ | PROT_WRITE | PROT_EXEC))
+		shim_die(__FILE__, __LINE__, "cannot step");
+	for (i = 0; i < ARRAY_SIZE(modes); i++)
+		for (path = 0; path < NR_PATHS; path++)
+			for (intruder = 0; intruder < NR_INTRUDERS; intruder++)
+				/* The caller serializes all but readers. */
+				if (!(modes[i].flags & KREGION_F_SINGLE) || intruder == READER)
+					step(&modes[i], path);
+	shim_exit();
+	printf("step: %lu runs, %lu intrusions: SUCCESS\n", runs, intrusions);
+	return 0;
+}

@@ -165,7 +165,7 @@ help:
 	@echo 'make mutants         faults planted in the modules, and the check that finds each [MUTANTS="NAME ..."]'
 	@echo 'make models          the litmus tests, and spin models of the algorithms [HERD7=/path/to/herd7]'
 	@echo 'make kcsan           the suites in a kernel that reports data races'
-	@echo 'make fuzz            random calls of the allocator as a program, until interrupted; the corpus is kept'
+	@echo 'make fuzz            random calls of the allocator, and damaged traces for krtrace, until interrupted'
 	@echo 'make newcomer        as root: demo and check on bare systems of Debian [SUITE=trixie] [TARGETS=demo]'
 	@echo 'make docs            Documentation/ as web pages, in out/docs/'
 	@echo 'make bench           what allocations cost, beside other allocators: tables and plots'

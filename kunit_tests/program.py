@@ -10,11 +10,13 @@ usage: program.py stress [SECONDS]	concurrent calls, with each compiler and sani
 Results are KTAP on standard output; logs are in out/program.
 """
 import ctypes
+import importlib.util
 import os
 import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 
 from lib import CACHE, TOP, die, result, stage
@@ -39,14 +41,14 @@ VARIANTS = {
 }
 STRESS = [v for v in VARIANTS if v not in ("fuzz", "clang-plain")]
 STEP = ["gcc-plain", "clang-plain"]
-FUZZERS = ["fuzz"]
+FUZZERS = ["fuzz", "krtrace"]
 
 
-def build(variant, *programs, out=OUT, kmod=TOP / "kmod"):
+def build(variant, *programs, out=OUT, source=TOP):
     """Programs of a variant; returns their folder."""
     compiler, flags = VARIANTS[variant]
-    status, said = result("make", "-s", "-j2", "-C", HERE, f"CC={compiler}", f"CFLAGS={flags}" + " -Werror" * (kmod == TOP / "kmod"),
-                          f"OUT={out / variant}", f"KMOD={kmod}", *(out / variant / p for p in programs),
+    status, said = result("make", "-s", "-j2", "-C", HERE, f"CC={compiler}", f"CFLAGS={flags}" + " -Werror" * (source == TOP),
+                          f"OUT={out / variant}", f"KMOD={source}/kmod", f"DEMO={source}/userspace_demo", *(out / variant / p for p in programs),
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if status:
         raise OSError(said)
@@ -100,10 +102,27 @@ def stress(seconds="36"):
     return ktap.failed
 
 
+def traces(corpus):
+    """Small traces with each kind of record, in both byte orders, as the tests of krtrace make them."""
+    spec = importlib.util.spec_from_file_location("krtrace_test", TOP / "kunit_tests/krtrace/test.py")
+    test = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(test)
+    with tempfile.TemporaryDirectory() as folder:
+        test.TYPES, test.FIELDS = test.describe(folder)
+    trace = test.Trace(bytes_held=4096)
+    trace.cpu(0).name(1, 7, b"task").runs(2, 7).switch(5, 7, 8).gap(6, 9, 3).wakeup(10, 7).tail(12, 2)
+    trace.cpu(2).event(test.FORK, 1, 7, 9).event(test.EXEC, 3, 9).event(test.EXIT, 11, 9)
+    trace.cpu(3).runs(2, 11).switch(4, 11, 12).switch(8, 12, 11)
+    for name, order in ("native", "="), ("swapped", test.OTHER):
+        (corpus / name).write_bytes(trace.bytes(order))
+
+
 def fuzzer(name, seconds, corpus, **where):
     """A command that replays the named cases, then goes on from the corpus."""
     folder = build("fuzz", name, **where)
     corpus.mkdir(parents=True, exist_ok=True)
+    if name == "krtrace":
+        traces(corpus)
     cases = HERE / "corpus" / name
     return folder, [folder / name, f"-max_total_time={seconds}", "-max_len=2048", "-timeout=20",
                     f"-artifact_prefix={folder}/{name}-", corpus, *[cases] * cases.is_dir()]
@@ -152,6 +171,7 @@ RUNS = {
     "races": lambda **where: run_stress("clang-tsan", 5, **where),
     "step": lambda **where: run_step("gcc-plain", **where),
     "fuzz": lambda **where: run_fuzzer("fuzz", 20, where["out"] / "corpus", **where),
+    "krtrace": lambda **where: run_fuzzer("krtrace", 20, where["out"] / "corpus", **where),
 }
 
 
@@ -159,13 +179,14 @@ def run_slip(slip):
     """Not found, or not to be planted."""
     folder = OUT / "slips" / slip.name
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(TOP / "kmod", folder / "kmod")
+    for each in "kmod", "userspace_demo":
+        shutil.copytree(TOP / each, folder / each)
     path = folder / slip.file
     text = slip.plant(path.read_text(encoding="utf-8"))
     if text is None:
         return f"does not apply to {slip.file} {slip.function}()"
     path.write_text(text, encoding="utf-8")
-    found = RUNS[slip.first](out=folder, kmod=folder / "kmod")
+    found = RUNS[slip.first](out=folder, source=folder)
     return None if found else f"survived in {slip.file} {slip.function}()"
 
 

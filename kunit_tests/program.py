@@ -13,6 +13,7 @@ import ctypes
 import importlib.util
 import os
 import platform
+import resource
 import shutil
 import subprocess
 import sys
@@ -208,6 +209,7 @@ def main(name="", *args):
     # The sanitizers of gcc 12 fail with the address randomization of some
     # kernels.
     ctypes.CDLL(None).personality(0x0040000)    # ADDR_NO_RANDOMIZE
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.environ["TSAN_OPTIONS"] = "halt_on_error=1"
     sys.exit(parts[name](*args) > 0)
 

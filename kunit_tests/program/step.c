@@ -22,7 +22,7 @@
 
 #define TRAP_FLAG	0x100
 #define PROMISE		1200
-#define STEPPED		noinline __attribute__((section("kmod_text")))
+#define STEPPED		__attribute__((section("kmod_text"), __noinline__))
 
 enum path { FAST, FRESH, SPARE, LARGE, ALIGNED, NOFILL, NOFILL_FULL, NOFILL_STANDBY, RESERVE,
 	REFILL, NR_PATHS };
@@ -33,8 +33,10 @@ enum intruder { IRQ_SMALL, IRQ_REFILL, NMI_SMALL, NMI_REFILL, CPU, READER, NR_IN
 static const char * const intruder_names[] = { "interrupt", "interrupt, refill", "NMI",
 	"NMI, refill", "CPU", "reader" };
 
-static const struct mode { const char *name; unsigned int flags; } modes[] = {
-	{ "percpu", KREGION_F_PERCPU }, { "shared", 0 }, { "single", KREGION_F_SINGLE },
+static const struct mode { const char *name; unsigned int flags; size_t limit; } modes[] = {
+	{ "percpu", KREGION_F_PERCPU, 0 }, { "percpu, limit", KREGION_F_PERCPU, SZ_1M },
+	{ "shared", 0, 0 }, { "shared, limit", 0, SZ_1M },
+	{ "single", KREGION_F_SINGLE, 0 },
 };
 
 extern char __start_kmod_text[], __stop_kmod_text[], resume_here[];
@@ -275,11 +277,11 @@ static void run_work(void)
 	CHECK(i < 10);
 }
 
-static void prepare(enum path path, unsigned int flags)
+static void prepare(enum path path, const struct mode *mode)
 {
 	const bool nofill = path >= NOFILL || intruder == NMI_SMALL || intruder == NMI_REFILL;
 	const struct kregion_attr attr = {
-		.flags = flags, .block_size = PAGE_SIZE,
+		.flags = mode->flags, .block_size = PAGE_SIZE, .limit = mode->limit,
 		.reserve = nofill && path != RESERVE ? PROMISE : 0,
 	};
 	unsigned int i;
@@ -337,11 +339,11 @@ static STEPPED void *stepped_call(enum path path)
 	return p;
 }
 
-static void run(enum path path, unsigned int flags)
+static void run(enum path path, const struct mode *mode)
 {
 	void *p;
 
-	prepare(path, flags);
+	prepare(path, mode);
 	p = stepped_call(path);
 	if (call_size(path))
 		keep(p, call_size(path));
@@ -358,14 +360,14 @@ static void step(const struct mode *mode, enum path path)
 	stepped_mode = mode;
 	nr_trace = 0;
 	recording = true;
-	run(path, mode->flags);
+	run(path, mode);
 	for (target = 0; target < nr_trace; target++) {
 		passes = 0;
 		for (i = 0; i < target; i++)
 			passes += trace[i] == trace[target];
 		breakpoint = trace[target];
 		intruded = false;
-		run(path, mode->flags);
+		run(path, mode);
 		CHECK(intruded);
 	}
 }

@@ -48,12 +48,15 @@ FUZZERS = ["fuzz", "krtrace"]
 def build(variant, *programs, out=OUT, source=TOP):
     """Programs of a variant; returns their folder."""
     compiler, flags = VARIANTS[variant]
-    status, said = result("make", "-s", "-j2", "-C", HERE, f"CC={compiler}", f"CFLAGS={flags}" + " -Werror" * (source == TOP),
-                          f"OUT={out / variant}", f"KMOD={source}/kmod", f"DEMO={source}/userspace_demo", *(out / variant / p for p in programs),
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    folder = out / variant
+    if source == TOP:
+        flags += " -Werror"
+    status, said = result("make", "-s", "-j2", "-C", HERE, f"CC={compiler}", f"CFLAGS={flags}",
+                          f"KMOD={source}/kmod", f"DEMO={source}/userspace_demo", f"OUT={folder}",
+                          *(folder / p for p in programs), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if status:
         raise OSError(said)
-    return out / variant
+    return folder
 
 
 def attempt(log, limit, *command):
@@ -125,7 +128,7 @@ def fuzzer(name, seconds, corpus, **where):
     if name == "krtrace":
         traces(corpus)
     cases = HERE / "corpus" / name
-    return folder, [folder / name, f"-max_total_time={seconds}", "-max_len=2048", "-timeout=20",
+    return folder, [folder / name, f"-max_total_time={seconds}", "-max_len=2048", "-len_control=10", "-timeout=20",
                     f"-artifact_prefix={folder}/{name}-", corpus, *[cases] * cases.is_dir()]
 
 

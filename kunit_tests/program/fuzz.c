@@ -10,7 +10,6 @@
 #include "kernel.h"
 
 #define MAX_OBJECTS	600
-#define MAX_QUEUE	4096
 
 struct object {
 	char *p;
@@ -71,19 +70,6 @@ static unsigned long failures(const struct kregion_stats *st)
 	return st->failed_nomem + st->failed_limit + st->failed_size + st->failed_nofill;
 }
 
-/* Would the reserve serve @size? Takes it from @room, those of its blocks. */
-static bool dry_take(size_t *room, unsigned int n, unsigned int *at, size_t size)
-{
-	const size_t bytes = region_bytes(to_priv(m.r), size, KREGION_ALIGN);
-
-	while (*at < n && room[*at] < bytes)
-		++*at;
-	if (*at == n)
-		return false;
-	room[*at] -= bytes;
-	return true;
-}
-
 /* The size that wastes most of a block with @room. */
 static size_t dry_waste(size_t room)
 {
@@ -96,26 +82,25 @@ static size_t dry_waste(size_t room)
 static void check_reserve(void)
 {
 	const struct kregion_reserve *rv = to_priv(m.r)->reserve;
-	static size_t rooms[MAX_QUEUE], room[MAX_QUEUE];
+	size_t left, size, bytes, room, nr;
 	const struct kregion_block *b;
-	unsigned int way, n = 0, at;
-	size_t left, size;
+	unsigned int way;
 
-	if (!m.owed)
-		return;
-	CHECK(rv);
-	for (b = rv->head; b; b = b->queue) {
-		CHECK(n < MAX_QUEUE);
-		rooms[n++] = block_room(b) - block_used(b);
-	}
 	for (way = 0; way < 3; way++) {
-		memcpy(room, rooms, n * sizeof(*room));
-		at = 0;
-		for (left = m.owed; left; left -= size) {
-			size = way == 0 ? KREGION_ALIGN : way == 1 ? m.small :
-			       dry_waste(at < n ? room[at] : 0);
+		b = rv ? rv->head : NULL;
+		room = b ? block_room(b) - block_used(b) : 0;
+		for (left = m.owed; left; ) {
+			CHECK(b);
+			size = way == 0 ? KREGION_ALIGN : way == 1 ? m.small : dry_waste(room);
 			size = min(left, ALIGN(size, KREGION_ALIGN));
-			CHECK(dry_take(room, n, &at, size));
+			bytes = region_bytes(to_priv(m.r), size, KREGION_ALIGN);
+			nr = way == 2 ? room >= bytes : min(room / bytes, left / size);
+			left -= nr * size;
+			room -= nr * bytes;
+			if (nr)
+				continue;
+			b = b->queue;
+			room = b ? block_room(b) : 0;
 		}
 	}
 }
@@ -139,11 +124,9 @@ static void check_stats(void)
 static void verify_objects(void)
 {
 	unsigned int i;
-	size_t n;
 
 	for (i = 0; i < m.nr; i++)
-		for (n = 0; n < m.object[i].size; n++)
-			CHECK(m.object[i].p[n] == (char)m.object[i].tag);
+		CHECK(!memchr_inv(m.object[i].p, m.object[i].tag, m.object[i].size));
 }
 
 /* A call that asked for @size at @align returned @p. */
@@ -152,14 +135,12 @@ static void allocated(char *p, size_t size, size_t align, bool zeroed)
 	const unsigned long used = m.st.bytes_used, failed = failures(&m.st);
 	const size_t bytes = region_bytes(to_priv(m.r), size, align);
 	unsigned int i;
-	size_t n;
 
 	CHECK((unsigned long)p % max(align, KREGION_ALIGN) == 0);
 	for (i = 0; i < m.nr; i++)
 		CHECK(p >= m.object[i].p + m.object[i].size || p + size <= m.object[i].p);
 	CHECK(kregion_contains(m.r, p) && kregion_contains(m.r, p + size - 1));
-	for (n = 0; zeroed && n < size; n++)
-		CHECK(!p[n]);
+	CHECK(!zeroed || !memchr_inv(p, 0, size));
 	m.object[m.nr] = (struct object){ p, size, m.nr * 7 + 1 };
 	memset(p, m.object[m.nr++].tag, size);
 	check_stats();
@@ -535,11 +516,9 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 {
-	if (nr_cpu_ids == 1) {
-		nr_cpu_ids = 3;
-		shim_quiet = 1;
-		CHECK(!shim_init());
-	}
+	nr_cpu_ids = 3;
+	shim_quiet = 1;
+	CHECK(!shim_init());
 	input = data;
 	input_end = data + size;
 	shim_cpu = 0;
@@ -553,5 +532,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 		byte();
 		destroy();
 	}
+	/* What is cached between regions must not be left to the next input. */
+	shim_exit();
 	return 0;
 }

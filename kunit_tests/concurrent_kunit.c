@@ -685,7 +685,7 @@ static void a_block_is_that_of_the_cpu_where_it_arrives(struct kunit *test)
 	wake_up_process(thread_make(test, mover_thread, move, to));
 	for (i = 0; i < 20 && !moved; i++)
 		moved = moved_in_time(test, move, test->param_value, from);
-	if (!moved && !IS_ENABLED(CONFIG_PREEMPTION))
+	if (!moved && !preempt_model_preemptible())
 		kunit_skip(test, "the kernel preempts no task in the kernel");
 	KUNIT_EXPECT_TRUE(test, moved);
 }

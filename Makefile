@@ -123,6 +123,13 @@ fuzz:
 	$(SCRIPTS)/deps.sh build test
 	kunit_tests/program.py fuzz
 
+# make stress [DURATION=SECONDS] [KERNEL=NAME]: the torture test.
+DURATION ?= 8
+
+stress:
+	$(SCRIPTS)/deps.sh build vm test
+	kunit_tests/stress.py -d $(DURATION) $(KERNEL)
+
 # As root: README's commands on bare systems.
 SUITE ?= bookworm trixie
 TARGETS ?= demo check
@@ -166,6 +173,7 @@ help:
 	@echo 'make models          the litmus tests, and spin models of the algorithms [HERD7=/path/to/herd7]'
 	@echo 'make kcsan           the suites in a kernel that reports data races'
 	@echo 'make fuzz            random calls of the allocator, and damaged traces for krtrace, until interrupted'
+	@echo 'make stress          the torture test, in a VM [DURATION=SECONDS of each scenario] [KERNEL=kunit]'
 	@echo 'make newcomer        as root: demo and check on bare systems of Debian [SUITE=trixie] [TARGETS=demo]'
 	@echo 'make docs            Documentation/ as web pages, in out/docs/'
 	@echo 'make bench           what allocations cost, beside other allocators: tables and plots'
@@ -176,4 +184,4 @@ help:
 	@echo 'make load, unload    as root: load the modules into the running kernel, take them out'
 	@echo 'make clean           remove what was built here; kernels stay in ~/.cache/kregion'
 
-.PHONY: all graft modules programs install load unload demo shell check check-kernels kunit mutants models kcsan fuzz newcomer ci docs bench clean help tests install-headers install-tools uninstall deb
+.PHONY: all graft modules programs install load unload demo shell check check-kernels kunit mutants models kcsan fuzz stress newcomer ci docs bench clean help tests install-headers install-tools uninstall deb

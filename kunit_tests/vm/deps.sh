@@ -3,7 +3,7 @@
 # Install the Debian packages that building, the VM and the tests need. This is
 # the one list; README, Makefile and CI use this script.
 #
-# usage: deps.sh [build|vm|test|deb|docs|kernels|newcomer|bench]...	(default: the first five)
+# usage: deps.sh [build|vm|test|deb|docs|kernels|newcomer|bench|coverage]...	(default: the first five)
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -28,9 +28,11 @@ for set in "$@"; do
 			libc6-dev-arm64-cross libc6-dev-s390x-cross libc6-dev-i386-cross" ;;
 	newcomer) # bare systems of Debian
 		want="$want mmdebstrap git" ;;
+	coverage) # what gcov counted
+		want="$want gcovr" ;;
 	bench) # allocators of programs, to compare with
 		want="$want libjemalloc2 libmimalloc3|libmimalloc2.0" ;;
-	*) usage_error "unknown set of packages '$set' (build, vm, test, deb, docs, kernels, newcomer, bench)" ;;
+	*) usage_error "unknown set of packages '$set' (build, vm, test, deb, docs, kernels, newcomer, bench, coverage)" ;;
 	esac
 done
 

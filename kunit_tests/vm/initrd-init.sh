@@ -1,7 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# First program in the VM: the guest's root read-only, a tmpfs over it, go on
-# there.
+# First program in the VM: mount the guest's root and a tmpfs over it, go on there.
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev

@@ -1,8 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Inside the VM with the KUnit kernel, started directly: run the suites, then
-# look at the log. With "full": with all parameters instead of a few, and look
-# for leaks.
+# Inside the VM with the KUnit kernel, started directly: run the suites and look
+# at the log. With "full": all parameters instead of a few, and look for leaks.
 set -u
 . ./guest-lib.sh
 exec >"$OUT/log" 2>&1
@@ -10,10 +9,9 @@ rc=0
 
 for f in failslab fail_page_alloc; do
 	echo N >/sys/kernel/debug/$f/ignore-gfp-wait
+	echo 0 >/sys/kernel/debug/$f/verbose
 done
 echo 0 >/sys/kernel/debug/fail_page_alloc/min-order
-echo 0 >/sys/kernel/debug/failslab/verbose 2>/dev/null
-echo 0 >/sys/kernel/debug/fail_page_alloc/verbose 2>/dev/null
 
 insmod kregion.ko || exit 1
 insmod kregion_recipes.ko && rmmod kregion_recipes

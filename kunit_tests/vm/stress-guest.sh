@@ -3,14 +3,12 @@
 # Inside the VM, started directly: the torture test, and beside it readers of
 # debugfs, a memory hog, a cgroup. stress.py reads the verdicts on the console.
 #
-# usage: stress-guest.sh RUNS PARAMETER...
-#
-#	RUNS	scenario=NAME or busted=NAME; log: nothing was reported so far
+# usage: stress-guest.sh "RUN..." PARAMETER...
+# RUN: scenario=NAME or busted=NAME; log: nothing was reported so far
 set -u
 . ./guest-lib.sh
 exec >"$OUT/log" 2>&1
-runs=$1 cgroup=/sys/fs/cgroup debug=/sys/kernel/debug
-shift
+runs=$1 cgroup=/sys/fs/cgroup debug=/sys/kernel/debug && shift
 mount -t cgroup2 cgroup $cgroup && echo +memory >$cgroup/cgroup.subtree_control
 mkdir -p $cgroup/memcg /fill && echo 4M >$cgroup/memcg/memory.max
 echo 1 >/proc/sys/vm/overcommit_memory

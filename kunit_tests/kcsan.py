@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""Run the suites under KCSAN: no report names this code but that of a race.
+"""Run the suites and the torture test under KCSAN: no report names this code.
 
-The race is planted by kregion_defect.ko; a kernel that does not report it
-proves nothing. Reports of the kernel's own code are counted, not judged. The
+At last kregion_defect.ko plants a race; a kernel that does not report it proves
+nothing. Reports of the kernel's own code are counted, not judged. The
 log of the VM is in out/kcsan.
 
 usage: kcsan.py
@@ -18,11 +18,13 @@ OUT = TOP / "out/kcsan"
 # An access is in a function of these modules, or in one of the kernel that it
 # has called for memory of its own.
 OURS = re.compile(r"\bby .*:\n(?: (?:mem|str|__?list|llist)\w+\+.*\n)* .*\[kregion", re.M)
+SCENARIOS = "bump mixed contexts epochs hotplug"
 GUEST = """cd "$OUT" && ln -sf {built}/kmod/*.ko {built}/kunit_tests/*.ko . || exit 1
 exec >log 2>&1
 . {built}/kunit_tests/vm/guest-lib.sh
 insmod kregion.ko || exit 1
 run_suites kregion_kunit.ko any quick=1
+for s in {scenarios}; do insmod kregion_stress.ko scenario=$s duration=5; rmmod kregion_stress; done
 echo 'kcsan: a race is planted' >/dev/kmsg
 insmod kregion_defect.ko kind=race
 rmmod kregion && dmesg >dmesg"""
@@ -42,10 +44,12 @@ def main():
     stage("kcsan: building")
     built = shlex.quote(output(VM / "build.sh", "kcsan"))
     run("rm", "-rf", OUT)
-    stage("kcsan: running the suites")
-    run(VM / "run.sh", kernel("kcsan"), OUT, "-c", GUEST.format(built=built))
+    stage("kcsan: running the suites and the torture test")
+    run(VM / "run.sh", kernel("kcsan"), OUT, "-c", GUEST.format(built=built, scenarios=SCENARIOS))
     before, _, after = read(OUT / "dmesg").partition("kcsan: a race is planted")
     expect(not re.search("^not ok", read(OUT / "ktap"), re.M), f"a case failed, see {OUT}/log")
+    verdicts = re.findall(r"kregion_stress: end: .* (\w+)$", before, re.M)
+    expect(verdicts == ["SUCCESS"] * len(SCENARIOS.split()), f"the torture test: {verdicts}")
     ours, others = reports(before)
     planted, _ = reports(after)
     print(*ours, sep="\n")

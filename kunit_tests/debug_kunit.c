@@ -319,6 +319,7 @@ static void lost_metadata_is_not_the_padding_of_the_next(struct kunit *test)
 {
 	struct kregion *r = debug_region(test, test->param_value);
 	char *p = kregion_alloc(r, 8, GFP_KERNEL);
+	const char *text;
 	int i;
 
 	KUNIT_ASSERT_TRUE(test, p && kregion_alloc_aligned(r, 24, 512, GFP_KERNEL));
@@ -326,8 +327,9 @@ static void lost_metadata_is_not_the_padding_of_the_next(struct kunit *test)
 		poke(p, -i, 0x11);
 	expect_warnings(test, 1);
 	kregion_drop(r);
-	KUNIT_EXPECT_TRUE_MSG(test, strstr(logged(), IN_FRONT ": byte 0x11 at offset 0 of its block"),
-			      "%s", logged());
+	text = logged();
+	KUNIT_EXPECT_TRUE_MSG(test, strstr(text, IN_FRONT ": byte 0x11 at offset 0 of its block"),
+			      "%s", text);
 }
 
 /*

@@ -355,7 +355,7 @@ static void probe_kmalloc(void *data, unsigned long call_site, const void *ptr, 
 {
 	const unsigned long key = (unsigned long)ptr;
 
-	if (!in_kregion(call_site) && !(asked == ledger.watched && mine()))
+	if (!in_kregion(call_site) && !(mine() && asked == ledger.watched))
 		return;
 	if (key && replace(ledger.objects, key, 0, key))
 		atomic_long_inc(&ledger.slab);

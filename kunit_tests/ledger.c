@@ -99,8 +99,12 @@ static void probe_page_alloc(void *data, struct page *page, unsigned int order, 
 
 	if (!page || !mine())
 		return;
-	if (ledger.hook)
+	if (ledger.hook) {
+		/* Since 7.3, probes may be preempted. */
+		preempt_disable();
 		ledger.hook(ledger.hook_arg);
+		preempt_enable();
+	}
 	if (order == ledger.watch.order) {
 		ledger.watch.n++;
 		ledger.watch.any |= gfp;

@@ -398,6 +398,15 @@ static void reserve_of_each_power_of_two(struct kunit *test)
 	}
 }
 
+static void the_kernel_owns_what_nobody_does(struct kunit *test)
+{
+	struct kregion *r = kregion_create_owned("kunit-owned", NULL, NULL);
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, r);
+	KUNIT_EXPECT_NOT_NULL(test, strstr(file_text(test, "regions"), "kernel"));
+	kregion_destroy(r);
+}
+
 static void freeing_nothing_does_nothing(struct kunit *test)
 {
 	const unsigned long warnings = warnings_seen();
@@ -497,6 +506,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(attr_is_only_read_by_create),
 	KUNIT_CASE(reserve_is_there_from_the_start),
 	KUNIT_CASE(reserve_of_each_power_of_two),
+	KUNIT_CASE(the_kernel_owns_what_nobody_does),
 	KUNIT_CASE(freeing_nothing_does_nothing),
 	KUNIT_CASE_PARAM(destroy_frees_all, all_gen_params),
 	KUNIT_CASE(regions_in_turn_share_their_percpu_memory),

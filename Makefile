@@ -130,6 +130,11 @@ stress:
 	$(SCRIPTS)/deps.sh build vm test
 	kunit_tests/stress.py -d $(DURATION) $(KERNEL)
 
+# Lines and branches of the modules that the suites reach; out/coverage/index.html.
+coverage:
+	$(SCRIPTS)/deps.sh build vm test coverage
+	kunit_tests/coverage.py
+
 # As root: README's commands on bare systems.
 SUITE ?= bookworm trixie
 TARGETS ?= demo check
@@ -174,6 +179,7 @@ help:
 	@echo 'make kcsan           the suites in a kernel that reports data races'
 	@echo 'make fuzz            random calls of the allocator, and damaged traces for krtrace, until interrupted'
 	@echo 'make stress          the torture test, in a VM [DURATION=SECONDS of each scenario] [KERNEL=kunit]'
+	@echo 'make coverage        lines and branches that the suites reach'
 	@echo 'make newcomer        as root: demo and check on bare systems of Debian [SUITE=trixie] [TARGETS=demo]'
 	@echo 'make docs            Documentation/ as web pages, in out/docs/'
 	@echo 'make bench           what allocations cost, beside other allocators: tables and plots'
@@ -184,4 +190,4 @@ help:
 	@echo 'make load, unload    as root: load the modules into the running kernel, take them out'
 	@echo 'make clean           remove what was built here; kernels stay in ~/.cache/kregion'
 
-.PHONY: all graft modules programs install load unload demo shell check check-kernels kunit mutants models kcsan fuzz stress newcomer ci docs bench clean help tests install-headers install-tools uninstall deb
+.PHONY: all graft modules programs install load unload demo shell check check-kernels kunit mutants models kcsan fuzz stress coverage newcomer ci docs bench clean help tests install-headers install-tools uninstall deb

@@ -157,15 +157,24 @@ static unsigned long claim(const struct request *q)
 	return n;
 }
 
-static unsigned long claim_pages(unsigned int order)
+/* Another request of the task may have the order of a block: see the header. */
+static bool is_block(const struct request *q, unsigned long bytes)
 {
+	const char *p = page_address(pfn_to_page(q->pfn));
+
+	return ((const struct kregion_block *)(p + bytes) - 1)->start == p;
+}
+
+static unsigned long claim_pages(unsigned long bytes)
+{
+	const unsigned int order = get_order(bytes);
 	unsigned int i = ledger.nr_requests;
 
 	while (i--) {
 		const struct request *q = &ledger.requests[i];
 
 		if (q->order == order && test_bit(q->pfn, ledger.taken) &&
-		    !PageSlab(pfn_to_page(q->pfn)))
+		    !PageSlab(pfn_to_page(q->pfn)) && is_block(q, bytes))
 			return claim(q);
 	}
 	return 0;
@@ -228,7 +237,7 @@ static void follow(unsigned long bytes, bool vmalloc)
 	if (vmalloc)
 		ledger.wrong_blocks += ledger.follow_areas && !claim_area(bytes);
 	else if (ledger.nr_requests <= REQUESTS)
-		ledger.wrong_blocks += claim_pages(get_order(bytes)) << PAGE_SHIFT != bytes;
+		ledger.wrong_blocks += claim_pages(bytes) << PAGE_SHIFT != bytes;
 	ledger.nr_requests = 0;
 }
 

@@ -414,8 +414,9 @@ static bool region_quiesce(struct kregion_priv *rg, const char *call, bool sleep
 	}
 	/* LMM(region_quiesce:C) pairs with LMM(region_leave:A) */
 	smp_rmb();
-	/* Again: a call that was waited for may have made a block current. */
-	region_fast_off(rg);
+	/* Both are the sentinel, unless a call that was waited for has set one. */
+	if (unlikely(rg->fast.cur != rg->cpu.fast.cur))
+		region_fast_off(rg);
 	return true;
 }
 

@@ -326,13 +326,15 @@ static void call_alloc(u8 op, gfp_t gfp)
 static void call_reserve(gfp_t gfp)
 {
 	const size_t bytes = word() % (byte() % 8 ? 2 * m.attr.block_size : 1 << 21);
+	/* Objects of 8 bytes, with the metadata of a debug region. */
+	const size_t worst = m.attr.flags & KREGION_F_DEBUG ? 3 * bytes : bytes;
 	const int err = kregion_reserve(m.r, bytes, gfp);
 
 	if (!err) {
 		m.promise = max(m.promise, bytes);
 		m.owed = max(m.owed, ALIGN(bytes, KREGION_ALIGN));
 	} else {
-		CHECK(err == -ENOSPC ? m.attr.limit != 0 :
+		CHECK(err == -ENOSPC ? m.attr.limit || worst > totalram_pages() * PAGE_SIZE / 2 :
 		      err == -ENOMEM && (ran_short || !gfpflags_allow_blocking(gfp)));
 	}
 	check_stats();

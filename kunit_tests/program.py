@@ -122,13 +122,14 @@ def traces(corpus):
 
 
 def fuzzer(name, seconds, corpus, **where):
-    """A command that replays the named cases, then goes on from the corpus."""
+    """A command that replays the named cases, then goes on: a run of some seconds from a fixed seed."""
     folder = build("fuzz", name, **where)
     corpus.mkdir(parents=True, exist_ok=True)
     if name == "krtrace":
         traces(corpus)
     cases = HERE / "corpus" / name
-    return folder, [folder / name, f"-max_total_time={seconds}", "-max_len=2048", "-len_control=10", "-timeout=20",
+    return folder, [folder / name, f"-max_total_time={seconds}", f"-seed={int(seconds > 0)}",
+                    "-max_len=2048", "-len_control=10", "-timeout=20",
                     f"-artifact_prefix={folder}/{name}-", corpus, *[cases] * cases.is_dir()]
 
 

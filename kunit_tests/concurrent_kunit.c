@@ -692,6 +692,8 @@ static void a_block_is_that_of_the_cpu_where_it_arrives(struct kunit *test)
 
 /* ---- a block that is made current meanwhile ------------------------------ */
 
+/* The locks of the page allocator sleep on PREEMPT_RT. */
+#ifndef CONFIG_PREEMPT_RT
 struct meanwhile {
 	struct kregion *r;
 	void *p;
@@ -726,6 +728,8 @@ static void a_block_made_current_meanwhile_serves(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, st.blocks_spare, 1UL);
 	expect_sane(test, m.r);
 }
+
+#endif
 
 /* ---- the end of a block that all CPUs use -------------------------------- */
 
@@ -799,7 +803,9 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE_PARAM(drop_reset_and_destroy_interrupt_a_walk, walk_gen_params),
 	KUNIT_CASE_PARAM(the_limit_is_exact_with_all_cpus_at_it, smp_gen_params),
 	KUNIT_CASE_PARAM(a_block_is_that_of_the_cpu_where_it_arrives, way_gen_params),
+#ifndef CONFIG_PREEMPT_RT
 	KUNIT_CASE_PARAM(a_block_made_current_meanwhile_serves, smp_gen_params),
+#endif
 	KUNIT_CASE(no_object_reaches_beyond_its_block),
 	KUNIT_CASE_PARAM(drops_meet_refills, base_gen_params),
 	{}

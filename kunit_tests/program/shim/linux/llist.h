@@ -19,11 +19,14 @@ struct llist_head { struct llist_node *first; };
 /* Was the list empty? */
 static inline bool llist_add(struct llist_node *node, struct llist_head *head)
 {
-	node->next = READ_ONCE(head->first);
-	while (!__atomic_compare_exchange_n(&head->first, &node->next, node, false,
-					    __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
-		;
-	return !node->next;
+	struct llist_node *first = READ_ONCE(head->first);
+
+	/* Once it is listed, another thread may free the node. */
+	do {
+		node->next = first;
+	} while (!__atomic_compare_exchange_n(&head->first, &first, node, false,
+					      __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+	return !first;
 }
 
 #endif

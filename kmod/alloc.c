@@ -41,34 +41,33 @@ void *kregion_cursor_take(struct __kregion_cursor *cursor, size_t bytes, size_t 
 	}
 }
 
-/* Does the fast path keep the position of @rg in the region itself? */
-static bool single_fast(const struct kregion_priv *rg)
+/*
+ * The cursor of the current block, if the fast path keeps its position in the
+ * region itself; or NULL. In other modes, another CPU may write the pointer.
+ */
+static struct __kregion_cursor *single_cursor(const struct kregion_priv *rg)
 {
-	return (rg->attr_flags & KREGION_F_SINGLE) && !region_debug(rg);
+	if (!(rg->attr_flags & KREGION_F_SINGLE) || region_debug(rg) ||
+	    rg->cpu.fast.cur == &rg->cpu.fast.sentinel)
+		return NULL;
+	return rg->cpu.fast.cur;
 }
 
 /* Write the position of a single mode region back to the cursor. */
 void kregion_sync_single(struct kregion_priv *rg)
 {
-	struct __kregion_cursor *cursor;
+	struct __kregion_cursor *cursor = single_cursor(rg);
 
-	if (!single_fast(rg))
-		return;
-	/* Not before: in other modes, another CPU may write it. */
-	cursor = rg->cpu.fast.cur;
-	if (cursor != &rg->cpu.fast.sentinel)
+	if (cursor)
 		atomic_long_set(&cursor->shared, (long)rg->fast.ptr);
 }
 
 /* The reverse: the fast path continues from the cursor. */
 static void load_single(struct kregion_priv *rg)
 {
-	struct __kregion_cursor *cursor;
+	struct __kregion_cursor *cursor = single_cursor(rg);
 
-	if (!single_fast(rg))
-		return;
-	cursor = rg->cpu.fast.cur;
-	if (cursor == &rg->cpu.fast.sentinel)
+	if (!cursor)
 		return;
 	WRITE_ONCE(rg->fast.end, (char *)cursor);
 	WRITE_ONCE(rg->fast.ptr, (char *)atomic_long_read(&cursor->shared));

@@ -192,8 +192,6 @@ static void zero_size(struct kunit *test)
 		KUNIT_EXPECT_PTR_EQ(test, kregion_alloc_nofill(r, 0), ZERO_SIZE_PTR);
 		KUNIT_EXPECT_PTR_EQ(test, kregion_alloc_nofill(r, hidden(0)), ZERO_SIZE_PTR);
 		KUNIT_EXPECT_PTR_EQ(test, kregion_nofill_refuse(r, 0), ZERO_SIZE_PTR);
-		KUNIT_EXPECT_PTR_EQ(test, kregion_alloc_aligned(r, 0, 64, GFP_KERNEL | __GFP_ZERO),
-				    ZERO_SIZE_PTR);
 		KUNIT_EXPECT_PTR_EQ(test, kregion_alloc_aligned(r, 0, 1, GFP_KERNEL),
 				    ZERO_SIZE_PTR);
 		KUNIT_EXPECT_PTR_EQ(test, kregion_alloc_aligned(r, 0, 64, GFP_KERNEL | __GFP_ZERO),

@@ -511,15 +511,35 @@ struct fight {
 	struct completion done;
 };
 
+/* All threads start at once. */
+static void fight_begin(struct fight *f)
+{
+	atomic_inc(&f->ready);
+	while (atomic_read(&f->ready) < f->nr && !kthread_should_stop())
+		cond_resched();
+}
+
+/* A thread on each CPU runs @fn; returns what they got. */
+static unsigned long fight_run(struct kunit *test, struct fight *f, int (*fn)(void *fight))
+{
+	int cpu;
+
+	f->nr = num_online_cpus();
+	init_completion(&f->done);
+	for_each_online_cpu(cpu)
+		wake_up_process(thread_make(test, fn, f, cpu));
+	for_each_online_cpu(cpu)
+		wait_for_completion(&f->done);
+	return atomic_long_read(&f->got);
+}
+
 static int fight_thread(void *data)
 {
 	struct fight *f = data;
 	unsigned long got = 0;
 	unsigned long tries;
 
-	atomic_inc(&f->ready);
-	while (atomic_read(&f->ready) < f->nr && !kthread_should_stop())
-		cond_resched();
+	fight_begin(f);
 	/* 8 and 200 bytes in turn: many times the limit. */
 	for (tries = 0; tries < PAGE_SIZE / 2; tries++)
 		got += !!kregion_alloc(f->r, hidden(tries % 2 ? 200 : 8), GFP_KERNEL) *
@@ -538,17 +558,12 @@ static void the_limit_is_exact_with_all_cpus_at_it(struct kunit *test)
 	};
 	struct fight *f = buffer(test, sizeof(*f));
 	struct kregion_stats st;
-	int cpu;
+	unsigned long got;
 
 	f->r = region_make(test, &attr);
-	f->nr = num_online_cpus();
-	init_completion(&f->done);
-	for_each_online_cpu(cpu)
-		wake_up_process(thread_make(test, fight_thread, f, cpu));
-	for_each_online_cpu(cpu)
-		wait_for_completion(&f->done);
+	got = fight_run(test, f, fight_thread);
 	st = stats_of(f->r);
-	KUNIT_EXPECT_EQ(test, st.bytes_used, (unsigned long)atomic_long_read(&f->got));
+	KUNIT_EXPECT_EQ(test, st.bytes_used, got);
 	KUNIT_EXPECT_EQ(test, st.bytes_held, attr.limit);
 	KUNIT_EXPECT_EQ(test, blocks_of(&st), blocks);
 	KUNIT_EXPECT_GT(test, st.failed_limit, 0UL);
@@ -740,9 +755,7 @@ static int ends_thread(void *data)
 	const size_t end = PAGE_SIZE - sizeof(struct kregion_block);
 	unsigned int i;
 
-	atomic_inc(&f->ready);
-	while (atomic_read(&f->ready) < f->nr && !kthread_should_stop())
-		cond_resched();
+	fight_begin(f);
 	for (i = 0; i < 20000; i++) {
 		p = (unsigned long)kregion_alloc(f->r, PAGE_SIZE / 8, GFP_KERNEL);
 		outside += !p || offset_in_page(p) + PAGE_SIZE / 8 > end;
@@ -756,16 +769,9 @@ static void no_object_reaches_beyond_its_block(struct kunit *test)
 {
 	const struct kregion_attr attr = { .flags = KREGION_F_PAGES, .block_size = PAGE_SIZE };
 	struct fight *f = buffer(test, sizeof(*f));
-	int cpu;
 
 	f->r = region_make(test, &attr);
-	f->nr = num_online_cpus();
-	init_completion(&f->done);
-	for_each_online_cpu(cpu)
-		wake_up_process(thread_make(test, ends_thread, f, cpu));
-	for_each_online_cpu(cpu)
-		wait_for_completion(&f->done);
-	KUNIT_EXPECT_EQ(test, atomic_long_read(&f->got), 0L);
+	KUNIT_EXPECT_EQ(test, fight_run(test, f, ends_thread), 0UL);
 	expect_sane(test, f->r);
 }
 

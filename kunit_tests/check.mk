@@ -47,6 +47,8 @@ names:
 	@echo $(call expand,$(PARTS))
 
 check = @mkdir -p $(OUT); kunit_tests/ktap.sh $@
+# Of a script that prints KTAP itself.
+ktap = @mkdir -p $(OUT); $(1) >$(OUT)/$@.ktap || :
 vm_check = @mkdir -p $(OUT); $(VM)/check.sh $(OUT)/$@
 
 kunit:
@@ -103,8 +105,7 @@ labels:
 	$(check) kunit_tests/labels.py >$(OUT)/$@.ktap
 
 litmus spin:
-	@mkdir -p $(OUT)
-	kunit_tests/models.py $@ >$(OUT)/$@.ktap || :
+	$(call ktap,kunit_tests/models.py $@)
 
 programs:
 	$(check) make -s -B -C userspace_demo CFLAGS="-O2 -Wall -Wextra -Werror" >$(OUT)/$@.ktap
@@ -118,7 +119,7 @@ native:
 program-stress program-fuzz: SECONDS := 42
 
 $(program) program-slips: program-%:
-	@mkdir -p $(OUT); kunit_tests/program.py $* $(SECONDS) >$(OUT)/$@.ktap || :
+	$(call ktap,kunit_tests/program.py $* $(SECONDS))
 
 # Its VM loads the samples.
 suites-$(NEW): sample

@@ -12,12 +12,11 @@ Exit status: 1 if a line is neither reached nor listed, if a listed one is
 reached or is not there, or if fewer than 95 % of the branches are taken.
 """
 import json
-import re
 import shlex
 import sys
 from pathlib import Path
 
-from lib import TOP, VM, die, expect, kernel, output, read, run, stage
+from lib import TOP, VM, blocks, die, expect, kernel, output, read, run, stage
 
 OUT = TOP / "out/coverage"
 COUNTED = "/sys/kernel/debug/gcov"
@@ -67,8 +66,7 @@ def count(built):
 def listed():
     """The lines of the list: (file, function, text)."""
     lines = set()
-    for block in re.split(r"\n\s*\n", re.sub(r"^#.*\n", "", read(TOP, "kunit_tests/coverage"), flags=re.M)):
-        head, *texts = block.strip().splitlines()
+    for head, *texts in blocks(TOP, "kunit_tests/coverage"):
         expect("=" in (t[0] for t in texts), f"no reason: {head}")
         lines |= {(*head.split(), t[1:].strip()) for t in texts if t[0] == "-"}
     return lines

@@ -6,6 +6,7 @@ A signal ends a script as an exception: contexts are left, commands are ended.
 import hashlib
 import os
 from pathlib import Path
+import re
 import shlex
 import signal
 import subprocess
@@ -70,6 +71,27 @@ def output(*command, **kwargs):
 def kernel(name):
     """The folder of a kernel, see vm/kernels.py."""
     return Path(output(VM / "kernels.py", name))
+
+
+class Ktap:
+    """Results on standard output; what is wrong with one stands in front of it."""
+
+    def __init__(self, number):
+        print(f"1..{number}", flush=True)
+        self.done = self.failed = 0
+
+    def add(self, name, wrong):
+        self.done += 1
+        self.failed += bool(wrong)
+        for line in (wrong or "").splitlines():
+            print(f"# {line}")
+        print(f"{'not ok' if wrong else 'ok'} {self.done} - {name}", flush=True)
+
+
+def blocks(*parts):
+    """The lines of each block of a table: between empty lines, without comments."""
+    text = re.sub(r"^#.*\n", "", read(*parts), flags=re.M)
+    return [block.strip().splitlines() for block in re.split(r"\n\s*\n", text) if block.strip()]
 
 
 def copy_tree(folder, *args):

@@ -21,7 +21,7 @@ from subprocess import PIPE, STDOUT
 import sys
 import tempfile
 
-from lib import TOP, VM, die, output, read, result, stage
+from lib import TOP, VM, Ktap, die, output, read, result, stage
 
 LITMUS, SPIN = TOP / "Documentation/litmus-tests", TOP / "kunit_tests/spin"
 OPPOSITE = {"Never": "Sometimes", "Sometimes": "Never"}
@@ -156,14 +156,10 @@ def main(*names):
     if not set(names) <= set(kinds):
         die(f"usage: models.py [{'|'.join(kinds)}]...", 2)
     checks = [check for name in names or kinds for check in kinds[name]()]
-    failed = 0
-    print(f"1..{len(checks)}")
-    for number, (name, check) in enumerate(checks, 1):
-        wrong = check()
-        failed += bool(wrong)
-        print(f"{'not ok' if wrong else 'ok'} {number} - {name}")
-        print("".join(f"# {line}\n" for line in (wrong or "").splitlines()), end="", flush=True)
-    sys.exit(bool(failed or not checks))
+    ktap = Ktap(len(checks))
+    for name, check in checks:
+        ktap.add(name, check())
+    sys.exit(bool(ktap.failed or not checks))
 
 
 if __name__ == "__main__":

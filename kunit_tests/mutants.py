@@ -22,7 +22,7 @@ import threading
 import time
 
 import lib
-from lib import TOP, VM, WORK, copy_tree, die, expect, kernel, output, read, stage
+from lib import TOP, VM, WORK, blocks, copy_tree, die, expect, kernel, output, read, stage
 
 OUT = TOP / "out/mutants"
 SUITES, TRACER = "kunit", "debian12-6.12"   # kernels
@@ -38,8 +38,7 @@ CASE = re.compile(r"\] +(?:not )?ok \d+ (\w+)$", re.M)
 # ---- the table ---------------------------------------------------------------
 
 class Fault:
-    def __init__(self, block):
-        head, *lines = block.splitlines()
+    def __init__(self, head, *lines):
         self.name, self.file, self.function, self.first, *_ = (head + " - - -").split()
         text = {key: " ".join(l[1:].strip() for l in lines if l[0] == key) for key in "-+="}
         self.old, self.new, self.equivalent = text["-"], text["+"], text["="]
@@ -70,8 +69,7 @@ CONTROL = Fault("none kmod/trace/record.c")
 
 
 def table(path=TOP / "kunit_tests/mutants"):
-    text = re.sub(r"^#.*\n", "", read(path), flags=re.M)
-    faults = [Fault(block.strip()) for block in re.split(r"\n\s*\n", text) if block.strip()]
+    faults = [Fault(*block) for block in blocks(path)]
     names = [f.name for f in faults]
     expect(len(set(names)) == len(names), "two faults have the same name")
     return faults

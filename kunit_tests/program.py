@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 
-from lib import CACHE, TOP, die, result, stage
+from lib import CACHE, TOP, Ktap, die, result, stage
 import mutants
 
 HERE = TOP / "kunit_tests/program"
@@ -70,19 +70,6 @@ def attempt(log, limit, *command):
         finally:
             child.kill()
     return f"{log}: {status}\n{log.read_text(errors='replace')[-4000:]}" if status else None
-
-
-class Ktap:
-    def __init__(self, number):
-        print(f"1..{number}", flush=True)
-        self.done = self.failed = 0
-
-    def add(self, name, wrong):
-        self.done += 1
-        self.failed += bool(wrong)
-        for line in (wrong or "").splitlines():
-            print(f"# {line}")
-        print(f"{'not ok' if wrong else 'ok'} {self.done} - {name}", flush=True)
 
 
 def case(function, *args, **kwargs):

@@ -68,6 +68,15 @@ def output(*command, **kwargs):
     return run(*command, stdout=subprocess.PIPE, **kwargs)
 
 
+# The exit statuses of timeout: by the clock, and by SIGXCPU.
+TIME_OUT = 124, -signal.SIGXCPU
+
+
+def limited(seconds, *command):
+    """A command with a limit to its processor time; one that sleeps for good ends after ten times that."""
+    return ["timeout", "-k", "5", f"{10 * seconds}", "prlimit", f"--cpu={seconds}:{seconds + 5}", *command]
+
+
 def kernel(name):
     """The folder of a kernel, see vm/kernels.py."""
     return Path(output(VM / "kernels.py", name))

@@ -21,12 +21,12 @@ from subprocess import PIPE, STDOUT
 import sys
 import tempfile
 
-from lib import TOP, VM, Ktap, die, output, read, result, stage
+from lib import TOP, VM, Ktap, die, limited, output, read, result, stage
 
 LITMUS, SPIN = TOP / "Documentation/litmus-tests", TOP / "kunit_tests/spin"
 OPPOSITE = {"Never": "Sometimes", "Sometimes": "Never"}
-# Seconds of a search; it takes a few.
-LIMIT = "120"
+# Seconds of processor time of a search; it takes a few.
+LIMIT = 120
 
 
 def said_by(*command, **kwargs):
@@ -66,7 +66,7 @@ def form(name, texts):
 
 
 def herd_says(herd, model, name, text):
-    said = said_by(herd, "-timeout", LIMIT, "-conf", "linux-kernel.cfg", LITMUS / f"{name}.litmus", cwd=model)
+    said = said_by(*limited(LIMIT, herd, "-conf", "linux-kernel.cfg", LITMUS / f"{name}.litmus"), cwd=model)
     seen = re.search(r"^Observation \S+ (\w+)", said, re.M)
     if not seen:
         return f"no observation:\n{said}"
@@ -105,7 +105,7 @@ def search(path, *macros):
             status, said = result(*command, cwd=folder, stdout=PIPE, stderr=STDOUT)
             if status:
                 return f"{command[0]} fails:\n{said}"
-        said = said_by("timeout", LIMIT, "./pan", "-m100000", cwd=folder)
+        said = said_by(*limited(LIMIT, "./pan", "-m100000"), cwd=folder)
     if not macros:
         stage(f"spin: {path.stem}: {''.join(re.findall(r'[0-9]+ states, stored', said))}")
     return said

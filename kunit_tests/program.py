@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 
-from lib import CACHE, TOP, Ktap, die, result, stage
+from lib import CACHE, TIME_OUT, TOP, Ktap, die, limited, result, stage
 import mutants
 
 HERE = TOP / "kunit_tests/program"
@@ -61,14 +61,10 @@ def build(variant, *programs, out=OUT, source=TOP):
 
 def attempt(log, limit, *command):
     """Run a program, and return what is wrong, or None."""
-    with open(log, "w", encoding="utf-8") as said, \
-         subprocess.Popen(command, stdout=said, stderr=said) as child:
-        try:
-            status = child.wait(limit)
-        except subprocess.TimeoutExpired:
-            status = "time-out"
-        finally:
-            child.kill()
+    with open(log, "w", encoding="utf-8") as said:
+        status, _ = result(*limited(limit, *command), stdout=said, stderr=said)
+    if status in TIME_OUT:
+        status = f"time-out: {limit} s of processor time, or ten times that on the clock"
     return f"{log}: {status}\n{log.read_text(errors='replace')[-4000:]}" if status else None
 
 
@@ -82,7 +78,7 @@ def case(function, *args, **kwargs):
 
 def run_stress(variant, seconds, **where):
     folder = build(variant, "stress", **where)
-    return attempt(folder / "stress.log", seconds + 60, folder / "stress", str(seconds))
+    return attempt(folder / "stress.log", (seconds + 60) * os.cpu_count(), folder / "stress", str(seconds))
 
 
 def stress(seconds="36"):

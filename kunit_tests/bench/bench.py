@@ -27,7 +27,7 @@ import lib
 from lib import CACHE, TOP, VM, die, output, read, run, stage
 
 UML_RUNS = 15       # of each figure
-UML_LIMIT = 120     # seconds
+UML_LIMIT = 120     # seconds of processor time
 
 
 def in_vm(results, name, append, *args):
@@ -89,7 +89,7 @@ def boot_uml(kernel, built, folder):
     """The benchmark's lines, of all runs."""
     with open(folder / "console", "w", encoding="utf-8") as console:
         lib.result(
-            "timeout", "-k", "5", str(UML_LIMIT), kernel / "kernel", "mem=2G", "rootfstype=hostfs",
+            *lib.limited(UML_LIMIT, kernel / "kernel"), "mem=2G", "rootfstype=hostfs",
             "rootflags=/", "ro", f"init={BENCH}/uml-init.sh", "con=null", "con0=null,fd:1", "quiet",
             f"uml_dir={folder}/", f"BUILT={built}", f"OUT={folder}", f"RUNS={UML_RUNS}",
             stdin=DEVNULL, stdout=console, stderr=STDOUT)

@@ -94,6 +94,8 @@ struct owner {
 	unsigned long ops[NR_CONTEXTS];
 	unsigned long nmis;
 	struct kregion **churned;
+	struct kregion *watched;	/* dropped and reset by this owner, read by others */
+	unsigned long seen;		/* drops and resets of the one that this owner reads */
 };
 
 struct request {
@@ -789,6 +791,66 @@ static void churn_end(void)
 				churn_destroy(&run.owners[i], slot);
 }
 
+/* ---- watch: statistics are read while a region is dropped and reset ------ */
+
+#define WATCH_OBJECTS	16
+
+static void watch_create(struct owner *w)
+{
+	static const unsigned int modes[] = { 0, KREGION_F_PERCPU, KREGION_F_SINGLE };
+	const struct kregion_attr attr = {
+		.flags = modes[w->id % ARRAY_SIZE(modes)], .block_size = PAGE_SIZE,
+	};
+	struct kregion *r = kregion_create("stress-watch", &attr);
+
+	if (IS_ERR(r))
+		return;
+	atomic_long_inc(&run.regions);
+	/* Pairs with watch_read(). */
+	smp_store_release(&w->watched, r);
+}
+
+/* The counts of another owner's region, which only grow. */
+static void watch_read(struct owner *w)
+{
+	/* Pairs with watch_create(). */
+	struct kregion *r = smp_load_acquire(&run.owners[(w->id + 1) % threads].watched);
+	struct kregion_stats st;
+
+	if (!r)
+		return;
+	kregion_stats(r, &st);
+	if (st.drops + st.resets < w->seen)
+		error(INEXACT, "%lu drops and %lu resets after %lu", st.drops, st.resets, w->seen);
+	w->seen = st.drops + st.resets;
+}
+
+static void watch_body(struct owner *w)
+{
+	unsigned int i;
+
+	if (!w->watched)
+		watch_create(w);
+	if (!w->watched)
+		return;
+	for (i = 0; i < WATCH_OBJECTS; i++) {
+		w->ops[TASK] += !!kregion_alloc(w->watched, PAGE_SIZE / 8, GFP_KERNEL);
+		watch_read(w);
+	}
+	if (prandom_u32_state(&w->rnd) % 2)
+		kregion_reset(w->watched);
+	else
+		kregion_drop(w->watched);
+}
+
+static void watch_end(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < threads; i++)
+		kregion_destroy(run.owners[i].watched);
+}
+
 /* ---- epochs -------------------------------------------------------------- */
 
 /* Compare the statistics of an idle region with what its owners counted. */
@@ -990,6 +1052,7 @@ static const struct scenario scenarios[] = {
 		},
 	},
 	{ .name = "churn", .body = churn_body, .epoch = 100 },
+	{ .name = "watch", .body = watch_body, .epoch = 100 },
 	{
 		.name = "hog", .shape = shape_mixed, .epoch = 100, .tick = 500, .gfp = GFP_GIVE_UP,
 		.attr = { { PERCPU, SZ_64K }, { SHARED, SZ_64K }, { SHARED | PAGES, SZ_1M } },
@@ -1121,6 +1184,7 @@ static int scenario_run(const struct scenario *s)
 	if (ready) {
 		hotplug_end();
 		churn_end();
+		watch_end();
 		epoch_verify();
 	}
 	targets_destroy(&sum);

@@ -22,11 +22,11 @@ import time
 
 from lib import TOP, VM, die, kernel, output, stage
 
-SCENARIOS = ("bump", "mixed", "contexts", "reserve", "epochs", "limits", "hotplug", "churn", "hog", "memcg",
+SCENARIOS = ("bump", "mixed", "contexts", "reserve", "epochs", "limits", "hotplug", "churn", "watch", "hog", "memcg",
              "replica")
 FAULTS = "nonatomic", "preempt", "nolook"
 # Without interrupts of its own.
-QUIET = "churn", "replica"
+QUIET = "churn", "watch", "replica"
 LINE = re.compile(r"kregion_stress: (\w+): (.*?)\r?$|(Out of memory: Killed)")
 RESULT = re.compile(r"^(ok|not ok) \d+ - (.*)", re.M)
 

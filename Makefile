@@ -146,7 +146,7 @@ newcomer:
 ci:
 	$(SCRIPTS)/deps.sh newcomer
 	kunit_tests/newcomer.sh -u root bookworm demo
-	kunit_tests/newcomer.sh -u newcomer trixie demo check
+	kunit_tests/newcomer.sh -u newcomer trixie PARTS=ci demo check
 
 docs:
 	$(SCRIPTS)/deps.sh docs
@@ -171,7 +171,7 @@ help:
 	@echo 'make tests           the same, and the modules of the tests'
 	@echo 'make demo            in a VM: trace a real workload with kregion_trace and report [KERNEL=debian13-7.2]'
 	@echo 'make shell           in a VM: a prompt with the modules loaded'
-	@echo 'make check           all tests, in VMs, and the static checks [PARTS="static ..."]'
+	@echo 'make check           the tests, in VMs, and the static checks [PARTS="static ..."]'
 	@echo 'make check-kernels   the suites on every kernel of kunit_tests/vm/kernels [KERNELS="NAME ..."]'
 	@echo 'make kunit           the KUnit suites only, in a VM: the loop for every edit'
 	@echo 'make mutants         faults planted in the modules, and the check that finds each [MUTANTS="NAME ..."]'
@@ -181,6 +181,7 @@ help:
 	@echo 'make stress          the torture test, in a VM [DURATION=SECONDS of each scenario] [KERNEL=kunit]'
 	@echo 'make coverage        lines and branches that the suites reach'
 	@echo 'make newcomer        as root: demo and check on bare systems of Debian [SUITE=trixie] [TARGETS=demo]'
+	@echo 'make ci              as root, on bare systems: demo, check, and the parts of it that take longer'
 	@echo 'make docs            Documentation/ as web pages, in out/docs/'
 	@echo 'make bench           what allocations cost, beside other allocators: tables and plots'
 	@echo 'make graft TREE=TREE put the allocator into a source tree of Linux, as patches too, in out/graft/'

@@ -15,18 +15,20 @@ KERNELS := $(OLD) $(NEW)
 
 fastpath := $(KERNELS:%=fastpath-%)
 static := $(KERNELS:%=build-%) clang i386 $(fastpath) checkpatch kernel-doc documentation labels \
-	litmus spin coccinelle codespell shellcheck programs krtrace native dkms install man completion sample
+	litmus coccinelle codespell shellcheck programs krtrace native dkms install man completion sample
 program := program-stress program-fuzz program-step
 stock := $(foreach k,$(KERNELS),suites-$(k) trace-$(k))
 # In this order: long ones first, as two at a time end sooner so.
-all := kunit-full $(stock) detectors packages counts $(program) $(static) shell demo
+all := kunit $(stock) counts $(program) $(static) shell
+# What an edit seldom breaks.
+ci := kunit-full detectors packages spin $(filter-out kunit,$(all))
 # Kernels are built each time.
 grafts := $(foreach s,6.12 7.3,graft-$s-um graft-$s-x86_64)
 slow := $(grafts) program-slips
-parts := all static stock program slow fastpath
+parts := all ci static stock program slow fastpath
 
 names := $(shell $(VM)/kernels.py --list)
-targets := $(sort $(all) $(slow) kunit traces $(foreach n,build suites trace fastpath kunit,$(names:%=$(n)-%)))
+targets := $(sort $(all) $(ci) $(slow) traces $(foreach n,build suites trace fastpath kunit,$(names:%=$(n)-%)))
 
 # make check-kernels: of a package the strict build, its fast path, suites and
 # tracer, of a kernel from source the suites.
@@ -41,7 +43,7 @@ kernels += traces
 parts += kernels
 
 # What an argument names: parts are their targets.
-expand = $(foreach p,$(1),$(if $(filter $(p),$(parts)),$($(p)),$(if $(filter $(p),$(targets)),$(p),$(error no check '$(p)'; there are all static stock program slow fastpath kernels kernel-NAME $(all) kunit traces))))
+expand = $(foreach p,$(1),$(if $(filter $(p),$(parts)),$($(p)),$(if $(filter $(p),$(targets)),$(p),$(error no check '$(p)'; there are all ci static stock program slow fastpath kernels kernel-NAME $(ci) kunit traces))))
 
 names:
 	@echo $(call expand,$(PARTS))
@@ -75,10 +77,6 @@ $(names:%=trace-%): trace-%: build-%
 
 counts: build-$(NEW)
 	$(check) kunit_tests/bench/bench.py --check >$(OUT)/$@.ktap
-
-# The demo measures, so it runs alone: after all others that run.
-demo: | $(filter-out demo,$(MAKECMDGOALS))
-	$(check) $(VM)/demo.sh >$(OUT)/$@.ktap
 
 traces: $(TRACED:%=trace-%)
 	$(check) kunit_tests/traces.py $(TRACED) >$(OUT)/$@.ktap

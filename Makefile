@@ -163,7 +163,7 @@ graft:
 
 clean:
 	$(MAKE) -C userspace_demo clean
-	find . -name .git -prune -o \( -name '*.o' -o -name '*.ko' -o -name '*.mod' -o -name '*.mod.c' -o -name '.*.cmd' -o -name '.*.d' -o -name modules.order -o -name Module.symvers \) -type f -exec rm -f {} +
+	find . -name .git -prune -o \( -name '*.o' -o -name '*.ko' -o -name '*.mod' -o -name '*.mod.c' -o -name '.*.cmd' -o -name '.*.d' -o -name device_fuzz -o -name modules.order -o -name Module.symvers \) -type f -exec rm -f {} +
 	rm -rf out
 
 help:

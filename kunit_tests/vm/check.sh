@@ -6,7 +6,7 @@
 # usage: check.sh OUT kunit|detectors|suites|trace KERNEL [ARG]...
 #
 #	kunit	the suites on a KUnit kernel [quick | full]
-#	detectors	planted defects, on a KUnit kernel
+#	detectors	calls of the device and planted defects, on a KUnit kernel
 #	suites	loading, unloading, accounting and the suites, on a stock kernel
 #	trace	the tracer and the programs, on a stock kernel
 set -euo pipefail
@@ -25,9 +25,9 @@ out=$(cd "$out" && pwd)
 direct() {
 	local mem=$1 append=$2 script=$3 built rc=0
 	shift 2
-	"$VM/run.sh" -d -m "$mem" -a "$append ${KUNIT_ARGS-}" "$kernel" "$out" "$@" &
+	"$VM/run.sh" -d ${serial:+-s} -m "$mem" -a "$append ${KUNIT_ARGS-}" "$kernel" "$out" "$@" &
 	child=$!
-	if built=$("$VM/build.sh" "$name") && cp "$built"/kmod/kregion.ko \
+	if built=$("$VM/build.sh" "$name") && cp "$built"/kmod/kregion{,_trace}.ko "$built"/kunit_tests/krtrace/device_fuzz \
 		"$built"/kunit_tests/kregion_{recipes,kunit,defect}.ko "$VM"/{guest-lib.sh,"$script"} "$out/"; then
 		: >"$out/go"
 	else
@@ -48,7 +48,7 @@ kunit)
 		direct 768M "" kunit-guest.sh || rc=$?
 	fi
 	;;
-detectors) direct 2G "kmemleak=on kasan_multi_shot" detectors-guest.sh || rc=$? ;;
+detectors) serial=1 direct 2G "kmemleak=on kasan_multi_shot" detectors-guest.sh || rc=$? ;;
 suites)
 	foreground "$VM/run.sh" -s -a "preempt=full ${KUNIT_ARGS-}" "$kernel" "$out" \
 		"$VM/stock-guest.sh" "$("$VM/build.sh" -n -w "$name")" "$WORK/sample-$name" || rc=$?

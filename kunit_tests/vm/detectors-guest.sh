@@ -1,13 +1,16 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Inside the VM with the KUnit kernel, started directly: plant one defect after
-# the other and see each detector find it. Lockdep first, as what taints turns
-# it off.
+# Inside the VM with the KUnit kernel, started directly: random calls of the
+# tracer's device, then one planted defect after the other, which its detector
+# finds. Lockdep first, as what taints turns it off.
 set -u
 . ./guest-lib.sh
 exec >"$OUT/log" 2>&1
 
-insmod kregion.ko || exit 1
+insmod kregion.ko && insmod kregion_trace.ko || exit 1
+./device_fuzz && rmmod kregion_trace
+test_result "random calls of the device agree with the model" $?
+clean_log
 
 # plant KIND PATTERN: what it adds to the log must say so, and not pass for a
 # clean log.
@@ -36,10 +39,7 @@ plant kasan-vmalloc 'BUG: KASAN'
 
 insmod kregion_defect.ko kind=leak
 insmod kregion_defect.ko kind=held || exit 1
-sleep 6
-echo scan >/sys/kernel/debug/kmemleak
-sleep 6
-echo scan >/sys/kernel/debug/kmemleak
+for _ in 1 2; do sleep 6 && echo scan >/sys/kernel/debug/kmemleak; done
 cat /sys/kernel/debug/kmemleak >"$OUT/kmemleak"
 grep -q 'size 1234\|size 2048' "$OUT/kmemleak"
 test_result "a planted defect is found: leak" $?

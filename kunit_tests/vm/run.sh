@@ -115,13 +115,13 @@ boot() {
 		share host / ,readonly=on,multidevs=remap
 		cmdline="$cmdline vm.host=$TOP:$CACHE"
 	fi
-	[ -z "$direct" ] || cmdline="$cmdline vm.direct acpi=off reboot=t"
+	# Without ACPI the kernel learns of the second CPU from what this firmware
+	# leaves, and has only the PIT to calibrate the TSC with: on a busy host,
+	# its clock would run far too fast.
+	[ -z "$direct" ] || { cmdline="$cmdline vm.direct acpi=off tsc=unstable reboot=t" && args+=(-bios qboot.rom); }
 	[ ! -d "$kernel/root" ] || cmdline="$cmdline vm.modules=$kernel/root"
 	[ "$accel" != kvm ] || cpu=host
 	args+=(-accel "$accel" -cpu "$cpu" -append "$cmdline $append")
-	# Without ACPI the kernel learns of the second CPU from what this
-	# firmware leaves.
-	[ -z "$direct" ] || args+=(-bios qboot.rom)
 	# shellcheck disable=SC2206 # a list of words
 	args+=($console $extra)
 	if [ -n "$interactive" ]; then

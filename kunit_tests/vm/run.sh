@@ -24,7 +24,7 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
-cpus=2 mem=2G limit=300 append='' extra='' serial='' interactive='' direct=''
+cpus=2 mem=2G limit=300 append='' extra='' serial='' interactive='' direct='' aborted=0
 while getopts c:m:l:a:q:sid o; do
 	case $o in
 	c) cpus=$OPTARG ;;
@@ -132,7 +132,8 @@ boot() {
 	child=$!
 	watch "$child" &
 	watcher=$!
-	wait "$child" || :
+	aborted=0
+	wait "$child" || aborted=$?
 	child=
 	kill "$watcher" 2>/dev/null || :
 }
@@ -159,14 +160,13 @@ pick_accel() {
 	cat "$known"
 }
 
-# qemu_before VERSION
-qemu_before() {
-	dpkg --compare-versions "$("$qemu" --version | sed -n 's/.* version \([0-9.]*\).*/\1/p')" lt "$1"
-}
-
 accel=${KREGION_ACCEL:-$(pick_accel)}
-[ -z "$serial" ] || [ "${accel%%,*}" != tcg ] || ! qemu_before 8.1 || accel=tcg,thread=single
+version=$("$qemu" --version | sed -n 's/.* version \([0-9.]*\).*/\1/p')
+[ -z "$serial" ] || [ "${accel%%,*}" != tcg ] || dpkg --compare-versions "$version" ge 8.1 || accel=tcg,thread=single
 boot "$accel"
+# QEMU 10 may fail an assertion of its own, iotlb_to_section(), while the
+# firmware maps memory: the guest has not printed anything.
+[ "$aborted" != 134 ] || [ -s "$out/console" ] || boot "$accel"
 
 if [ -e "$out/timeout" ]; then
 	printf 'run.sh: time-out: %s; see %s\n' "$(cat "$out/timeout")" "$out" >&2

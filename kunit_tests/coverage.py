@@ -35,6 +35,7 @@ suites=$?
 insmod kregion.ko; insmod kregion_forgetful.ko; rmmod kregion_forgetful; rmmod kregion
 bash {built}/kunit_tests/vm/trace-guest.sh {built} && [ $suites = 0 ]
 status=$?
+insmod kregion.ko && insmod {built}/kmod/kregion_trace.ko && {built}/kunit_tests/krtrace/device_fuzz || status=1
 find {counted} -name '*.gcda' | while read -r f; do mkdir -p ".${{f%/*}}"; cat "$f" >".$f"; done
 exit $status"""
 
@@ -44,7 +45,7 @@ def record():
     stage("coverage: building")
     # Each check of UBSAN is a branch.
     built = output(VM / "build.sh", "-p", "-t", "coverage", "kunit", "GCOV_PROFILE=y", "UBSAN_SANITIZE=n")
-    stage("coverage: running the suites and the tracer")
+    stage("coverage: running the suites, the tracer and its device")
     run("rm", "-rf", OUT)
     run(VM / "run.sh", "-s", kernel("kunit"), OUT / "vm", "-c",
         GUEST.format(built=shlex.quote(built), counted=COUNTED))

@@ -16,12 +16,15 @@ KERNELS := $(OLD) $(NEW)
 fastpath := $(KERNELS:%=fastpath-%)
 static := $(KERNELS:%=build-%) clang i386 $(fastpath) checkpatch kernel-doc documentation labels \
 	litmus coccinelle codespell shellcheck programs krtrace native dkms install man completion sample
+seldom := dkms install shell clang i386
 program := program-stress program-fuzz program-step
 stock := $(foreach k,$(KERNELS),suites-$(k) trace-$(k))
-# In this order: long ones first, as two at a time end sooner so.
-all := kunit $(stock) counts $(program) $(static) shell
+# In this order: builds, then long ones, as two at a time end sooner so. What
+# waits for a build that is not over comes last.
+all := $(KERNELS:%=build-%) sample kunit trace-$(NEW) suites-$(OLD) suites-$(NEW) counts $(program) \
+	$(filter-out build-% sample $(seldom),$(static))
 # What an edit seldom breaks.
-ci := kunit-full detectors packages spin $(filter-out kunit,$(all))
+ci := kunit-full detectors packages spin trace-$(OLD) $(seldom) $(filter-out kunit,$(all))
 # Kernels are built each time.
 grafts := $(foreach s,6.12 7.3,graft-$s-um graft-$s-x86_64)
 slow := $(grafts) program-slips

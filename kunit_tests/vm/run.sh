@@ -108,7 +108,7 @@ boot() {
 	local accel=$1 cpu=${KREGION_CPU:-$cpu} watcher
 	local args=(-M "$machine" -m "$mem" -smp "$cpus" -nodefaults -display none -no-reboot -monitor none
 		-kernel "$kernel/kernel" -initrd "$kernel/initrd.gz")
-	local cmdline="console=$tty panic=-1 oops=panic softlockup_panic=1 watchdog_thresh=60 no_timer_check log_buf_len=8M quiet vm.init=$VM/guest-init.sh"
+	local cmdline="console=$tty panic=-1 oops=panic softlockup_panic=1 watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120 no_timer_check log_buf_len=8M quiet vm.init=$VM/guest-init.sh"
 
 	share root "$userland" ,readonly=on,multidevs=remap
 	share out "$out"

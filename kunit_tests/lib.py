@@ -57,6 +57,15 @@ def result(*command, **kwargs):
     return child.returncode, "".join(filter(None, said)).strip()
 
 
+def limited(seconds, *command, **kwargs):
+    """As result(), with a limit to the processor time, and ten times that on the clock for one that sleeps for good."""
+    status, said = result("timeout", "-k", "5", f"{10 * seconds}", "prlimit", f"--cpu={seconds}:{seconds + 5}",
+                          *command, **kwargs)
+    if status in (124, -signal.SIGXCPU):
+        status = f"time-out: {seconds} s of processor time, or ten times that on the clock"
+    return status, said
+
+
 def run(*command, **kwargs):
     """What a command says to pipes, which must succeed."""
     status, said = result(*command, **kwargs)
@@ -66,15 +75,6 @@ def run(*command, **kwargs):
 
 def output(*command, **kwargs):
     return run(*command, stdout=subprocess.PIPE, **kwargs)
-
-
-# The exit statuses of timeout: by the clock, and by SIGXCPU.
-TIME_OUT = 124, -signal.SIGXCPU
-
-
-def limited(seconds, *command):
-    """A command with a limit to its processor time; one that sleeps for good ends after ten times that."""
-    return ["timeout", "-k", "5", f"{10 * seconds}", "prlimit", f"--cpu={seconds}:{seconds + 5}", *command]
 
 
 def kernel(name):

@@ -30,7 +30,8 @@ LIMIT = 120
 
 
 def said_by(*command, **kwargs):
-    return result(*map(str, command), stdout=PIPE, stderr=STDOUT, **kwargs)[1]
+    status, said = limited(LIMIT, *command, stdout=PIPE, stderr=STDOUT, **kwargs)
+    return f"{said}\n{status}" if status else said
 
 
 # ---- litmus tests --------------------------------------------------------------
@@ -66,7 +67,7 @@ def form(name, texts):
 
 
 def herd_says(herd, model, name, text):
-    said = said_by(*limited(LIMIT, herd, "-conf", "linux-kernel.cfg", LITMUS / f"{name}.litmus"), cwd=model)
+    said = said_by(herd, "-conf", "linux-kernel.cfg", LITMUS / f"{name}.litmus", cwd=model)
     seen = re.search(r"^Observation \S+ (\w+)", said, re.M)
     if not seen:
         return f"no observation:\n{said}"
@@ -105,7 +106,7 @@ def search(path, *macros):
             status, said = result(*command, cwd=folder, stdout=PIPE, stderr=STDOUT)
             if status:
                 return f"{command[0]} fails:\n{said}"
-        said = said_by(*limited(LIMIT, "./pan", "-m100000"), cwd=folder)
+        said = said_by("./pan", "-m100000", cwd=folder)
     if not macros:
         stage(f"spin: {path.stem}: {''.join(re.findall(r'[0-9]+ states, stored', said))}")
     return said

@@ -88,14 +88,14 @@ def native(out):
 def boot_uml(kernel, built, folder):
     """The benchmark's lines, of all runs."""
     with open(folder / "console", "w", encoding="utf-8") as console:
-        lib.result(
-            *lib.limited(UML_LIMIT, kernel / "kernel"), "mem=2G", "rootfstype=hostfs",
+        status, _ = lib.limited(
+            UML_LIMIT, kernel / "kernel", "mem=2G", "rootfstype=hostfs",
             "rootflags=/", "ro", f"init={BENCH}/uml-init.sh", "con=null", "con0=null,fd:1", "quiet",
             f"uml_dir={folder}/", f"BUILT={built}", f"OUT={folder}", f"RUNS={UML_RUNS}",
             stdin=DEVNULL, stdout=console, stderr=STDOUT)
     if not (folder / "done").exists():
         lib.result("tail", "-n", "20", folder / "console", folder / "log", stdout=sys.stderr)
-        die("User-mode Linux did not finish")
+        die(f"User-mode Linux did not finish: {status}")
     return read(folder, "results").splitlines()
 
 

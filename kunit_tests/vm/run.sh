@@ -133,7 +133,6 @@ boot() {
 	child=$!
 	watch "$child" &
 	watcher=$!
-	aborted=0
 	wait "$child" || aborted=$?
 	child=
 	kill "$watcher" 2>/dev/null || :
@@ -162,8 +161,9 @@ pick_accel() {
 }
 
 accel=${KREGION_ACCEL:-$(pick_accel)}
-version=$("$qemu" --version | sed -n 's/.* version \([0-9.]*\).*/\1/p')
-[ -z "$serial" ] || [ "${accel%%,*}" != tcg ] || dpkg --compare-versions "$version" ge 8.1 || accel=tcg,thread=single
+[ -z "$serial" ] || [ "${accel%%,*}" != tcg ] ||
+	dpkg --compare-versions "$("$qemu" --version | sed -n 's/.* version \([0-9.]*\).*/\1/p')" ge 8.1 ||
+	accel=tcg,thread=single
 boot "$accel"
 # QEMU 10 may abort in iotlb_to_section(), before the guest prints anything.
 [ "$aborted" != 134 ] || [ -s "$out/console" ] || boot "$accel"

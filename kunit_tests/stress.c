@@ -715,6 +715,20 @@ static void owners_stop(void)
 	synchronize_rcu();
 }
 
+static struct kregion *page_region(const char *name, unsigned int mode)
+{
+	static const unsigned int modes[] = { 0, KREGION_F_PERCPU, KREGION_F_SINGLE };
+	const struct kregion_attr attr = {
+		.flags = modes[mode % ARRAY_SIZE(modes)], .block_size = PAGE_SIZE,
+	};
+	struct kregion *r = kregion_create(name, &attr);
+
+	if (IS_ERR(r))
+		return NULL;
+	atomic_long_inc(&run.regions);
+	return r;
+}
+
 /* ---- churn: regions that come and go ------------------------------------- */
 
 #define CHURN_REGIONS	1024
@@ -741,20 +755,15 @@ static void churn_destroy(struct owner *w, unsigned int slot)
 
 static void churn_create(struct owner *w, unsigned int slot)
 {
-	static const unsigned int modes[] = { 0, KREGION_F_PERCPU, KREGION_F_SINGLE };
 	const u32 dice = prandom_u32_state(&w->rnd);
-	const struct kregion_attr attr = {
-		.flags = modes[dice % 3], .block_size = PAGE_SIZE,
-	};
 	struct object *o = &w->objects[slot * CHURN_OBJECTS];
-	struct kregion *r = kregion_create("stress-churn", &attr);
+	struct kregion *r = page_region("stress-churn", dice);
 	unsigned int i;
 
 	memset(o, 0, CHURN_OBJECTS * sizeof(*o));
-	if (IS_ERR(r))
-		return;
 	w->churned[slot] = r;
-	atomic_long_inc(&run.regions);
+	if (!r)
+		return;
 	for (i = 0; i < (dice >> 8) % CHURN_OBJECTS; i++, o++) {
 		const size_t size = 1 + prandom_u32_state(&w->rnd) % 64;
 
@@ -795,25 +804,10 @@ static void churn_end(void)
 
 #define WATCH_OBJECTS	16
 
-static void watch_create(struct owner *w)
-{
-	static const unsigned int modes[] = { 0, KREGION_F_PERCPU, KREGION_F_SINGLE };
-	const struct kregion_attr attr = {
-		.flags = modes[w->id % ARRAY_SIZE(modes)], .block_size = PAGE_SIZE,
-	};
-	struct kregion *r = kregion_create("stress-watch", &attr);
-
-	if (IS_ERR(r))
-		return;
-	atomic_long_inc(&run.regions);
-	/* Pairs with watch_read(). */
-	smp_store_release(&w->watched, r);
-}
-
 /* The counts of another owner's region, which only grow. */
 static void watch_read(struct owner *w)
 {
-	/* Pairs with watch_create(). */
+	/* Pairs with watch_body(). */
 	struct kregion *r = smp_load_acquire(&run.owners[(w->id + 1) % threads].watched);
 	struct kregion_stats st;
 
@@ -830,11 +824,14 @@ static void watch_body(struct owner *w)
 	unsigned int i;
 
 	if (!w->watched)
-		watch_create(w);
+		/* Pairs with watch_read(). */
+		smp_store_release(&w->watched, page_region("stress-watch", w->id));
 	if (!w->watched)
 		return;
 	for (i = 0; i < WATCH_OBJECTS; i++) {
-		w->ops[TASK] += !!kregion_alloc(w->watched, PAGE_SIZE / 8, GFP_KERNEL);
+		w->ops[TASK]++;
+		if (!kregion_alloc(w->watched, PAGE_SIZE / 8, GFP_KERNEL))
+			break;
 		watch_read(w);
 	}
 	if (prandom_u32_state(&w->rnd) % 2)

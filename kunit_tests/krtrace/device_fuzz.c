@@ -759,7 +759,7 @@ static void stream_add(const char *p, size_t got)
 	m.pos += got;
 }
 
-/* Remainder of the stream; reads it in a moment when nothing has been yet. */
+/* Bytes of the stream that are left; INFO states how many there are. */
 static size_t stream_left(void)
 {
 	if (m.state != STOPPED)
@@ -827,6 +827,12 @@ static long call_read(void)
 	return got;
 }
 
+static void ended(pid_t child)
+{
+	while (waitpid(child, NULL, 0) < 0)
+		CHECK(errno == EINTR);
+}
+
 /* Something to record. */
 static long call_work(void)
 {
@@ -849,10 +855,10 @@ static long call_work(void)
 		break;
 	case 4:
 		child = fork();
+		CHECK(child >= 0);
 		if (!child)
 			_exit(0);
-		while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
-			;
+		ended(child);
 	}
 	return 0;
 }
@@ -1058,12 +1064,6 @@ static pid_t rival_task(long *want)
 	sum->answer = result(rivals[kind].command ? ioctl(m.fd[0], rivals[kind].command, info) :
 			     read(m.fd[0], info, sizeof(info)));
 	_exit(0);
-}
-
-static void ended(pid_t child)
-{
-	while (waitpid(child, NULL, 0) < 0)
-		CHECK(errno == EINTR);
 }
 
 /*

@@ -18,7 +18,6 @@ for f in times:-1 min-order:0 probability:20 ignore-gfp-wait:N verbose:0 task-fi
 done 2>/dev/null
 insmod kregion.ko || exit 1
 for run in $runs; do
-	: &
 	case $run in
 	log) rmmod kregion && clean_log && insmod kregion.ko && continue ;;
 	scenario=churn) while :; do cat $debug/kregion/*; done >/dev/null & ;;
@@ -26,13 +25,17 @@ for run in $runs; do
 	scenario=hog) # all memory but 24 MiB is taken, as a hog is slow
 		mount -t ramfs fill /fill && dd if=/dev/zero of=/fill/it bs=1M \
 			count="$(awk '/^MemAvailable:/ { print int($2 / 1024) - 24 }' /proc/meminfo)"
-		while echo 1000 >/proc/self/oom_score_adj; do dd if=/dev/zero of=/dev/null bs=8G count=1; done &
+		# Several, as the OOM killer may end a loop between two of its hogs.
+		for score in 1000 999 998; do
+			while echo $score >/proc/self/oom_score_adj; do dd if=/dev/zero of=/dev/null bs=8G count=1; done &
+		done
 		;;
 	esac
 	# NMIs come while the file is there and the module runs.
 	: >"nmi.$run" && insmod kregion_stress.ko "$run" "$@"
 	rm "nmi.$run" && rmmod kregion_stress
-	{ kill $!; umount /fill; echo $$ >$cgroup/cgroup.procs; } 2>/dev/null
+	# shellcheck disable=SC2046 # a list of pids
+	{ kill $(jobs -p); umount /fill; echo $$ >$cgroup/cgroup.procs; } 2>/dev/null
 	grep -q '^bytes_held: 0$' $debug/kregion/totals
 	test_result "nothing is held after $run" $?
 done

@@ -690,6 +690,98 @@ static void pages_too_large_for_the_page_allocator(struct kunit *test)
 	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, 8, GFP_KERNEL));
 }
 
+/* ---- typed forms --------------------------------------------------------- */
+
+struct typed {
+	u32 a;
+	u16 b;
+	u16 tail[];
+};
+
+struct wide {
+	u8 a;
+} __aligned(64);
+
+#define SAME_TYPE(p, type) __builtin_types_compatible_p(typeof(p), type)
+
+/* Their argument is a type or an object, and is not evaluated. */
+static void typed_forms_have_the_type(struct kunit *test)
+{
+	struct kregion *r = region_of_mode(test, test->param_value);
+	struct typed *p = NULL;
+	unsigned long used = 0;
+	struct wide *w = NULL;
+	size_t n = 3;
+
+	BUILD_BUG_ON(!SAME_TYPE(kregion_alloc_obj(r, *p, 0), struct typed *));
+	BUILD_BUG_ON(!SAME_TYPE(kregion_alloc_objs(r, int, 1, 0), int *));
+	BUILD_BUG_ON(!SAME_TYPE(kregion_alloc_flex(r, *p, tail, 1, 0), struct typed *));
+	BUILD_BUG_ON(!SAME_TYPE(kregion_zalloc_obj(r, struct wide, 0), struct wide *));
+
+	p = kregion_alloc_obj(r, *p, GFP_KERNEL);
+	KUNIT_EXPECT_NOT_NULL(test, p);
+	used += 8;
+	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_used, used);
+	p = kregion_alloc_objs(r, *p++, hidden(n), GFP_KERNEL);
+	KUNIT_EXPECT_NOT_NULL(test, p);
+	used += 24;
+	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_used, used);
+	p = kregion_alloc_flex(r, struct typed, tail, n++, GFP_KERNEL);
+	KUNIT_EXPECT_NOT_NULL(test, p);
+	KUNIT_EXPECT_EQ(test, n, 4UL);
+	used += 16;
+	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_used, used);
+
+	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc_obj(r, char, GFP_KERNEL));
+	w = kregion_alloc_obj(r, *w, GFP_KERNEL);
+	KUNIT_EXPECT_TRUE(test, aligned(w, 64));
+	w = kregion_alloc_objs(r, *w, 3, GFP_KERNEL);
+	KUNIT_EXPECT_TRUE(test, aligned(w, 64));
+}
+
+static void typed_forms_are_cleared(struct kunit *test)
+{
+	struct kregion *r = region_of_mode(test, test->param_value);
+	struct typed *p;
+	struct wide *w;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		p = kregion_zalloc_obj(r, *p, GFP_KERNEL);
+		KUNIT_EXPECT_TRUE(test, p && !memchr_inv(p, 0, 8));
+		p = kregion_zalloc_objs(r, *p, 20, GFP_KERNEL);
+		KUNIT_EXPECT_TRUE(test, p && !memchr_inv(p, 0, 160));
+		p = kregion_zalloc_flex(r, *p, tail, 20, GFP_KERNEL);
+		KUNIT_EXPECT_TRUE(test, p && !memchr_inv(p, 0, 48));
+		w = kregion_zalloc_objs(r, *w, 4, GFP_KERNEL);
+		KUNIT_EXPECT_TRUE(test, w && !memchr_inv(w, 0, 256));
+		kregion_reset(r);
+		p = kregion_alloc(r, 2000, GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, p);
+		memset(p, 0xee, 2000);
+		kregion_reset(r);
+	}
+}
+
+static void typed_forms_check_their_size(struct kunit *test)
+{
+	struct kregion *r = region_of_mode(test, test->param_value);
+	size_t n;
+
+	for (n = SIZE_MAX; n > SIZE_MAX - 3; n--) {
+		KUNIT_EXPECT_NULL(test, kregion_alloc_objs(r, u64, n, GFP_KERNEL));
+		KUNIT_EXPECT_NULL(test, kregion_alloc_objs(r, struct wide, n / 8, GFP_KERNEL));
+		KUNIT_EXPECT_NULL(test, kregion_alloc_flex(r, struct typed, tail, n, GFP_KERNEL));
+		/* Times two, and the rest of the struct: 4, 6 or 8. */
+		KUNIT_EXPECT_NULL(test, kregion_zalloc_flex(r, struct typed, tail, n / 2,
+							    GFP_KERNEL));
+	}
+	KUNIT_EXPECT_EQ(test, stats_of(r).failed_size, 12UL);
+	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_held, 0UL);
+	KUNIT_EXPECT_PTR_EQ(test, (void *)kregion_alloc_objs(r, u64, 0, GFP_KERNEL),
+			    ZERO_SIZE_PTR);
+}
+
 static struct kunit_case cases[] = {
 	KUNIT_CASE_PARAM(every_size_is_aligned_to_8, all_gen_params),
 	KUNIT_CASE_PARAM(constant_sizes, all_gen_params),
@@ -715,6 +807,9 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(each_warning_stands_at_one_place),
 	KUNIT_CASE(nofail_fails_at_the_limit),
 	KUNIT_CASE(pages_too_large_for_the_page_allocator),
+	KUNIT_CASE_PARAM(typed_forms_have_the_type, base_gen_params),
+	KUNIT_CASE_PARAM(typed_forms_are_cleared, base_gen_params),
+	KUNIT_CASE_PARAM(typed_forms_check_their_size, base_gen_params),
 	{}
 };
 

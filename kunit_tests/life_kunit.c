@@ -3,6 +3,7 @@
  * Creation and destruction of regions.
  */
 
+#include <linux/device.h>
 #include <linux/nodemask.h>
 
 #include "test.h"
@@ -493,6 +494,53 @@ static void many_regions_at_once(struct kunit *test)
 	}
 }
 
+/* ---- owners that end ----------------------------------------------------- */
+
+static void undo_device(void *dev)
+{
+	root_device_unregister(dev);
+}
+
+static void a_device_takes_its_region_along(struct kunit *test)
+{
+	struct device *dev = root_device_register("kunit-kregion");
+	struct kregion *r;
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dev);
+	undo_later(test, undo_device, dev);
+	r = devm_kregion_create(dev, "kunit-device", &(struct kregion_attr){ .reserve = 100 });
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, r);
+	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, 8, GFP_KERNEL));
+	expect_owner(test, "kunit-device", OWNER);
+	KUNIT_EXPECT_EQ(test, PTR_ERR_OR_ZERO(devm_kregion_create(dev, "a b", NULL)), -EINVAL);
+	undo_now(undo_device, dev);
+	KUNIT_EXPECT_EQ(test, region_number(test, "kunit-device"), 0ULL);
+}
+
+#ifdef DEFINE_FREE
+static void use_scope(struct kunit *test, const char *name)
+{
+	struct kregion *none __free(kregion_destroy) = NULL;
+	struct kregion *r __free(kregion_destroy) = kregion_create(name, NULL);
+
+	KUNIT_EXPECT_NULL(test, none);
+	if (!IS_ERR(r))
+		KUNIT_EXPECT_NE(test, region_number(test, name), 0ULL);
+}
+
+static void a_scope_takes_its_region_along(struct kunit *test)
+{
+	use_scope(test, "kunit-scope");
+	KUNIT_EXPECT_EQ(test, region_number(test, "kunit-scope"), 0ULL);
+	use_scope(test, "not a name");
+}
+#else
+static void a_scope_takes_its_region_along(struct kunit *test)
+{
+	kunit_skip(test, "this kernel has no __free()");
+}
+#endif
+
 static struct kunit_case cases[] = {
 	KUNIT_CASE_PARAM(name_is_checked, name_gen_params),
 	KUNIT_CASE(name_is_copied),
@@ -517,6 +565,8 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(regions_in_turn_share_their_percpu_memory),
 	KUNIT_CASE(regions_at_once_free_their_percpu_memory),
 	KUNIT_CASE(many_regions_at_once),
+	KUNIT_CASE(a_device_takes_its_region_along),
+	KUNIT_CASE(a_scope_takes_its_region_along),
 	{}
 };
 

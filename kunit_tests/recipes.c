@@ -152,6 +152,37 @@ static unsigned long lost(struct kregion *r)
 
 /* end: stats */
 
+/* doc: typed */
+struct table {
+	unsigned int nr;
+	u64 slot[];
+};
+
+static struct table *table_make(struct kregion *r, unsigned int nr)
+{
+	struct table *t = kregion_zalloc_flex(r, *t, slot, nr, GFP_KERNEL);
+
+	if (t)
+		t->nr = nr;
+	return t;
+}
+
+/* end: typed */
+
+static int __init table_run(void)
+{
+	struct kregion *r = kregion_create("table", NULL);
+	struct table *t;
+	int err;
+
+	if (IS_ERR(r))
+		return PTR_ERR(r);
+	t = table_make(r, 10);
+	err = t && t->nr == 10 && !t->slot[9] ? 0 : -EIO;
+	kregion_destroy(r);
+	return err;
+}
+
 static int __init records_run(void)
 {
 	int i, err = records_start();
@@ -187,7 +218,8 @@ static int __init samples_run(void)
 
 static int __init recipes_init(void)
 {
-	return request("each word is an entry") ?: batches(10) ?: records_run() ?: samples_run();
+	return request("each word is an entry") ?: batches(10) ?: records_run() ?: samples_run() ?:
+	       table_run();
 }
 module_init(recipes_init);
 

@@ -29,6 +29,7 @@
 
 #include <linux/align.h>
 #include <linux/compiler.h>
+#include <linux/err.h>
 #include <linux/gfp.h>
 #include <linux/limits.h>
 #include <linux/module.h>
@@ -42,7 +43,13 @@
 #include <linux/string.h>
 #include <linux/types.h>
 #include <asm/local.h>
+#ifdef __has_include
+#if __has_include("linux/cleanup.h")
+#include <linux/cleanup.h>
+#endif
+#endif
 
+struct device;
 struct kregion;
 
 /* Alignment of all objects. */
@@ -174,6 +181,24 @@ struct kregion *kregion_create_owned(const char *name, const struct kregion_attr
 #define kregion_create(name, attr...) kregion_create_owned(name, attr, THIS_MODULE)
 void kregion_destroy(struct kregion *r);
 
+struct kregion *devm_kregion_create_owned(struct device *dev, const char *name,
+					  const struct kregion_attr *attr, struct module *owner);
+/**
+ * devm_kregion_create - create a region for a device
+ * @dev: The device; its region is destroyed when the driver is unbound.
+ * @name: As for kregion_create().
+ * @attr: As for kregion_create().
+ *
+ * Calls devm_kregion_create_owned() with THIS_MODULE.
+ */
+#define devm_kregion_create(dev, name, attr...) \
+	devm_kregion_create_owned(dev, name, attr, THIS_MODULE)
+
+/* __free(kregion_destroy) destroys a region at the end of its scope. */
+#ifdef DEFINE_FREE
+DEFINE_FREE(kregion_destroy, struct kregion *, IS_ERR_OR_NULL(_T) ? (void)0 : kregion_destroy(_T))
+#endif
+
 void kregion_drop(struct kregion *r);
 void kregion_reset(struct kregion *r);
 int kregion_reserve(struct kregion *r, size_t bytes, gfp_t gfp);
@@ -253,6 +278,100 @@ static __always_inline void *kregion_calloc(struct kregion *r, size_t n, size_t 
 {
 	return kregion_alloc(r, size_mul(n, size), gfp | __GFP_ZERO);
 }
+
+/* The constant @align selects one of two calls. */
+static __always_inline void *__kregion_alloc_type(struct kregion *r, size_t size, size_t align,
+						  gfp_t gfp)
+{
+	return align <= KREGION_ALIGN ? kregion_alloc(r, size, gfp) :
+					kregion_alloc_aligned(r, size, align, gfp);
+}
+
+#define __kregion_alloc_objs(r, type, size, gfp) \
+	((type *)__kregion_alloc_type(r, size, __alignof__(type), gfp))
+
+/**
+ * kregion_alloc_obj - allocate an object of a type
+ * @r: The region.
+ * @obj: The type, or an object of it, such as ``*p``; not evaluated.
+ * @gfp: As for kregion_alloc().
+ *
+ * The object has the alignment of its type. These forms are those of
+ * kmalloc_obj(), kmalloc_objs() and kmalloc_flex().
+ *
+ * Context: As allowed by @gfp; not NMI.
+ * Return: As kregion_alloc(), a pointer to the type.
+ */
+#define kregion_alloc_obj(r, obj, gfp) \
+	__kregion_alloc_objs(r, typeof(obj), sizeof(typeof(obj)), gfp)
+
+/**
+ * kregion_alloc_objs - allocate an array of a type
+ * @r: The region.
+ * @obj: The type of an element, or an object of it; not evaluated.
+ * @n: Number of elements.
+ * @gfp: As for kregion_alloc().
+ *
+ * Context: As allowed by @gfp; not NMI.
+ * Return: As kregion_alloc(), a pointer to the type; NULL, counted as
+ * failed_size, if the size overflows.
+ */
+#define kregion_alloc_objs(r, obj, n, gfp) \
+	__kregion_alloc_objs(r, typeof(obj), size_mul(n, sizeof(typeof(obj))), gfp)
+
+/**
+ * kregion_alloc_flex - allocate a struct with a flexible array
+ * @r: The region.
+ * @obj: The struct, or an object of it; not evaluated.
+ * @member: The flexible array.
+ * @n: Number of its elements.
+ * @gfp: As for kregion_alloc().
+ *
+ * Context: As allowed by @gfp; not NMI.
+ * Return: As kregion_alloc(), a pointer to the struct; NULL, counted as
+ * failed_size, if the size overflows.
+ */
+#define kregion_alloc_flex(r, obj, member, n, gfp) \
+	__kregion_alloc_objs(r, typeof(obj), struct_size((typeof(obj) *)NULL, member, n), gfp)
+
+/**
+ * kregion_zalloc_obj - allocate a cleared object of a type
+ * @r: The region.
+ * @obj: As for kregion_alloc_obj().
+ * @gfp: As for kregion_alloc().
+ *
+ * Context: As allowed by @gfp; not NMI.
+ * Return: As kregion_alloc_obj().
+ */
+#define kregion_zalloc_obj(r, obj, gfp) \
+	kregion_alloc_obj(r, obj, (gfp) | __GFP_ZERO)
+
+/**
+ * kregion_zalloc_objs - allocate a cleared array of a type
+ * @r: The region.
+ * @obj: As for kregion_alloc_objs().
+ * @n: Number of elements.
+ * @gfp: As for kregion_alloc().
+ *
+ * Context: As allowed by @gfp; not NMI.
+ * Return: As kregion_alloc_objs().
+ */
+#define kregion_zalloc_objs(r, obj, n, gfp) \
+	kregion_alloc_objs(r, obj, n, (gfp) | __GFP_ZERO)
+
+/**
+ * kregion_zalloc_flex - allocate a cleared struct with a flexible array
+ * @r: The region.
+ * @obj: As for kregion_alloc_flex().
+ * @member: The flexible array.
+ * @n: Number of its elements.
+ * @gfp: As for kregion_alloc().
+ *
+ * Context: As allowed by @gfp; not NMI.
+ * Return: As kregion_alloc_flex().
+ */
+#define kregion_zalloc_flex(r, obj, member, n, gfp) \
+	kregion_alloc_flex(r, obj, member, n, (gfp) | __GFP_ZERO)
 
 /**
  * kregion_alloc_nofill - allocate without calling the page allocator

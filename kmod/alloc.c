@@ -429,7 +429,7 @@ static void *alloc_small(struct kregion_priv *rg, struct alloc_request *req)
 			request_put(rg, req);
 			return NULL;
 		}
-		seen = rg->fills_ended;
+		seen = READ_ONCE(rg->fills_ended);
 		c = region_this_cpu(rg);
 		p = kregion_take_current(rg, c, req->bytes, req->align);
 		if (req->fresh) {

@@ -19,6 +19,44 @@ const char * const kregion_backing_names[] = {
 	[KREGION_BACKING_PAGES] = "pages", [KREGION_BACKING_VMALLOC] = "vmalloc",
 };
 
+/* ---- limits -------------------------------------------------------------- */
+
+/*
+ * Each charge of a region counts in all its ancestors with a limit, and in the
+ * region itself.
+ */
+static struct kregion_priv *charge_parent(const struct kregion_priv *rg)
+{
+	return rg->parent ? rg->parent->charge : NULL;
+}
+
+/* The farthest one. */
+static struct kregion_priv *charge_root(const struct kregion_priv *rg)
+{
+	struct kregion_priv *root = NULL, *c;
+
+	for (c = rg->charge; c; c = charge_parent(c))
+		root = c;
+	return root;
+}
+
+static noinline void uncharge_limited(struct kregion_priv *rg, size_t size)
+{
+	struct kregion_priv *c;
+
+	for (c = rg; c; c = charge_parent(c))
+		atomic_long_sub(size, &c->charged);
+}
+
+static __always_inline void uncharge(struct kregion_priv *rg, size_t size)
+{
+	atomic_long_sub(size, &rg->held);
+	if (unlikely(rg->charge))
+		uncharge_limited(rg, size);
+}
+
+/* ---- memory -------------------------------------------------------------- */
+
 /* Blocks of a CPU come from its node; memory policy applies to all others. */
 static struct page *pages_alloc(const struct kregion_priv *rg, unsigned int order, gfp_t gfp)
 {
@@ -144,7 +182,7 @@ static __always_inline struct kregion_block *block_try(struct kregion_priv *rg, 
 		if (likely(page) || last || vmalloc)
 			break;
 		size /= 2;
-		atomic_long_sub(size, &rg->held);
+		uncharge(rg, size);
 		order--;
 	}
 	if (likely(page)) {
@@ -159,7 +197,7 @@ static __always_inline struct kregion_block *block_try(struct kregion_priv *rg, 
 	p = vmalloc ? vmalloc_alloc(size, rg->node, gfp) : NULL;
 	if (p)
 		return block_make(rg, p, size, KREGION_BACKING_VMALLOC, KREGION_ORDER_NONE);
-	atomic_long_sub(size, &rg->held);
+	uncharge(rg, size);
 	return NULL;
 }
 
@@ -232,68 +270,101 @@ static void block_free_atomic(struct kregion_block *b)
 
 /* ---- allocation: charge, block, event ------------------------------------ */
 
+/* Bytes that @c and its descendants may still charge. */
+static size_t charge_room(const struct kregion_priv *c)
+{
+	const size_t charged = atomic_long_read(&c->charged);
+
+	if (!c->limit)
+		return SIZE_MAX;
+	return c->limit > charged ? c->limit - charged : 0;
+}
+
 /*
- * Charge @size bytes to the limit, or @size halved until it fits, but at least
- * @least. The charge counts as a block in flight until kregion_block_done().
+ * Charge @size bytes to the limit of the region and of all its ancestors, or
+ * @size halved until it fits, but at least @least. The charge counts as a block
+ * in flight until kregion_block_done(). The lock of the farthest ancestor with
+ * a limit makes the charges of a tree one step: none is visible that another
+ * limit refuses.
  *
- * A request fails for the limit only if no block was in flight when the caller
- * last searched for room (@seen, of region->fills_ended): such a block may have
- * room for it, or may fail and return its charge. A caller that may sleep and
- * enter file systems waits for it; any other caller may hold what reclaim for
- * that block waits for.
+ * A request fails for a limit only if no block of the subtree that the limit is
+ * of is in flight: such a block may fail and return its charge. A caller that
+ * may sleep and enter file systems waits for it; any other caller may hold what
+ * reclaim for that block waits for. A block of the region itself may also have
+ * room for the request, so it must not have ended since the caller last
+ * searched (@seen, of region->fills_ended) either.
  *
  * Return: bytes charged; -EAGAIN if the caller must search again; -ENOSPC.
  */
 static noinline ssize_t charge_limited(struct kregion_priv *rg, size_t size, size_t least,
 				       gfp_t gfp, unsigned int seen)
 {
+	struct kregion_priv *const root = charge_root(rg);
+	struct kregion_priv *c, *full = NULL;
+	size_t room = SIZE_MAX;
 	ssize_t charged = -ENOSPC;
-	bool wait = false;
 	unsigned long flags;
-	size_t held, room;
 
-	region_lock(rg, flags);
+	region_lock(root, flags);
 	/*
 	 * Without the lock only subtracted from, and before fills_ended
 	 * changes.
 	 */
-	held = atomic_long_read(&rg->held);
-	room = rg->limit > held ? rg->limit - held : 0;
+	for (c = rg; c; c = charge_parent(c))
+		room = min(room, charge_room(c));
 	while (size > room && size / 2 >= least)
 		size /= 2;
 	if (size <= room) {
+		for (c = rg; c; c = charge_parent(c)) {
+			atomic_long_add(size, &c->charged);
+			c->fills_in_flight++;
+		}
 		atomic_long_add(size, &rg->held);
-		rg->fills_in_flight++;
 		charged = size;
 	} else if (rg->fills_ended != seen) {
 		charged = -EAGAIN;
-	} else if (rg->fills_in_flight && gfpflags_allow_blocking(gfp) &&
-		   (current_gfp_context(gfp) & __GFP_FS)) {
-		wait = true;
+	} else if (gfpflags_allow_blocking(gfp) && (current_gfp_context(gfp) & __GFP_FS)) {
+		/* A full limit without a block in flight decides. */
+		charged = -EAGAIN;
+		for (c = rg; c; c = charge_parent(c)) {
+			if (charge_room(c) >= size)
+				continue;
+			full = c->fills_in_flight ? c : NULL;
+			seen = c->fills_ended;
+			if (!full) {
+				charged = -ENOSPC;
+				break;
+			}
+		}
 	}
-	region_unlock(rg, flags);
-	if (!wait)
+	region_unlock(root, flags);
+	if (!full)
 		return charged;
 	/* LMM(charge_limited:A) pairs with LMM(kregion_block_done_limited:A) */
-	wait_var_event(&rg->fills_ended, READ_ONCE(rg->fills_ended) != seen);
-	return -EAGAIN;
+	wait_var_event(&full->fills_ended, READ_ONCE(full->fills_ended) != seen);
+	return charged;
 }
 
 /* See kregion_block_done(). */
 void kregion_block_done_limited(struct kregion_priv *rg)
 {
+	struct kregion_priv *const root = charge_root(rg);
+	struct kregion_priv *c;
 	unsigned long flags;
 
-	region_lock(rg, flags);
-	rg->fills_in_flight--;
-	WRITE_ONCE(rg->fills_ended, rg->fills_ended + 1);
-	region_unlock(rg, flags);
+	region_lock(root, flags);
+	for (c = rg; c; c = charge_parent(c)) {
+		c->fills_in_flight--;
+		WRITE_ONCE(c->fills_ended, c->fills_ended + 1);
+	}
+	region_unlock(root, flags);
 	/*
 	 * wake_up_var() checks for waiters without a barrier.
 	 * LMM(kregion_block_done_limited:A) pairs with LMM(charge_limited:A)
 	 */
 	smp_mb();
-	wake_up_var(&rg->fills_ended);
+	for (c = rg; c; c = charge_parent(c))
+		wake_up_var(&c->fills_ended);
 }
 
 /*
@@ -311,7 +382,7 @@ struct kregion_block *kregion_block_get(struct kregion_priv *rg, size_t size, si
 	struct kregion_block *b;
 	ssize_t charged;
 
-	if (likely(!rg->limit)) {
+	if (likely(!rg->charge)) {
 		atomic_long_add(size, &rg->held);
 	} else {
 		charged = charge_limited(rg, size, max(min + sizeof(*b), PAGE_SIZE), gfp, seen);
@@ -357,14 +428,14 @@ unsigned int kregion_blocks_put(struct kregion_priv *rg, struct kregion_block *c
 		if (!(++nr % PUT_BATCH))
 			cond_resched();
 	}
-	atomic_long_sub(bytes, &rg->held);
+	uncharge(rg, bytes);
 	return nr;
 }
 
 /* The event of a free and the uncharge, without the free itself. */
 void kregion_block_uncharge(struct kregion_priv *rg, struct kregion_block *b)
 {
-	atomic_long_sub(block_freed(rg, b), &rg->held);
+	uncharge(rg, block_freed(rg, b));
 }
 
 /* kregion_blocks_put() for any context but NMI. */
@@ -378,7 +449,7 @@ void kregion_blocks_put_atomic(struct kregion_priv *rg, struct kregion_block *ch
 		bytes += block_freed(rg, b);
 		block_free_atomic(b);
 	}
-	atomic_long_sub(bytes, &rg->held);
+	uncharge(rg, bytes);
 }
 
 /* ---- workqueue ----------------------------------------------------------- */

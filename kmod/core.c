@@ -99,7 +99,8 @@
  * Near the limit, the size of the next block is halved until it fits. A request
  * fails for the limit only while no block is being allocated: such a block may
  * have room for it, or may fail and return its charge. A caller that may sleep
- * and enter file systems waits for it.
+ * and enter file systems waits for it. The limits of ancestors count, too, see
+ * tree.c.
  *
  * The first block of a region has the full size. The first block of each
  * further CPU is a page, and the sizes of the next ones double up to the full
@@ -149,14 +150,13 @@
  *    bits that may wrap, so the signed distance is compared there.
  * 4. A block is in the chain of a bucket, or of the large blocks, from its
  *    publication until a drop, reset or destroy. Within an epoch no block
- *    leaves, and only spare ones move. A reader that finds
- *    kregion_priv.unlink_seq unchanged under the lock may continue at its
- *    position.
+ *    leaves, and only spare ones move. A reader that finds kregion_priv.unlink_seq unchanged under the lock may
+ *    continue at its position.
  * 5. A spare block is in the second part of the chain of its bucket, and
  *    kregion_priv.nr_spare counts it. A block that is current, standby, full or
  *    in the reserve is in the first part.
- * 6. kregion_priv.held never exceeds the limit: a block is charged before the
- *    page allocator is called.
+ * 6. kregion_priv.charged never exceeds the limit: a block is charged before
+ *    the page allocator is called.
  * 7. Critical sections of the region's lock do not allocate, free, wake or
  *    print, and visit KREGION_HOLD_MAX blocks at most.
  * 8. The reserve serves at least the promised bytes, in any mix of sizes; see
@@ -513,13 +513,32 @@ static void region_release(struct kregion_priv *rg, struct kregion_block *large)
 	region_uncount(rg, nr, false);
 }
 
+static void region_free_children(struct kregion_priv *rg);
+
+/*
+ * What comes before the objects of a quiesced region go. The actions run, then
+ * a debug region is checked: they may use the objects.
+ */
+static __always_inline void region_finish(struct kregion_priv *rg)
+{
+	struct kregion_action *actions = rg->actions;
+
+	if (unlikely(actions)) {
+		rg->actions = NULL;
+		kregion_actions_run(actions, NULL);
+	}
+	if (region_debug(rg))
+		kregion_debug_check(rg);
+}
+
 /**
  * kregion_drop - free every object and all memory of a region
  * @r: The region, or NULL.
  *
  * The region is as new afterwards, with the same name, limit and reserve. The
  * caller guarantees that no call allocates from the region and nothing uses its
- * objects meanwhile. A racing allocation or second drop fails with a WARN. A
+ * objects meanwhile. Before the objects go, the children are destroyed and the
+ * actions run. A racing allocation or second drop fails with a WARN. A
  * call that is still in the slow path when the drop begins is waited for, with
  * a WARN. One that is still on the fast path goes unnoticed: it may return an
  * object of a freed block, and write to the header of that block.
@@ -538,8 +557,9 @@ void kregion_drop(struct kregion *r)
 		return;
 	kregion_reserve_stop(rg);
 	trace_kregion_drop(rg->id, rg->name, atomic_long_read(&rg->held));
-	if (region_debug(rg))
-		kregion_debug_check(rg);
+	if (!hlist_empty(&rg->children))
+		region_free_children(rg);
+	region_finish(rg);
 	large = region_invalidate(rg, true);
 	kregion_reserve_restore(rg);
 	region_release(rg, large);
@@ -555,12 +575,14 @@ EXPORT_SYMBOL_GPL(kregion_drop);
  * @r: The region, or NULL.
  *
  * Large blocks are freed. All others become spare and are reused without being
- * cleared. The caller's guarantee is that of kregion_drop(). If a call in the
- * slow path does not end soon, the reset warns and does nothing.
+ * cleared. The children are destroyed and the actions run first. The caller's
+ * guarantee is that of kregion_drop(). If a call in the slow path does not end
+ * soon, the reset warns and does nothing.
  *
- * Context: Wherever the page allocator may be called. The cost does not depend
- * on the number of ordinary blocks, except for those of the reserve and with
- * KREGION_F_DEBUG.
+ * Context: Wherever the page allocator may be called, and where the actions of
+ * the region may run; process context, may sleep, if it has children. The cost
+ * does not depend on the number of ordinary blocks, except for those of the
+ * reserve and with KREGION_F_DEBUG.
  */
 void kregion_reset(struct kregion *r)
 {
@@ -568,11 +590,14 @@ void kregion_reset(struct kregion *r)
 
 	if (IS_ERR_OR_NULL(r))
 		return;
+	if (!hlist_empty(&rg->children))
+		might_sleep();
 	if (!region_quiesce(rg, "reset", false, false))
 		return;
 	trace_kregion_reset(rg->id, rg->name, atomic_long_read(&rg->held));
-	if (region_debug(rg))
-		kregion_debug_check(rg);
+	if (!hlist_empty(&rg->children))
+		region_free_children(rg);
+	region_finish(rg);
 	kregion_blocks_put_atomic(rg, region_invalidate(rg, false));
 	kregion_reserve_restore(rg);
 	WRITE_ONCE(rg->resets, rg->resets + 1);
@@ -711,25 +736,8 @@ static noinline __cold struct kregion *create_refuse(const char *name,
 	return ERR_PTR(-EINVAL);
 }
 
-/**
- * kregion_create_owned - create a region
- * @name: 1 to 31 printable characters, no white space, no '/', not "." or "..";
- *	copied, need not be unique.
- * @attr: Attributes; NULL for all defaults.
- * @owner: The module shown as owner in debugfs and reports.
- *
- * The region holds no block until the first allocation, unless it has a
- * reserve. Cheap enough for a region per request. The idea is that of
- * traceRegionAlloc in the Go runtime.
- *
- * Context: Process context, may sleep.
- * Return: The region. ERR_PTR(-EINVAL) for a name that is NULL, empty, too long
- * or path-like, for unknown or contradictory flags, for a node that is not
- * online, and for an invalid block size, limit or reserve; the log says which.
- * ERR_PTR(-ENOMEM).
- */
-struct kregion *kregion_create_owned(const char *name, const struct kregion_attr *attr,
-				     struct module *owner)
+static struct kregion *region_create(const char *name, const struct kregion_attr *attr,
+				     struct module *owner, struct kregion_priv *parent)
 {
 	struct kregion_attr a = {};
 	unsigned int nr_buckets, i;
@@ -753,8 +761,9 @@ struct kregion *kregion_create_owned(const char *name, const struct kregion_attr
 	rg = kmalloc(max(size, sizeof(*rg)), GFP_KERNEL);
 	if (!rg)
 		return ERR_PTR(-ENOMEM);
-	/* Not kzalloc(): the compiler clears words, and omits the buckets. */
-	*rg = (struct kregion_priv){ .attr_flags = a.flags };
+	/* Not kzalloc(): the compiler clears words, and only the first ones. */
+	memset(rg, 0, offsetof(struct kregion_priv, attr_flags));
+	rg->attr_flags = a.flags;
 	nr_buckets = region_buckets(rg);
 	for (i = 0; i < nr_buckets; i++) {
 		rg->bucket[i].blocks = NULL;
@@ -780,9 +789,13 @@ struct kregion *kregion_create_owned(const char *name, const struct kregion_attr
 	strscpy(rg->name, name, sizeof(rg->name));
 	strscpy(rg->owner, owner_name(owner), sizeof(rg->owner));
 	rg->module = owner;
-	region_fast_off(rg);
+	rg->fast.cur = &rg->cpu.fast.sentinel;
 	region_fast_on(rg);
 
+	if (a.limit)
+		rg->charge = rg;
+	if (parent)
+		kregion_tree_link(rg, parent);
 	kregion_registry_add(rg);
 	trace_kregion_create(rg->id, rg->name, 0);
 	if (a.reserve) {
@@ -796,14 +809,122 @@ struct kregion *kregion_create_owned(const char *name, const struct kregion_attr
 	}
 	return &rg->fast;
 }
+
+/**
+ * kregion_create_owned - create a region
+ * @name: 1 to 31 printable characters, no white space, no '/', not "." or "..";
+ *	copied, need not be unique.
+ * @attr: Attributes; NULL for all defaults.
+ * @owner: The module shown as owner in debugfs and reports.
+ *
+ * The region holds no block until the first allocation, unless it has a
+ * reserve. Cheap enough for a region per request. The idea is that of
+ * traceRegionAlloc in the Go runtime.
+ *
+ * Context: Process context, may sleep.
+ * Return: The region. ERR_PTR(-EINVAL) for a name that is NULL, empty, too long
+ * or path-like, for unknown or contradictory flags, for a node that is not
+ * online, and for an invalid block size, limit or reserve; the log says which.
+ * ERR_PTR(-ENOMEM).
+ */
+struct kregion *kregion_create_owned(const char *name, const struct kregion_attr *attr,
+				     struct module *owner)
+{
+	return region_create(name, attr, owner, NULL);
+}
 EXPORT_SYMBOL_GPL(kregion_create_owned);
+
+/**
+ * kregion_create_child_owned - create a region inside another one
+ * @parent: The region that the new one belongs to, of any mode.
+ * @name: As for kregion_create_owned().
+ * @attr: As for kregion_create_owned(); nothing is inherited.
+ * @owner: As for kregion_create_owned().
+ *
+ * The blocks of the child count against the limits of all its ancestors, too: a
+ * new block costs a few instructions per ancestor with a limit, under a lock. A
+ * drop, reset or destroy of @parent destroys it; it may also be destroyed
+ * before, even while siblings are created and destroyed. Trees of regions that
+ * die with their parent are the idea of talloc and of the pools of APR.
+ *
+ * Context: Process context, may sleep. Not while @parent is dropped, reset or
+ * destroyed, as with an allocation.
+ * Return: As kregion_create_owned(). ERR_PTR(-EINVAL) for a @parent that is
+ * NULL or an ERR_PTR, and for a reserve that does not fit the limit of an
+ * ancestor. ERR_PTR(-EBUSY), with a WARN, if @parent is being dropped, reset or
+ * destroyed.
+ */
+struct kregion *kregion_create_child_owned(struct kregion *parent, const char *name,
+					   const struct kregion_attr *attr, struct module *owner)
+{
+	struct kregion *r;
+
+	might_sleep();
+	if (IS_ERR_OR_NULL(parent))
+		return create_refuse(name, attr ?: &(struct kregion_attr){}, owner, "no parent");
+	if (!region_enter(to_priv(parent)))
+		return ERR_PTR(-EBUSY);
+	r = region_create(name, attr, owner, to_priv(parent));
+	region_leave(to_priv(parent));
+	return r;
+}
+EXPORT_SYMBOL_GPL(kregion_create_child_owned);
+
+/* Free @rg, which is quiesced and has no children any more. */
+static void region_free(struct kregion_priv *rg)
+{
+	kregion_reserve_stop(rg);
+	kregion_registry_del(rg);
+	if (rg->parent)
+		kregion_tree_unlink(rg);
+	trace_kregion_destroy(rg->id, rg->name, atomic_long_read(&rg->held));
+	region_finish(rg);
+	if (rg->nr_blocks)
+		region_release(rg, region_invalidate(rg, true));
+	if (rg->reserve)
+		kregion_reserve_free(rg);
+	if (rg->memcg)
+		mem_cgroup_put(rg->memcg);
+	pcpu_put((struct kregion_cpu __percpu *)rg->fast.pcpu);
+	if (unlikely(region_debug(rg)))
+		kregion_quarantine_region(rg);
+	else
+		kfree(rg);
+}
+
+/*
+ * Destroy all descendants of @rg, which is quiesced, children before their
+ * parent. A tree may be deep: do not recurse. None gets a new child once it is
+ * quiesced.
+ */
+static noinline void region_free_children(struct kregion_priv *rg)
+{
+	struct kregion_priv *at = rg, *child, *parent;
+
+	for (;;) {
+		child = kregion_tree_child(at);
+		if (child) {
+			region_quiesce(child, "destroy", true, true);
+			at = child;
+		} else if (at != rg) {
+			parent = at->parent;
+			region_free(at);
+			at = parent;
+			cond_resched();
+		} else {
+			return;
+		}
+	}
+}
 
 /**
  * kregion_destroy - free a region with all its objects
  * @r: The region; NULL and ERR_PTR are no-ops.
  *
- * The caller guarantees that nothing uses the region or its objects any more. A
- * client that allocates from probes or interrupts stops them first:
+ * The children are destroyed first, with all that is below them, the youngest
+ * ones first; then the actions run. The caller guarantees that nothing uses the
+ * regions or their objects any more, other than the actions. A client that
+ * allocates from probes or interrupts stops them first:
  * tracepoint_synchronize_unregister(), irq_work_sync(), cancel_work_sync(). A
  * racing drop, reset or allocation in the slow path is waited for, with a WARN.
  * A second destroy of a region with KREGION_F_DEBUG is reported and does
@@ -820,21 +941,9 @@ void kregion_destroy(struct kregion *r)
 	might_sleep();
 	if (!region_quiesce(rg, "destroy", true, true))
 		return;
-	kregion_reserve_stop(rg);
-	kregion_registry_del(rg);
-	trace_kregion_destroy(rg->id, rg->name, atomic_long_read(&rg->held));
-	if (region_debug(rg))
-		kregion_debug_check(rg);
-	if (rg->nr_blocks)
-		region_release(rg, region_invalidate(rg, true));
-	kregion_reserve_free(rg);
-	if (rg->memcg)
-		mem_cgroup_put(rg->memcg);
-	pcpu_put((struct kregion_cpu __percpu *)rg->fast.pcpu);
-	if (unlikely(region_debug(rg)))
-		kregion_quarantine_region(rg);
-	else
-		kfree(rg);
+	if (!hlist_empty(&rg->children))
+		region_free_children(rg);
+	region_free(rg);
 }
 EXPORT_SYMBOL_GPL(kregion_destroy);
 
@@ -860,13 +969,17 @@ static int __init kregion_init(void)
 	return 0;
 }
 
-/* All clients are gone: free the regions that they left behind. */
+/*
+ * All clients are gone, and so are the functions of actions: free the regions
+ * that they left behind.
+ */
 static void __exit regions_free(void)
 {
 	struct kregion_priv *rg;
 
-	while ((rg = kregion_registry_first())) {
+	while ((rg = kregion_registry_last())) {
 		kregion_report(rg, ", never destroyed, is freed");
+		rg->actions = NULL;
 		kregion_destroy(&rg->fast);
 	}
 }

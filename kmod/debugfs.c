@@ -66,14 +66,18 @@ static int regions_show(struct seq_file *m, void *v)
 		seq_puts(m, "# kregion regions 1\nid name owner mode");
 		for (i = 0; i < ARRAY_SIZE(fields); i++)
 			seq_printf(m, " %s", fields[i].name);
-		seq_putc(m, '\n');
+		seq_puts(m, " parent\n");
 		return 0;
 	}
 	kregion_stats(&rg->fast, &st);
 	seq_printf(m, "%llu %s %s %s", rg->id, rg->name, rg->owner, region_mode(rg));
 	for (i = 0; i < ARRAY_SIZE(fields); i++)
 		seq_printf(m, " %lu", *field(&st, i));
-	seq_putc(m, '\n');
+	/* A region outlives its children, and their readers. */
+	if (rg->parent)
+		seq_printf(m, " %llu\n", rg->parent->id);
+	else
+		seq_puts(m, " -\n");
 	return 0;
 }
 

@@ -28,6 +28,8 @@
  * C: Modified by the fast path: of one CPU with preemption disabled, or by any
  *    CPU with an atomic operation if the region is not per-CPU.
  * Q: Modified only while the region is quiesced (drop, reset, destroy).
+ * R: lock of charge_root() protected.
+ * T: tree_lock protected.
  * G: registry_lock protected.
  * D: quarantine_lock protected.
  */
@@ -69,6 +71,13 @@ struct kregion_cpu {
 	int cpu;			/* I: -1 if the region is not per-CPU */
 };
 
+/* Called before the objects of the region go; an object itself. */
+struct kregion_action {
+	struct kregion_action *next;	/* I: added before this one */
+	void (*fn)(void *arg);		/* I */
+	void *arg;			/* I */
+};
+
 /* A chain of blocks: those in use, then the spare ones. */
 struct kregion_bucket {
 	struct kregion_block *blocks;	/* L */
@@ -88,15 +97,17 @@ struct kregion_priv {
 	raw_spinlock_t lock ____cacheline_aligned_in_smp;
 	atomic_t pins;			/* A: readers that defer destruction */
 	atomic_t users;			/* A: calls in the slow path, see region_enter() */
-	unsigned int fills_in_flight;	/* L: blocks being allocated, if there is a limit */
-	unsigned int fills_ended;	/* L, A to read: counts the ends of these */
+	unsigned int fills_in_flight;	/* R: charged blocks being allocated */
+	unsigned int fills_ended;	/* R, A to read: counts the ends of these */
 	unsigned int spare_miss;	/* L: no spare block has this much room; 0: unknown */
 	unsigned int unlink_seq;	/* L: incremented when blocks leave their chains */
 	unsigned long flags;		/* A: bits of enum kregion_bits */
 	unsigned long epoch;		/* L, A to read: incremented by drop and reset */
 	struct kregion_block *large;	/* L: chain of large blocks */
 	struct kregion_cpu *active;	/* L: those that had a block since the last drop */
+	struct kregion_action *actions;	/* L: added last; Q to take */
 	atomic_long_t held;		/* A: bytes of blocks, also of those being allocated */
+	atomic_long_t charged;		/* R, A to subtract: held, descendants included */
 	unsigned long nr_blocks;	/* L, A to read */
 	unsigned long nr_spare;		/* L, A to read: spare blocks in buckets */
 	unsigned long peak;		/* L, A to read */
@@ -109,15 +120,22 @@ struct kregion_priv {
 	struct kregion_cpu cpu;		/* of a region that is not per-CPU */
 	atomic_long_t failed[KREGION_NR_FAILURES];
 
-	/* Attributes. */
 	struct mem_cgroup *memcg;	/* I: of the creator, with KREGION_F_ACCOUNT */
+	unsigned int nr_quarantined;	/* D: blocks in the quarantine */
+
+	/* The tree. */
+	struct kregion_priv *parent;	/* I: NULL: none */
+	struct kregion_priv *charge;	/* I: nearest with a limit, from here up; or NULL */
+	struct hlist_head children;	/* T: newest first */
+
+	/* Attributes; from here on, region_create() does not clear. */
 	unsigned int attr_flags;	/* I */
 	int node;			/* I */
-	unsigned int nr_quarantined;	/* D: blocks in the quarantine */
 	size_t block_size;		/* I: header included */
 	size_t limit;			/* I: 0: none */
 	u64 id;				/* I */
 	struct list_head registry;	/* G; D in the quarantine */
+	struct hlist_node sibling;	/* T: in parent->children, if there is one */
 	const struct module *module;	/* A: the owner, until its unload is reported */
 	char name[KREGION_NAME_MAX + 1]; /* I */
 	char owner[MODULE_NAME_LEN];	/* I */
@@ -338,7 +356,7 @@ extern struct workqueue_struct *kregion_wq;
 /* A charged block was linked, or its allocation failed: wake the waiters. */
 static inline void kregion_block_done(struct kregion_priv *rg)
 {
-	if (unlikely(rg->limit))
+	if (unlikely(rg->charge))
 		kregion_block_done_limited(rg);
 }
 
@@ -348,6 +366,12 @@ void kregion_reserve_stop(struct kregion_priv *rg);
 void kregion_reserve_empty(struct kregion_priv *rg);
 void kregion_reserve_restore(struct kregion_priv *rg);
 void kregion_reserve_resume(struct kregion_priv *rg);
+
+/* tree.c: children and actions */
+void kregion_tree_link(struct kregion_priv *rg, struct kregion_priv *parent);
+void kregion_tree_unlink(struct kregion_priv *rg);
+struct kregion_priv *kregion_tree_child(struct kregion_priv *rg);
+void kregion_actions_run(struct kregion_action *list, struct kregion_action *until);
 
 /* debug.c: KREGION_F_DEBUG */
 size_t kregion_debug_bytes(size_t size, size_t align);
@@ -409,7 +433,7 @@ struct kregion_reader {
 
 int kregion_registry_init(void);
 void kregion_registry_exit(void);
-struct kregion_priv *kregion_registry_first(void);
+struct kregion_priv *kregion_registry_last(void);
 void kregion_report(struct kregion_priv *rg, const char *what);
 void kregion_registry_add(struct kregion_priv *rg);
 void kregion_registry_del(struct kregion_priv *rg);

@@ -45,11 +45,13 @@ void kregion_registry_del(struct kregion_priv *rg)
 }
 
 /*
- * Some region, or NULL; the module is unloading and the list has no other user.
+ * The newest region, which has no children, or NULL; the module is unloading
+ * and the list has no other user.
  */
-struct kregion_priv *kregion_registry_first(void)
+struct kregion_priv *kregion_registry_last(void)
 {
-	return list_first_entry_or_null(&registry, struct kregion_priv, registry);
+	return list_empty(&registry) ? NULL : list_entry(registry.prev, struct kregion_priv,
+							 registry);
 }
 
 void kregion_reader_add(struct kregion_reader *reader)
@@ -136,8 +138,12 @@ static int owner_going(struct notifier_block *nb, unsigned long state, void *dat
 	kregion_reader_add(&reader);
 	for (rg = kregion_registry_next(&reader, 0); rg; rg = next) {
 		if (READ_ONCE(rg->module) == data) {
-			/* Another module may get the address. */
+			/*
+			 * Another module may get the address. The functions of
+			 * actions go with the module.
+			 */
 			WRITE_ONCE(rg->module, NULL);
+			WRITE_ONCE(rg->actions, NULL);
 			kregion_report(rg, " was never destroyed");
 		}
 		next = kregion_registry_next(&reader, rg->id);

@@ -16,6 +16,7 @@ static const struct {
 
 #define NR_FIELDS	ARRAY_SIZE(fields)
 #define REGION_COLUMNS	4	/* in front of the fields */
+#define ALL_COLUMNS	(REGION_COLUMNS + (int)NR_FIELDS + 1)	/* and the parent */
 
 static int columns_of(const char *line)
 {
@@ -88,6 +89,7 @@ static void regions_has_a_version_and_a_header(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, fields[i].offset, i * sizeof(unsigned long));
 		expect_column(test, header, REGION_COLUMNS + i, fields[i].name);
 	}
+	expect_column(test, header, ALL_COLUMNS - 1, "parent");
 }
 
 MODE_PARAM(mode, MODES_BASE)
@@ -287,7 +289,7 @@ static void more_regions_than_fit_a_page(struct kunit *test)
 		number = column(line, 0);
 		KUNIT_EXPECT_GT(test, number, last);
 		last = number;
-		KUNIT_EXPECT_EQ(test, columns_of(line), REGION_COLUMNS + (int)NR_FIELDS);
+		KUNIT_EXPECT_EQ(test, columns_of(line), ALL_COLUMNS);
 		column_text(line, 1, name, sizeof(name));
 		n += !strcmp(name, "kunit-one-of-many");
 	}
@@ -372,7 +374,7 @@ static void reading_while_regions_come_and_go(struct kunit *test)
 		for (; line; line = next_line(line)) {
 			KUNIT_EXPECT_GT(test, column(line, 0), last);
 			last = column(line, 0);
-			KUNIT_EXPECT_EQ(test, columns_of(line), REGION_COLUMNS + (int)NR_FIELDS);
+			KUNIT_EXPECT_EQ(test, columns_of(line), ALL_COLUMNS);
 		}
 		line = next_line(next_line(text[i + 1]));
 		for (; line; line = next_line(line))

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A client that never destroys its region, which is reported when it unloads,
- * or when its init function fails.
+ * A client that never destroys its region and a child of it, which are reported
+ * when it unloads, or when its init function fails. The action of the child goes
+ * with the module, so it must not run.
  */
 
 #include <linux/delay.h>
@@ -21,6 +22,18 @@ MODULE_PARM_DESC(nofill, "use up what the refill brings, for two seconds at most
 static bool fail;
 module_param(fail, bool, 0);
 MODULE_PARM_DESC(fail, "fail to load");
+
+static void never(void *arg)
+{
+	pr_err("the action of a module that has unloaded runs\n");
+}
+
+static int add_child(struct kregion *r)
+{
+	struct kregion *child = kregion_create_child(r, "forgotten-child", NULL);
+
+	return PTR_ERR_OR_ZERO(child) ?: kregion_add_action(child, never, NULL, GFP_KERNEL);
+}
 
 static int __init forgetful_init(void)
 {
@@ -42,7 +55,7 @@ static int __init forgetful_init(void)
 		if (!kregion_alloc(r, size, GFP_KERNEL))
 			return -ENOMEM;
 	}
-	return fail ? -ECANCELED : 0;
+	return add_child(r) ?: fail ? -ECANCELED : 0;
 }
 
 static void __exit forgetful_exit(void)

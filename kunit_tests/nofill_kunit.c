@@ -476,7 +476,10 @@ static void a_busy_cpu_stops_no_refill(struct kunit *test)
 static void a_failed_refill_is_tried_again(struct kunit *test)
 {
 	const struct mode *mode = test->param_value;
-	struct kregion *r = region_with_reserve(test, mode, 2000);
+	const struct kregion_attr attr = {
+		.flags = mode->flags, .block_size = mode->block, .limit = SZ_16M, .reserve = 2000,
+	};
+	struct kregion *r = region_make(test, &attr);
 	struct kregion_priv *rg = to_priv(r);
 	unsigned long fills;
 
@@ -486,7 +489,7 @@ static void a_failed_refill_is_tried_again(struct kunit *test)
 	fills = stats_of(r).fills;
 	usleep_range(20000, 25000);
 	KUNIT_EXPECT_EQ(test, stats_of(r).fills, fills);
-	WRITE_ONCE(rg->limit, 0);
+	WRITE_ONCE(rg->limit, attr.limit);
 	KUNIT_EXPECT_TRUE(test, wait_until(stats_of(r).fills > fills));
 	KUNIT_EXPECT_TRUE(test, wait_until(take(r, 40, 50)));
 }

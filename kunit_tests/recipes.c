@@ -152,6 +152,59 @@ static unsigned long lost(struct kregion *r)
 
 /* end: stats */
 
+/* doc: tree */
+struct upload {
+	struct kregion *region;
+	struct page *page;
+};
+
+static void upload_put(void *arg)
+{
+	struct upload *f = arg;
+
+	__free_page(f->page);
+}
+
+static struct upload *upload_open(struct kregion *session)
+{
+	struct kregion *r = kregion_create_child(session, "upload", NULL);
+	struct upload *f;
+
+	if (IS_ERR(r))
+		return ERR_CAST(r);
+	f = kregion_alloc_obj(r, *f, GFP_KERNEL);
+	if (!f)
+		goto fail;
+	f->region = r;
+	f->page = alloc_page(GFP_KERNEL);
+	if (!f->page)
+		goto fail;
+	if (!kregion_add_action(r, upload_put, f, GFP_KERNEL))
+		return f;
+	upload_put(f);
+fail:
+	kregion_destroy(r);
+	return ERR_PTR(-ENOMEM);
+}
+
+static int session(void)
+{
+	struct kregion *r;
+	struct upload *a, *b;
+
+	r = kregion_create("session", &(struct kregion_attr){ .limit = SZ_1M });
+	if (IS_ERR(r))
+		return PTR_ERR(r);
+	a = upload_open(r);
+	b = upload_open(r);
+	if (!IS_ERR(a))
+		kregion_destroy(a->region);	/* upload_put(a) */
+	kregion_destroy(r);			/* upload_put(b), then the session */
+	return IS_ERR(b) ? PTR_ERR(b) : 0;
+}
+
+/* end: tree */
+
 /* doc: typed */
 struct table {
 	unsigned int nr;
@@ -219,7 +272,7 @@ static int __init samples_run(void)
 static int __init recipes_init(void)
 {
 	return request("each word is an entry") ?: batches(10) ?: records_run() ?: samples_run() ?:
-	       table_run();
+	       session() ?: table_run();
 }
 module_init(recipes_init);
 

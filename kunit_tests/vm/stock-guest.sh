@@ -97,6 +97,10 @@ test_result "... or fails to load" "$(($? == 0 || $(forgotten "$never") != 2))"
 rmmod kregion_client kregion || rc=1
 test_result "... once, with name, owner and sizes" "$(($(forgotten "$never") != 2))"
 test_result "forgotten regions are reported as they are freed" "$(($(forgotten "$freed") != 2))"
+test_result "... and so are their children" \
+	"$(($(dmesg | grep -cE '"forgotten-child" of kregion_forgetful(,| was) never') != 4))"
+! dmesg | grep 'the action of a module that has unloaded'
+test_result "their actions do not run" $?
 dmesg | grep 'of kregion_client was never'
 test_result "a region that its client destroys is not reported" "$(($? == 0))"
 

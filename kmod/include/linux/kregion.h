@@ -19,10 +19,15 @@
  *	drop, reset	NO	NO	NO	yes	yes	NO	NO
  *	destroy		NO	NO	NO	NO	yes	NO	NO
  *
+ * kregion_add_action() is an allocation, and so is
+ * kregion_create_child() for the parent, but in any mode. A child is a region
+ * of its own: calls on it run along with calls on its parent, other than a
+ * drop, reset or destroy, which destroy the child.
+ *
  * With KREGION_F_SINGLE, "the caller serializes" replaces each entry of the
- * first three rows. The contexts of each call are in its kernel-doc. A nofill
- * call may interrupt any other one of the same CPU; in NMI, some architectures
- * refuse it.
+ * first three rows. The contexts of each call are in its
+ * kernel-doc. A nofill call may interrupt any other one of the same CPU; in
+ * NMI, some architectures refuse it.
  */
 #ifndef _LINUX_KREGION_H
 #define _LINUX_KREGION_H
@@ -101,7 +106,8 @@ enum kregion_flags {
  *	KREGION_BLOCK_SIZE_MAX; 0 means KREGION_BLOCK_SIZE. With
  *	KREGION_F_PERCPU, the blocks of all CPUs but the first one to allocate
  *	start at PAGE_SIZE and double up to it.
- * @limit: Maximum bytes of blocks that the region holds, 0 for no limit.
+ * @limit: Maximum bytes of blocks that the region and all its descendants hold,
+ *	0 for no limit.
  * @reserve: Bytes kept ready for kregion_alloc_nofill(), each size rounded up
  *	to 8; 0 for none. See kregion_reserve() for the guarantee and its cost.
  * @node: The memory node; read only with KREGION_F_NODE.
@@ -181,6 +187,19 @@ struct kregion *kregion_create_owned(const char *name, const struct kregion_attr
 #define kregion_create(name, attr...) kregion_create_owned(name, attr, THIS_MODULE)
 void kregion_destroy(struct kregion *r);
 
+struct kregion *kregion_create_child_owned(struct kregion *parent, const char *name,
+					   const struct kregion_attr *attr, struct module *owner);
+/**
+ * kregion_create_child - create a region inside another one
+ * @parent: The region that the new one belongs to.
+ * @name: As for kregion_create().
+ * @attr: As for kregion_create().
+ *
+ * Calls kregion_create_child_owned() with THIS_MODULE.
+ */
+#define kregion_create_child(parent, name, attr...) \
+	kregion_create_child_owned(parent, name, attr, THIS_MODULE)
+
 struct kregion *devm_kregion_create_owned(struct device *dev, const char *name,
 					  const struct kregion_attr *attr, struct module *owner);
 /**
@@ -202,6 +221,7 @@ DEFINE_FREE(kregion_destroy, struct kregion *, IS_ERR_OR_NULL(_T) ? (void)0 : kr
 void kregion_drop(struct kregion *r);
 void kregion_reset(struct kregion *r);
 int kregion_reserve(struct kregion *r, size_t bytes, gfp_t gfp);
+int kregion_add_action(struct kregion *r, void (*fn)(void *arg), void *arg, gfp_t gfp);
 
 bool kregion_contains(struct kregion *r, const void *p);
 void kregion_stats(struct kregion *r, struct kregion_stats *out);

@@ -36,4 +36,25 @@ static inline void list_del(struct list_head *entry)
 	entry->prev->next = entry->next;
 }
 
+struct hlist_node { struct hlist_node *next, **pprev; };
+struct hlist_head { struct hlist_node *first; };
+
+#define hlist_empty(head)	(!READ_ONCE((head)->first))
+#define hlist_entry_safe(p, type, member) ((p) ? container_of(p, type, member) : NULL)
+
+static inline void hlist_add_head(struct hlist_node *entry, struct hlist_head *head)
+{
+	*entry = (struct hlist_node){ head->first, &head->first };
+	if (head->first)
+		head->first->pprev = &entry->next;
+	WRITE_ONCE(head->first, entry);
+}
+
+static inline void hlist_del(struct hlist_node *entry)
+{
+	WRITE_ONCE(*entry->pprev, entry->next);
+	if (entry->next)
+		entry->next->pprev = entry->pprev;
+}
+
 #endif

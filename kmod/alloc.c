@@ -220,9 +220,9 @@ struct kregion_block *kregion_take_spare(struct kregion_priv *rg, int cpu, size_
 	struct kregion_block *b;
 
 	lockdep_assert_held(&rg->lock);
-	if (!scan->more || scan->epoch != rg->epoch)
+	if (!scan->more || scan->seq != rg->spare_seq)
 		*scan = (struct kregion_spare_scan){
-			.epoch = rg->epoch, .fills = rg->fills, .max = scan->max,
+			.seq = rg->spare_seq, .fills = rg->fills, .max = scan->max,
 		};
 	scan->more = false;
 	if (!rg->nr_spare || (rg->spare_miss && min >= rg->spare_miss))

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Lifetime of a region: create, drop, reset, destroy. The fast path of an
- * allocation is __kregion_alloc() in <linux/kregion_inline.h>, the slow path is
- * in alloc.c.
+ * Lifetime of a region: create, drop, reset, rewind, destroy. The fast path of
+ * an allocation is __kregion_alloc() in <linux/kregion_inline.h>, the slow path
+ * is in alloc.c.
  */
 
 /**
@@ -137,12 +137,16 @@
  * freed the block, writes to freed memory. The window is a few instructions,
  * with preemption disabled in a per-CPU region.
  *
+ * A rewind, of a single mode region only, is a reset that ends at a mark: see
+ * scratch.c.
+ *
  * Invariants
  * ==========
  *
  * 1. No byte is handed out twice in one epoch, and no header ever. A cursor is
  *    only advanced, by add or compare-and-exchange. Only an overshoot is
- *    undone, by the call that made it.
+ *    undone, by the call that made it, and the end of the last object moved
+ *    back by kregion_resize(), with compare-and-exchange.
  * 2. Only its own CPU writes the cursor of a per-CPU current block, with
  *    preemption disabled, while the region is not quiesced.
  * 3. A cursor never exceeds the end of its block by more than (contexts that
@@ -150,7 +154,8 @@
  *    bits that may wrap, so the signed distance is compared there.
  * 4. A block is in the chain of a bucket, or of the large blocks, from its
  *    publication until a drop, reset or destroy. Within an epoch no block
- *    leaves, and only spare ones move. A reader that finds kregion_priv.unlink_seq unchanged under the lock may
+ *    leaves, but large ones that a rewind frees, and only spare ones move. A
+ *    reader that finds kregion_priv.unlink_seq unchanged under the lock may
  *    continue at its position.
  * 5. A spare block is in the second part of the chain of its bucket, and
  *    kregion_priv.nr_spare counts it. A block that is current, standby, full or
@@ -430,6 +435,7 @@ static struct kregion_block *region_new_epoch(struct kregion_priv *rg)
 
 	region_lock(rg, flags);
 	WRITE_ONCE(rg->epoch, rg->epoch + 1);
+	rg->spare_seq++;
 	kregion_reserve_empty(rg);
 	for (i = 0; i < nr_buckets; i++)
 		rg->bucket[i].spare = &rg->bucket[i].blocks;
@@ -527,6 +533,8 @@ static __always_inline void region_finish(struct kregion_priv *rg)
 		rg->actions = NULL;
 		kregion_actions_run(actions, NULL);
 	}
+	if (unlikely(rg->marks))
+		kregion_marks_forget(rg);
 	if (region_debug(rg))
 		kregion_debug_check(rg);
 }
@@ -605,6 +613,39 @@ void kregion_reset(struct kregion *r)
 	kregion_reserve_resume(rg);
 }
 EXPORT_SYMBOL_GPL(kregion_reset);
+
+/**
+ * kregion_rewind - forget what was allocated since a mark
+ * @r: The region, with KREGION_F_SINGLE.
+ * @m: From kregion_mark().
+ *
+ * The actions added since run, newest first. Then each large object made since
+ * is freed, and ordinary blocks taken into use since become spare. The block
+ * that was current at the mark is current again, at the position of the mark,
+ * and the reserve is as full as it was, or fuller. What kregion_resize() did in
+ * place to older large objects stays. Children are not affected.
+ *
+ * @m stays valid; marks made after it do not. With one that is not valid, the
+ * call does nothing, and warns, once per region. The scheme of a mark that all
+ * later allocations are undone to is that of obstack_free().
+ *
+ * Context: As kregion_reset(); children do not matter. The cost is proportional
+ * to the blocks taken into use since the mark, and to those of the reserve.
+ */
+void kregion_rewind(struct kregion *r, struct kregion_mark m)
+{
+	struct kregion_priv *rg = to_priv(r);
+
+	if (!kregion_mark_valid(rg, m))
+		return;
+	if (!region_quiesce(rg, "rewind", false, false))
+		return;
+	kregion_blocks_put_atomic(rg, kregion_marks_rewind(rg, m));
+	kregion_reserve_restore(rg);
+	region_unquiesce(rg);
+	kregion_reserve_resume(rg);
+}
+EXPORT_SYMBOL_GPL(kregion_rewind);
 
 /* ---- per-CPU state ------------------------------------------------------- */
 

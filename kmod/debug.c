@@ -186,6 +186,37 @@ static const char *redzone_damage(const char *object, size_t size)
 }
 
 /*
+ * Shrink the object at @p to @size, 0 for none. What it leaves looks like
+ * padding of the next one. A damaged object stays as it is, for the check that
+ * reports it.
+ */
+void kregion_debug_shrink(char *p, size_t size)
+{
+	struct debug_meta *meta = (struct debug_meta *)p - 1;
+	char *start = size ? p + size : (char *)meta, *end;
+	size_t old;
+
+	shadow_unpoison(meta, sizeof(*meta));
+	old = meta->size;
+	end = p + redzoned_size(old);
+	if (meta->check == meta_of(meta, old).check && size <= old) {
+		shadow_unpoison(p, end - p);
+		if (!redzone_damage(p, old)) {
+			memset(start, POISON_FREE, end - start);
+			if (size) {
+				*meta = meta_of(meta, size);
+				memset(start, POISON_END, redzoned_size(size) - size);
+				start = p + ALIGN(size, KREGION_ALIGN);
+			}
+		} else {
+			start = p + ALIGN(old, KREGION_ALIGN);
+		}
+		shadow_poison(start, end - start);
+	}
+	shadow_poison(meta, sizeof(*meta));
+}
+
+/*
  * The size of the object behind a damaged @meta: that of its two copies which
  * an intact right redzone confirms, or 0. The smaller one comes first: if both
  * end in the same word, its redzone includes that of the larger one.
@@ -247,10 +278,11 @@ static const char *check_left_redzone(struct kregion_priv *rg, const char *start
 	return (const char *)next;
 }
 
-/* Check the redzones of all objects of @b; the region is quiesced. */
-static void check_objects(struct kregion_priv *rg, struct kregion_block *b, size_t used)
+/* Check the objects of @b between two offsets; the region is quiesced. */
+static void check_objects(struct kregion_priv *rg, struct kregion_block *b, size_t from,
+			  size_t used)
 {
-	const char *start = b->start, *end = start + used, *p = start, *bad;
+	const char *start = b->start, *end = start + used, *p = start + from, *bad;
 	size_t size;
 
 	while (p < end) {
@@ -281,14 +313,19 @@ static void check_free(struct kregion_priv *rg, struct kregion_block *b, size_t 
 		report(rg, "free memory was written", bad - start, 0, bad - start, *bad);
 }
 
-static void check_block(struct kregion_priv *rg, struct kregion_block *b)
+/*
+ * Check the objects of @b at offset @from and behind, which are about to be
+ * freed, and poison the block from there on.
+ */
+void kregion_debug_check_block(struct kregion_priv *rg, struct kregion_block *b, size_t from)
 {
 	const size_t used = READ_ONCE(b->epoch) == rg->epoch ? block_used(b) : 0;
 
-	shadow_unpoison(b->start, block_room(b));
-	check_objects(rg, b, used);
+	shadow_unpoison(b->start + from, block_room(b) - from);
+	check_objects(rg, b, from, used);
 	check_free(rg, b, used);
-	kregion_debug_poison(b);
+	memset(b->start + from, POISON_FREE, block_room(b) - from);
+	shadow_poison(b->start + from, block_room(b) - from);
 }
 
 /* Check that nothing wrote to @b since it was poisoned and freed. */
@@ -309,5 +346,5 @@ void kregion_debug_check(struct kregion_priv *rg)
 
 	for (i = 0; i <= region_buckets(rg); i++)
 		for (b = region_chain(rg, i); b; b = READ_ONCE(b->chain))
-			check_block(rg, b);
+			kregion_debug_check_block(rg, b, 0);
 }

@@ -29,6 +29,7 @@
  *    CPU with an atomic operation if the region is not per-CPU.
  * Q: Modified only while the region is quiesced (drop, reset, destroy).
  * R: lock of charge_root() protected.
+ * S: Serialized by the caller, in a region with KREGION_F_SINGLE.
  * T: tree_lock protected.
  * G: registry_lock protected.
  * D: quarantine_lock protected.
@@ -88,6 +89,7 @@ enum kregion_bits {
 	KREGION_BUSY,		/* a drop, reset or destroy is in progress */
 	KREGION_MISUSED,	/* ... and a call that raced with it was reported */
 	KREGION_DESTROYED,	/* in the quarantine, and KREGION_BUSY forever */
+	KREGION_MISMARKED,	/* a mark that is not valid was reported */
 };
 
 struct kregion_priv {
@@ -101,11 +103,13 @@ struct kregion_priv {
 	unsigned int fills_ended;	/* R, A to read: counts the ends of these */
 	unsigned int spare_miss;	/* L: no spare block has this much room; 0: unknown */
 	unsigned int unlink_seq;	/* L: incremented when blocks leave their chains */
+	unsigned int spare_seq;		/* L: incremented when blocks become spare again */
 	unsigned long flags;		/* A: bits of enum kregion_bits */
 	unsigned long epoch;		/* L, A to read: incremented by drop and reset */
 	struct kregion_block *large;	/* L: chain of large blocks */
 	struct kregion_cpu *active;	/* L: those that had a block since the last drop */
 	struct kregion_action *actions;	/* L: added last; Q to take */
+	struct kregion_mark_record *marks; /* S: valid marks, newest first */
 	atomic_long_t held;		/* A: bytes of blocks, also of those being allocated */
 	atomic_long_t charged;		/* R, A to subtract: held, descendants included */
 	unsigned long nr_blocks;	/* L, A to read */
@@ -121,6 +125,7 @@ struct kregion_priv {
 	atomic_long_t failed[KREGION_NR_FAILURES];
 
 	struct mem_cgroup *memcg;	/* I: of the creator, with KREGION_F_ACCOUNT */
+	u64 mark_serial;		/* S: of the last mark */
 	unsigned int nr_quarantined;	/* D: blocks in the quarantine */
 
 	/* The tree. */
@@ -283,7 +288,8 @@ struct kregion_spare_scan {
 	unsigned int nr;		/* buckets searched */
 	bool more;			/* incomplete: drop the lock and call again */
 	size_t max;			/* most room of the block; 0: any */
-	unsigned long epoch, fills;	/* of the region at the start */
+	unsigned int seq;		/* region->spare_seq at the start */
+	unsigned long fills;		/* of the region at the start */
 };
 
 /* Warnings that name the region. */
@@ -367,11 +373,28 @@ void kregion_reserve_empty(struct kregion_priv *rg);
 void kregion_reserve_restore(struct kregion_priv *rg);
 void kregion_reserve_resume(struct kregion_priv *rg);
 
+/* The reserve and the standby block at a mark. */
+struct kregion_reserve_state {
+	struct kregion_block *standby;
+	struct kregion_block *head, *last;
+	size_t head_used;
+	size_t guaranteed;
+};
+
+void kregion_reserve_mark(struct kregion_priv *rg, struct kregion_reserve_state *state);
+void kregion_reserve_forget(struct kregion_priv *rg, const struct kregion_reserve_state *state);
+void kregion_reserve_rewind(struct kregion_priv *rg, const struct kregion_reserve_state *state);
+
 /* tree.c: children and actions */
 void kregion_tree_link(struct kregion_priv *rg, struct kregion_priv *parent);
 void kregion_tree_unlink(struct kregion_priv *rg);
 struct kregion_priv *kregion_tree_child(struct kregion_priv *rg);
 void kregion_actions_run(struct kregion_action *list, struct kregion_action *until);
+
+/* scratch.c: marks */
+bool kregion_mark_valid(struct kregion_priv *rg, struct kregion_mark m);
+struct kregion_block *kregion_marks_rewind(struct kregion_priv *rg, struct kregion_mark m);
+void kregion_marks_forget(struct kregion_priv *rg);
 
 /* debug.c: KREGION_F_DEBUG */
 size_t kregion_debug_bytes(size_t size, size_t align);
@@ -379,6 +402,8 @@ void *kregion_debug_object(struct kregion_priv *rg, char *chunk, size_t size, si
 void kregion_debug_poison(struct kregion_block *b);
 void kregion_debug_unpoison(struct kregion_block *b);
 void kregion_debug_check(struct kregion_priv *rg);
+void kregion_debug_check_block(struct kregion_priv *rg, struct kregion_block *b, size_t from);
+void kregion_debug_shrink(char *p, size_t size);
 void kregion_debug_check_freed(struct kregion_priv *rg, struct kregion_block *b);
 
 #ifdef CONFIG_KASAN_GENERIC

@@ -620,6 +620,59 @@ void kregion_reserve_resume(struct kregion_priv *rg)
 		queue_delayed_work(kregion_wq, &rv->refill, 0);
 }
 
+/* ---- marks of a single mode region --------------------------------------- */
+
+/* What serves nofill calls at a mark. */
+void kregion_reserve_mark(struct kregion_priv *rg, struct kregion_reserve_state *state)
+{
+	const struct kregion_reserve *rv = READ_ONCE(rg->reserve);
+
+	lockdep_assert_held(&rg->lock);
+	*state = (struct kregion_reserve_state){ .standby = READ_ONCE(rg->cpu.standby) };
+	if (!rv || !READ_ONCE(rv->head))
+		return;
+	state->head = READ_ONCE(rv->head);
+	state->head_used = block_used(state->head);
+	state->last = rv->last;
+	state->guaranteed = rv->guaranteed;
+}
+
+/* Forget the objects of nofill calls since the mark; the region is quiesced. */
+void kregion_reserve_forget(struct kregion_priv *rg, const struct kregion_reserve_state *state)
+{
+	struct kregion_block *b = state->head;
+	size_t used = state->head_used;
+
+	if (region_debug(rg) && state->standby)
+		kregion_debug_check_block(rg, state->standby, 0);
+	if (state->standby)
+		block_set_used(state->standby, 0);
+	for (; b; b = b == state->last ? NULL : READ_ONCE(b->queue)) {
+		if (region_debug(rg))
+			kregion_debug_check_block(rg, b, used);
+		block_set_used(b, used);
+		used = 0;
+	}
+}
+
+/* Serve from the blocks of the mark again; those added since become spare. */
+void kregion_reserve_rewind(struct kregion_priv *rg, const struct kregion_reserve_state *state)
+{
+	struct kregion_reserve *rv = rg->reserve;
+
+	lockdep_assert_held(&rg->lock);
+	WRITE_ONCE(rg->cpu.standby, state->standby);
+	if (!rv)
+		return;
+	WRITE_ONCE(rv->head, state->head);
+	rv->last = state->last;
+	rv->guaranteed = state->guaranteed;
+	if (state->last)
+		WRITE_ONCE(state->last->queue, NULL);
+}
+
+/* ---- teardown ------------------------------------------------------------ */
+
 /* Called after kregion_reserve_stop(). */
 void kregion_reserve_free(struct kregion_priv *rg)
 {

@@ -92,15 +92,16 @@ void kregion_actions_run(struct kregion_action *list, struct kregion_action *unt
 /**
  * kregion_add_action - have a function called before the objects of a region go
  * @r: The region.
- * @fn: Called with @arg, in the context of the drop, reset or destroy.
+ * @fn: Called with @arg, in the context of the drop, reset, destroy or rewind.
  *	May use the objects of the region, and may not allocate from it.
  * @arg: Any value.
  * @gfp: As for kregion_alloc().
  *
- * Actions run once, in the reverse order of being added, before a drop, reset
- * or destroy. Those of children run before those of their parent. A region with
- * actions is reset where its actions may run. The idea is that of the cleanups
- * of APR pools.
+ * Actions run once, in the reverse order of being added: before a drop, reset
+ * or destroy, and before a kregion_rewind() to a mark that is older than they
+ * are. Those of children run before those of their parent. A region with
+ * actions is reset and rewound where its actions may run. The idea is that of
+ * the cleanups of APR pools.
  *
  * The record of an action is an object of the region. When the module that owns
  * the region unloads without destroying it, its actions do not run any more.

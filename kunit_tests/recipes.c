@@ -4,6 +4,7 @@
  * it from here. Loading the module runs all of it and fails if any part does.
  */
 #include <linux/kregion.h>
+#include <linux/kstrtox.h>
 #include <linux/llist.h>
 #include <linux/string.h>
 #include <linux/tracepoint.h>
@@ -205,6 +206,53 @@ static int session(void)
 
 /* end: tree */
 
+/* doc: mark */
+struct number {
+	struct number *next;
+	u32 value;
+};
+
+/* Comma-separated numbers; false leaves @r and @list as they were. */
+static bool parse(struct kregion *r, struct number **list, char *text)
+{
+	const struct kregion_mark m = kregion_mark(r);
+	struct number *old = *list, *n;
+	char *word;
+
+	while ((word = strsep(&text, ","))) {
+		n = kregion_alloc_obj(r, *n, GFP_KERNEL);
+		if (!n || kstrtou32(word, 0, &n->value)) {
+			*list = old;
+			kregion_rewind(r, m);
+			return false;
+		}
+		n->next = *list;
+		*list = n;
+	}
+	return true;
+}
+
+/* end: mark */
+
+/* doc: resize */
+static char *join(struct kregion *r, const char * const *words, unsigned int nr)
+{
+	size_t len = 0, size = 1, more;
+	char *text = kregion_zalloc(r, size, GFP_KERNEL), *grown;
+
+	for (; text && nr--; words++, size += more, text = grown) {
+		more = strlen(*words);
+		grown = kregion_resize(r, text, size, size + more, GFP_KERNEL);
+		if (!grown)
+			return NULL;
+		memcpy(grown + len, *words, more + 1);
+		len += more;
+	}
+	return text;
+}
+
+/* end: resize */
+
 /* doc: typed */
 struct table {
 	unsigned int nr;
@@ -222,16 +270,24 @@ static struct table *table_make(struct kregion *r, unsigned int nr)
 
 /* end: typed */
 
-static int __init table_run(void)
+static int __init scratch_run(void)
 {
-	struct kregion *r = kregion_create("table", NULL);
+	static const char * const words[] = { "one", "-", "two" };
+	struct number *list = NULL;
+	char good[] = "1,2,3", bad[] = "4,5,six";
+	struct kregion *r;
 	struct table *t;
-	int err;
+	int err = -EIO;
+	char *text;
 
+	r = kregion_create("parse", &(struct kregion_attr){ .flags = KREGION_F_SINGLE });
 	if (IS_ERR(r))
 		return PTR_ERR(r);
+	text = join(r, words, ARRAY_SIZE(words));
 	t = table_make(r, 10);
-	err = t && t->nr == 10 && !t->slot[9] ? 0 : -EIO;
+	if (parse(r, &list, good) && !parse(r, &list, bad) && list->value == 3 &&
+	    text && !strcmp(text, "one-two") && t && t->nr == 10 && !t->slot[9])
+		err = 0;
 	kregion_destroy(r);
 	return err;
 }
@@ -272,7 +328,7 @@ static int __init samples_run(void)
 static int __init recipes_init(void)
 {
 	return request("each word is an entry") ?: batches(10) ?: records_run() ?: samples_run() ?:
-	       session() ?: table_run();
+	       session() ?: scratch_run();
 }
 module_init(recipes_init);
 

@@ -10,11 +10,22 @@
 #include "kernel.h"
 
 #define MAX_OBJECTS	600
+#define MAX_MARKS	8
 
 struct object {
 	char *p;
 	size_t size;
 	u8 tag;
+};
+
+/* What must be the case again after a rewind. */
+struct mark {
+	struct kregion_mark mark;
+	unsigned int nr;			/* objects */
+	unsigned int actions;
+	unsigned long used;
+	size_t owed;
+	bool valid;
 };
 
 static struct {
@@ -27,6 +38,9 @@ static struct {
 	size_t promise, owed;			/* most promised; nofill bytes that must succeed */
 	long fills;				/* shim_fills when it was created */
 	bool damaged;
+	struct mark mark[MAX_MARKS];		/* oldest first */
+	unsigned int nr_marks, actions;
+	bool mismarked;				/* an invalid mark was reported */
 } m;
 
 static const u8 *input, *input_end;
@@ -362,16 +376,129 @@ static void expect_warnings(void)
 	m.damaged = false;
 }
 
+/* Actions run newest first. */
+static void action(void *arg)
+{
+	CHECK((unsigned long)arg == m.actions);
+	m.actions--;
+}
+
+static void call_action(gfp_t gfp)
+{
+	const unsigned long used = m.st.bytes_used;
+
+	if (!kregion_add_action(m.r, action, (void *)(m.actions + 1UL), gfp)) {
+		m.actions++;
+		check_stats();
+		CHECK(m.st.bytes_used == used + region_bytes(to_priv(m.r),
+							     sizeof(struct kregion_action), 8));
+	} else {
+		refused(sizeof(struct kregion_action), KREGION_ALIGN, gfp, false);
+	}
+}
+
+static void call_mark(void)
+{
+	struct mark *k = &m.mark[m.nr_marks];
+
+	if (!(m.attr.flags & KREGION_F_SINGLE) || m.nr_marks == MAX_MARKS)
+		return;
+	k->mark = kregion_mark(m.r);
+	k->valid = k->mark.serial;
+	k->nr = m.nr;
+	k->actions = m.actions;
+	k->used = m.st.bytes_used;
+	k->owed = m.owed;
+	check_stats();
+	CHECK(m.st.bytes_used == k->used && (k->valid || ran_short));
+	m.nr_marks += k->valid;
+}
+
+static void call_rewind(void)
+{
+	const unsigned int i = byte() % MAX_MARKS;
+	struct mark *k = &m.mark[i];
+
+	if (i >= m.nr_marks || m.damaged)
+		return;
+	verify_objects();
+	if (k->valid) {
+		m.nr = k->nr;
+		m.nr_marks = i + 1;
+		m.owed = k->owed;
+		while (++k < m.mark + MAX_MARKS)
+			k->valid = false;
+		kregion_rewind(m.r, m.mark[i].mark);
+		check_stats();
+		CHECK(m.st.bytes_used == m.mark[i].used);
+		CHECK(m.actions == m.mark[i].actions);
+	} else {
+		CHECK(!shim_warnings);
+		kregion_rewind(m.r, k->mark);
+		CHECK(shim_warnings == !m.mismarked);
+		shim_warnings = 0;
+		m.mismarked = true;
+	}
+	verify_objects();
+}
+
+static void call_resize(gfp_t gfp)
+{
+	const unsigned int i = byte() % max(m.nr, 1U);
+	const unsigned long used = m.st.bytes_used;
+	const size_t size = pick_size();
+	struct object *o = &m.object[i];
+	const size_t old = o->size;
+	unsigned int j;
+	char *p;
+
+	if (i >= m.nr || !o->size || m.nr == MAX_OBJECTS || m.damaged)
+		return;
+	p = kregion_resize(m.r, o->p, old, size, gfp);
+	CHECK(!memchr_inv(o->p, o->tag, min(old, size)));
+	if (!p) {
+		CHECK(size > old);
+		refused(size, KREGION_ALIGN, gfp, false);
+	} else if (p != o->p && size) {
+		CHECK(size > old && !memchr_inv(p, o->tag, old));
+		CHECK(!(gfp & __GFP_ZERO) || !memchr_inv(p + old, 0, size - old));
+		allocated(p, size, KREGION_ALIGN, false);
+	} else {
+		CHECK(size || p == ZERO_SIZE_PTR);
+		if (size > old && gfp & __GFP_ZERO)
+			CHECK(!memchr_inv(p + old, 0, size - old));
+		check_stats();
+		CHECK(m.st.bytes_used == used ||
+		      m.st.bytes_used - used == ALIGN(size, 8) - ALIGN(old, 8));
+		CHECK(size <= old || m.st.bytes_used - used == ALIGN(size, 8) - ALIGN(old, 8));
+		/* Only a large object changes in place in front of a mark. */
+		for (j = 0; j < m.nr_marks; j++)
+			if (i < m.mark[j].nr)
+				m.mark[j].used += m.st.bytes_used - used;
+		o->size = size;
+		o->p = p;
+		for (j = 0; j < m.nr; j++)
+			CHECK(j == i || o->p + size <= m.object[j].p ||
+			      o->p >= m.object[j].p + m.object[j].size);
+		if (size)
+			memset(p, o->tag, size);
+	}
+}
+
 static void epoch_end(bool drop)
 {
+	unsigned int i;
+
 	if (!m.damaged)
 		verify_objects();
+	for (i = 0; i < m.nr_marks; i++)
+		m.mark[i].valid = false;
 	m.nr = 0;
 	m.owed = ALIGN(m.promise, KREGION_ALIGN);
 	(drop ? kregion_drop : kregion_reset)(m.r);
 	m.st.bytes_used = 0;
 	check_stats();
-	CHECK(!m.st.bytes_used && !m.st.blocks_large && !m.st.blocks_full);
+	CHECK(!m.st.bytes_used && !m.st.blocks_large && !m.st.blocks_full && !m.actions);
 	CHECK(!drop || m.promise || !m.st.bytes_held);
 	expect_warnings();
 }
@@ -382,7 +509,7 @@ static void damage(void)
 	const struct object *o = &m.object[byte() % max(m.nr, 1U)];
 	const bool front = byte() % 2;
 
-	if (!m.nr || m.damaged || !(m.attr.flags & KREGION_F_DEBUG))
+	if (!m.nr || m.damaged || !(m.attr.flags & KREGION_F_DEBUG) || !o->size)
 		return;
 	o->p[front ? -1L - byte() % 8 : (long)o->size] ^= 1 + byte() % 255;
 	m.damaged = true;
@@ -427,6 +554,7 @@ static void destroy(void)
 	if (!m.damaged)
 		verify_objects();
 	kregion_destroy(m.r);		/* or an error of kregion_create() */
+	CHECK(!m.actions);
 	fail_in = 0;
 	while (shim_run_work())
 		;
@@ -477,7 +605,19 @@ static void step(void)
 
 	ran_short = false;
 	fail_in = op & 0x80 ? 1 + byte() % 8 : 0;
-	switch (op & 31) {
+	switch ((op & 0x60) == 0x60 ? 32 + op % 8 : op & 31) {
+	case 32 ... 35:
+		call_resize(gfp);
+		break;
+	case 36:
+		call_mark();
+		break;
+	case 37 ... 38:
+		call_rewind();
+		break;
+	case 39:
+		call_action(gfp);
+		break;
 	case 0 ... 15:
 		if (m.nr < MAX_OBJECTS)
 			call_alloc((op & 31) / 2, gfp);

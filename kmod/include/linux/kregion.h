@@ -19,13 +19,14 @@
  *	drop, reset	NO	NO	NO	yes	yes	NO	NO
  *	destroy		NO	NO	NO	NO	yes	NO	NO
  *
- * kregion_add_action() is an allocation, and so is
+ * kregion_resize() and kregion_add_action() are allocations, and so is
  * kregion_create_child() for the parent, but in any mode. A child is a region
  * of its own: calls on it run along with calls on its parent, other than a
  * drop, reset or destroy, which destroy the child.
  *
  * With KREGION_F_SINGLE, "the caller serializes" replaces each entry of the
- * first three rows. The contexts of each call are in its
+ * first three rows. kregion_mark(), only in this mode, is serialized, too, and
+ * kregion_rewind() is like a reset. The contexts of each call are in its
  * kernel-doc. A nofill call may interrupt any other one of the same CPU; in
  * NMI, some architectures refuse it.
  */
@@ -223,12 +224,28 @@ void kregion_reset(struct kregion *r);
 int kregion_reserve(struct kregion *r, size_t bytes, gfp_t gfp);
 int kregion_add_action(struct kregion *r, void (*fn)(void *arg), void *arg, gfp_t gfp);
 
+/**
+ * struct kregion_mark - where a region stood, from kregion_mark()
+ *
+ * A value: to be copied at will, and to be forgotten without a call. All zeros
+ * are an invalid mark. The members are private.
+ */
+struct kregion_mark {
+	/* private: */
+	u64 region;
+	u64 serial;
+};
+
+struct kregion_mark kregion_mark(struct kregion *r);
+void kregion_rewind(struct kregion *r, struct kregion_mark m);
+
 bool kregion_contains(struct kregion *r, const void *p);
 void kregion_stats(struct kregion *r, struct kregion_stats *out);
 
 void kregion_debug_flush(void);
 
 void *kregion_alloc_aligned(struct kregion *r, size_t size, size_t align, gfp_t gfp) __malloc;
+void *kregion_resize(struct kregion *r, void *p, size_t old, size_t new, gfp_t gfp);
 void *kregion_memdup(struct kregion *r, const void *src, size_t len, gfp_t gfp);
 char *kregion_strdup(struct kregion *r, const char *s, gfp_t gfp);
 char *kregion_strndup(struct kregion *r, const char *s, size_t max, gfp_t gfp);

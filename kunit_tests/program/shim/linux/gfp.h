@@ -16,6 +16,7 @@ enum { GFP_ZONEMASK = 15, __GFP_RECLAIMABLE = 16, __GFP_IO = 64, __GFP_FS = 128,
 #define PAGE_SHIFT		12
 #define PAGE_SIZE		4096UL
 #define PAGE_ALIGN(x)		ALIGN(x, PAGE_SIZE)
+#define PAGE_ALIGNED(p)		(!((unsigned long)(p) & (PAGE_SIZE - 1)))
 #define KMALLOC_MAX_SIZE	(4UL << 20)
 #define ZERO_SIZE_PTR		((void *)16)
 #define totalram_pages()	(1UL << 14)

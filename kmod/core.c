@@ -239,6 +239,25 @@
  * kregion_unpin:A / kregion_registry_del:A : registry-pins
  *	Read a region, then allow its destruction.
  *
+ * map_add:C / map_add:B, map_follow:A : map-publish
+ *	Write a node, then claim a slot with it. Contexts that complete the
+ *	insertion, and those that find the node where they have linked it,
+ *	depend on the address.
+ *
+ * map_complete:A / map_follow:A : map-publish
+ *	The same for the link, which another context may set.
+ *
+ * map_complete:B / map_add:A : map-complete
+ *	Link a node, or find that it is linked, then advance the count; read the
+ *	count, then search the trie. Two nodes with equal bytes are never in
+ *	slots.
+ *
+ * map_complete:A / kregion_map_item:A, kregion_map_count:A : map-count
+ *	Claim a slot, then link its node; find the node, then read the slot.
+ *
+ * map_chunk_add:A / map_slot:A : map-chunk
+ *	Clear a chunk, then publish it. The reader depends on the address.
+ *
  * All other accesses are under the lock (install-recheck, spare-handover) or
  * relaxed (cursor-bump). Relaxed ones are right for one of these reasons; a
  * comment at the access tells any other:

@@ -468,6 +468,11 @@ void kregion_registry_rewind(struct kregion_reader *reader);
 struct kregion_priv *kregion_registry_next(struct kregion_reader *reader, u64 id);
 void kregion_unpin(struct kregion_priv *rg);
 
+#if IS_ENABLED(CONFIG_KUNIT)
+/* map.c: a test makes this many hashes, the first ones, the same for all bytes */
+extern unsigned int kregion_map_weak;
+#endif
+
 /* debugfs.c: the files */
 void kregion_debugfs_init(void);
 void kregion_debugfs_exit(void);

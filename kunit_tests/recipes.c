@@ -142,6 +142,45 @@ static void samples_stop(void)
 
 /* end: nofill */
 
+/* doc: map */
+static struct kregion *traces;
+static struct kregion_map *stacks;
+
+static int stacks_start(void)
+{
+	traces = kregion_create("traces", &(struct kregion_attr){ .reserve = SZ_64K });
+	if (IS_ERR(traces))
+		return PTR_ERR(traces);
+	stacks = kregion_map_create(traces, GFP_KERNEL);
+	if (!stacks) {
+		kregion_destroy(traces);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+/* The number of a stack trace, in any context; 0 without memory. */
+static u32 stack_id(const unsigned long *entries, unsigned int nr)
+{
+	const struct kregion_item *item;
+
+	item = kregion_map_put_nofill(stacks, entries, nr * sizeof(*entries));
+	return item ? item->id : 0;
+}
+
+/* The other way round: the number of entries. */
+static unsigned int stack_entries(u32 id, const unsigned long **entries)
+{
+	const struct kregion_item *item = kregion_map_item(stacks, id);
+
+	if (!item)
+		return 0;
+	*entries = (const unsigned long *)item->data;
+	return item->len / sizeof(**entries);
+}
+
+/* end: map */
+
 /* doc: stats */
 static unsigned long lost(struct kregion *r)
 {
@@ -325,10 +364,25 @@ static int __init samples_run(void)
 	return err;
 }
 
+static int __init stacks_run(void)
+{
+	const unsigned long entries[] = { 1, 2, 3, 4 }, *found;
+	int err = stacks_start();
+
+	if (err)
+		return err;
+	if (stack_id(entries, 4) != 1 || stack_id(entries + 1, 3) != 2 ||
+	    stack_id(entries, 4) != 1 || stack_entries(2, &found) != 3 || found[2] != 4 ||
+	    stack_entries(3, &found))
+		err = -EIO;
+	kregion_destroy(traces);
+	return err;
+}
+
 static int __init recipes_init(void)
 {
 	return request("each word is an entry") ?: batches(10) ?: records_run() ?: samples_run() ?:
-	       session() ?: scratch_run();
+	       session() ?: scratch_run() ?: stacks_run();
 }
 module_init(recipes_init);
 

@@ -5,11 +5,13 @@
 #include "kernel.h"
 
 #include <linux/irq_work.h>
+#include <linux/siphash.h>
 #include <linux/vmalloc.h>
 #include <linux/workqueue.h>
 
 int shim_quiet, shim_warnings;
 long shim_blocks, shim_bytes, shim_fills;
+u64 shim_hash_mask = ~0ULL;
 
 void shim_die(const char *file, int line, const char *what)
 {

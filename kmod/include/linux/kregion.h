@@ -68,6 +68,8 @@ struct kregion;
 #define KREGION_BLOCK_SIZE_MAX	((size_t)SZ_16M)
 /* Maximum size of an object, in bytes. */
 #define KREGION_MAX_ALLOC	((size_t)SZ_64M)
+/* Maximum length of an item of a map, in bytes. */
+#define KREGION_MAP_ITEM_MAX	((size_t)SZ_64K)
 
 /**
  * enum kregion_flags - mode, backing and options of a region
@@ -175,6 +177,20 @@ struct kregion_stats {
 	__KREGION_STAT(resets),							\
 }
 
+/**
+ * struct kregion_item - bytes in an intern map; never written
+ * @id: Number in the map, from 1.
+ * @len: Number of bytes.
+ * @data: The bytes, aligned to 8.
+ */
+struct kregion_item {
+	u32 id;
+	u32 len;
+	const u8 data[] __aligned(8);
+};
+
+struct kregion_map;
+
 struct kregion *kregion_create_owned(const char *name, const struct kregion_attr *attr,
 				     struct module *owner);
 /**
@@ -253,6 +269,15 @@ __printf(3, 4)
 char *kregion_asprintf(struct kregion *r, gfp_t gfp, const char *fmt, ...);
 __printf(3, 0)
 char *kregion_vasprintf(struct kregion *r, gfp_t gfp, const char *fmt, va_list ap);
+
+struct kregion_map *kregion_map_create(struct kregion *r, gfp_t gfp);
+const struct kregion_item *kregion_map_put(struct kregion_map *m, const void *data, size_t len,
+					   gfp_t gfp);
+const struct kregion_item *kregion_map_put_nofill(struct kregion_map *m, const void *data,
+						  size_t len);
+const struct kregion_item *kregion_map_find(struct kregion_map *m, const void *data, size_t len);
+const struct kregion_item *kregion_map_item(struct kregion_map *m, u32 id);
+u32 kregion_map_count(struct kregion_map *m);
 
 /* The fast path, inlined into the caller. */
 #include <linux/kregion_inline.h>

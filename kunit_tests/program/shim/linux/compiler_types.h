@@ -12,6 +12,7 @@
 #define __always_inline			inline __attribute__((always_inline))
 #define noinline			__attribute__((noinline))
 #define __printf(a, b)			__attribute__((format(printf, a, b)))
+#define __aligned(n)			__attribute__((aligned(n)))
 #define ____cacheline_aligned		__attribute__((aligned(64)))
 #define ____cacheline_aligned_in_smp	____cacheline_aligned
 #define likely(x)			__builtin_expect(!!(x), 1)

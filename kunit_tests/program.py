@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Build and run the allocator as a program, under sanitizers: kunit_tests/program.
 
-usage: program.py stress [SECONDS]	concurrent calls, with each compiler and sanitizer
+usage: program.py stress [SECONDS]	concurrent calls, with each compiler and sanitizer;
+					half of the time, of maps
        program.py fuzz [SECONDS]	random calls beside a model; by default without end
        program.py step			an intruder in front of each instruction of a call
        program.py slips [NAME]...	faults that the others must find
@@ -74,16 +75,18 @@ def case(function, *args, **kwargs):
         return str(error)
 
 
-def run_stress(variant, seconds, **where):
-    folder = build(variant, "stress", **where)
-    return attempt(folder / "stress.log", (seconds + 60) * os.cpu_count(), folder / "stress", str(seconds))
+def run_stress(variant, seconds, name="stress", **where):
+    folder = build(variant, name, **where)
+    return attempt(folder / f"{name}.log", (seconds + 60) * os.cpu_count(), folder / name, str(seconds))
 
 
 def stress(seconds="36"):
-    ktap = Ktap(len(STRESS))
+    ktap = Ktap(2 * len(STRESS))
+    each = max(1, int(seconds) // (2 * len(STRESS)))
     for variant in STRESS:
-        stage(f"stress: {variant}")
-        ktap.add(f"stress {variant}", case(run_stress, variant, max(1, int(seconds) // len(STRESS))))
+        for name in "stress", "intern":
+            stage(f"{name}: {variant}")
+            ktap.add(f"{name} {variant}", case(run_stress, variant, each, name))
     return ktap.failed
 
 
@@ -155,6 +158,7 @@ def step():
 RUNS = {
     "stress": lambda **where: run_stress("gcc-asan", 5, **where),
     "races": lambda **where: run_stress("clang-tsan", 5, **where),
+    "intern": lambda **where: run_stress("clang-tsan", 5, "intern", **where),
     "step": lambda **where: run_step("gcc-plain", **where),
     "fuzz": lambda **where: run_fuzzer("fuzz", 20, where["out"] / "corpus", **where),
     "krtrace": lambda **where: run_fuzzer("krtrace", 20, where["out"] / "corpus", **where),

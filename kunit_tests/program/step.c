@@ -3,7 +3,8 @@
  * A call is interrupted in front of each of its instructions in kmod/, once in
  * each run: by an interrupt or an NMI of its CPU, by an allocation of another
  * CPU, or by a reader. Then all objects, the statistics and the promise of the
- * reserve are verified.
+ * reserve are verified. An insertion into a map is interrupted by insertions of
+ * the same and other bytes.
  *
  * The first run records the instructions: the trap flag makes each raise
  * SIGTRAP. Functions out of kmod/ run at full speed, as the handler replaces
@@ -16,18 +17,22 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <ucontext.h>
+#include <unistd.h>
 
 #include "internal.h"
 #include "kernel.h"
+
+#include <linux/siphash.h>
 
 #define TRAP_FLAG	0x100
 #define PROMISE		1200
 #define STEPPED		__attribute__((section("kmod_text"), __noinline__))
 
 enum path { FAST, FRESH, SPARE, LARGE, ALIGNED, NOFILL, NOFILL_FULL, NOFILL_STANDBY, RESERVE,
-	REFILL, NR_PATHS };
+	REFILL, MAP_FIRST, MAP_NEXT, NR_PATHS };
 static const char * const path_names[] = { "fast", "fresh block", "spare block", "large", "aligned",
-	"nofill", "nofill reserve", "nofill standby", "reserve", "refill" };
+	"nofill", "nofill reserve", "nofill standby", "reserve", "refill", "first of a map",
+	"next of a map" };
 
 enum intruder { IRQ_SMALL, IRQ_REFILL, NMI_SMALL, NMI_REFILL, CPU, READER, NR_INTRUDERS };
 static const char * const intruder_names[] = { "interrupt", "interrupt, refill", "NMI",
@@ -43,6 +48,8 @@ extern char __start_kmod_text[], __stop_kmod_text[], resume_here[];
 asm(".text; resume_here: int3");
 
 static struct kregion *r;
+static struct kregion_map *map;
+static const struct kregion_item *put;	/* by the call */
 static struct { char *p; size_t size; } objects[64];
 static unsigned int nr_objects;
 static size_t used, padding;		/* bytes; padding: at most in addition */
@@ -114,12 +121,84 @@ static void verify(void)
 	      (unsigned long)shim_blocks);
 }
 
+/* ---- maps ---------------------------------------------------------------- */
+
+#define KEY		3	/* that the call puts; smaller ones may be there before */
+
+static void put_atomic(u32 key)
+{
+	const struct kregion_item *item = kregion_map_put(map, &key, sizeof(key), GFP_ATOMIC);
+
+	CHECK(item && kregion_map_item(map, item->id) == item);
+	CHECK(kregion_map_count(map) >= item->id);
+}
+
+static void put_nofill(u32 key)
+{
+	const struct kregion_item *item = kregion_map_put_nofill(map, &key, sizeof(key));
+
+	CHECK(item && kregion_map_item(map, item->id) == item);
+	CHECK(kregion_map_count(map) >= item->id);
+}
+
+/* The items have ids without a gap, and keys that differ. */
+static void map_verify(void)
+{
+	const struct kregion_item *item;
+	const u32 count = kregion_map_count(map);
+	u32 id, keys = 0;
+
+	for (id = 1; id <= count; id++) {
+		item = kregion_map_item(map, id);
+		CHECK(item && item->id == id && item->len == sizeof(u32));
+		CHECK(!(keys & 1U << *item->data));
+		keys |= 1U << *item->data;
+	}
+	CHECK(!kregion_map_item(map, 0) && !kregion_map_item(map, count + 2));
+}
+
+static void map_intrude(void)
+{
+	switch (intruder) {
+	case IRQ_SMALL:
+		put_atomic(KEY);
+		break;
+	case IRQ_REFILL:
+		put_atomic(KEY + 1);
+		put_atomic(KEY);
+		break;
+	case NMI_SMALL:
+		put_nofill(KEY);
+		break;
+	case NMI_REFILL:
+		put_nofill(KEY + 1);
+		put_nofill(KEY);
+		put_nofill(KEY + 2);
+		break;
+	case CPU:
+		percpu_enter(1);
+		put_atomic(KEY + 1);
+		put_atomic(KEY);
+		percpu_enter(0);
+		break;
+	default:
+		percpu_enter(1);
+		map_verify();
+		percpu_enter(0);
+	}
+}
+
 /* ---- the intruder -------------------------------------------------------- */
 
 static void intrude(void)
 {
 	struct kregion_stats st;
 
+	if (map) {
+		map_intrude();
+		intrusions++;
+		return;
+	}
 	switch (intruder) {
 	case IRQ_SMALL:
 		keep(kregion_alloc(r, 40, GFP_ATOMIC), 40);
@@ -227,6 +306,7 @@ static void trap(int sig, siginfo_t *info, void *context)
 static STEPPED void *call(enum path path)
 {
 	struct work_struct *work;
+	const u32 key = KEY;
 
 	switch (path) {
 	case FAST:
@@ -246,6 +326,10 @@ static STEPPED void *call(enum path path)
 	case REFILL:
 		work = &to_priv(r)->reserve->refill.work;
 		work->func(work);
+		return NULL;
+	case MAP_FIRST:
+	case MAP_NEXT:
+		put = kregion_map_put(map, &key, sizeof(key), GFP_KERNEL);
 		return NULL;
 	default:
 		return kregion_alloc(r, 300, GFP_KERNEL);
@@ -279,7 +363,8 @@ static void run_work(void)
 
 static void prepare(enum path path, const struct mode *mode)
 {
-	const bool nofill = path >= NOFILL || intruder == NMI_SMALL || intruder == NMI_REFILL;
+	const bool nofill = (path >= NOFILL && path <= REFILL) ||
+			    intruder == NMI_SMALL || intruder == NMI_REFILL;
 	const struct kregion_attr attr = {
 		.flags = mode->flags, .block_size = PAGE_SIZE, .limit = mode->limit,
 		.reserve = nofill && path != RESERVE ? PROMISE : 0,
@@ -300,8 +385,16 @@ static void prepare(enum path path, const struct mode *mode)
 		used = 0;
 	}
 	keep(kregion_alloc(r, 24, GFP_KERNEL), 24);
-	if (path == FRESH || path == SPARE || path >= NOFILL_FULL)
+	if (path == FRESH || path == SPARE || (path >= NOFILL_FULL && path <= REFILL))
 		fill();
+	map = NULL;
+	if (path == MAP_FIRST || path == MAP_NEXT) {
+		map = kregion_map_create(r, GFP_KERNEL);
+		CHECK(map);
+		for (i = 0; path == MAP_NEXT && i < KEY; i++)
+			put_atomic(i);
+		padding = PAGE_SIZE;
+	}
 	if (path == NOFILL_STANDBY || path == REFILL) {
 		keep(kregion_alloc_nofill(r, 300), 300);
 		if (path == NOFILL_STANDBY)
@@ -347,7 +440,14 @@ static void run(enum path path, const struct mode *mode)
 	p = stepped_call(path);
 	if (call_size(path))
 		keep(p, call_size(path));
-	padding = path == ALIGNED ? 64 - KREGION_ALIGN : 0;
+	if (path == ALIGNED)
+		padding = 64 - KREGION_ALIGN;
+	if (map) {
+		CHECK(put && put->id && kregion_map_item(map, put->id) == put);
+		CHECK(put->len == sizeof(u32) && *put->data == KEY);
+		map_verify();
+		map = NULL;
+	}
 	finish(path);
 	runs++;
 }
@@ -379,7 +479,11 @@ int main(void)
 	enum path path;
 	unsigned int i;
 
+	/* A call that waits for the one that it has interrupted never ends. */
+	alarm(90);
 	nr_cpu_ids = 2;
+	/* Each run takes the same way through a map, with random keys. */
+	shim_hash_mask = 0;
 	percpu_enter(1);
 	percpu_enter(0);
 	if (shim_init() || sigaction(SIGTRAP, &action, NULL) ||

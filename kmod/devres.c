@@ -13,7 +13,7 @@ static void destroy_action(void *r)
 }
 
 /**
- * devm_kregion_create_owned - create a region for a device
+ * kregion_devm_create_owned - create a region for a device
  * @dev: The device; its region is destroyed when the driver is unbound.
  * @name: As for kregion_create_owned().
  * @attr: As for kregion_create_owned().
@@ -22,7 +22,7 @@ static void destroy_action(void *r)
  * Context: Process context, may sleep.
  * Return: As kregion_create_owned().
  */
-struct kregion *devm_kregion_create_owned(struct device *dev, const char *name,
+struct kregion *kregion_devm_create_owned(struct device *dev, const char *name,
 					  const struct kregion_attr *attr, struct module *owner)
 {
 	struct kregion *r = kregion_create_owned(name, attr, owner);
@@ -33,4 +33,4 @@ struct kregion *devm_kregion_create_owned(struct device *dev, const char *name,
 	err = devm_add_action_or_reset(dev, destroy_action, r);
 	return err ? ERR_PTR(err) : r;
 }
-EXPORT_SYMBOL_GPL(devm_kregion_create_owned);
+EXPORT_SYMBOL_GPL(kregion_devm_create_owned);

@@ -217,7 +217,7 @@ struct kregion *kregion_create_child_owned(struct kregion *parent, const char *n
 #define kregion_create_child(parent, name, attr...) \
 	kregion_create_child_owned(parent, name, attr, THIS_MODULE)
 
-struct kregion *devm_kregion_create_owned(struct device *dev, const char *name,
+struct kregion *kregion_devm_create_owned(struct device *dev, const char *name,
 					  const struct kregion_attr *attr, struct module *owner);
 /**
  * devm_kregion_create - create a region for a device
@@ -225,10 +225,10 @@ struct kregion *devm_kregion_create_owned(struct device *dev, const char *name,
  * @name: As for kregion_create().
  * @attr: As for kregion_create().
  *
- * Calls devm_kregion_create_owned() with THIS_MODULE.
+ * Calls kregion_devm_create_owned() with THIS_MODULE.
  */
 #define devm_kregion_create(dev, name, attr...) \
-	devm_kregion_create_owned(dev, name, attr, THIS_MODULE)
+	kregion_devm_create_owned(dev, name, attr, THIS_MODULE)
 
 /* __free(kregion_destroy) destroys a region at the end of its scope. */
 #ifdef DEFINE_FREE

@@ -50,7 +50,7 @@ TEXT = [
     (r'#include "(\.\./kmod/)?compat\.h"\n\n?', ""),
     (r'#include "\.\./kmod/', '#include "../../kregion/'),
     (r" \* kunit_tests/fastpath\.py checks (.|\n)*?\n \*\n", ""),
-    (r", &suite_trace\b", ""), (r", suite_trace\b", ""),
+    (r",\s+&suite_trace\b", ""), (r", suite_trace\b", ""),
     (r"MODULE_VERSION.*\n", ""),
     (r"The examples are compiled and run by the tests, .*\n\n", ""),
     (r"``kmod/trace/`` is a complete client of this kind\.\n\n?", ""),
@@ -255,8 +255,9 @@ class Graft:
             text = re.sub(rf"\.\. literalinclude::.*\n.*\n.*doc: {name} .*\n.*\n",
                           lambda _, code=code: f".. code-block:: c\n\n{code}\n", text)
         text += "\nDesign\n======\n"
-        for file, doc in ("core.c", "design"), ("reserve.c", "reserve"):
-            text += f"\n.. kernel-doc:: {LIB}{file}\n   :doc: {doc}\n"
+        for doc in "design", "reserve", "tree", "scratch", "map":
+            file = "core" if doc == "design" else doc
+            text += f"\n.. kernel-doc:: {LIB}{file}.c\n   :doc: {doc}\n"
         self.put(DOC + "kregion.rst", self.resolve(text))
         self.edit(DOC + "index.rst", r"^   genalloc\n", "   genalloc\n   kregion\n")
         self.maintain(DOC + "kregion.rst")

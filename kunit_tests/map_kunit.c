@@ -470,17 +470,17 @@ static void all_contexts_get_the_same_items(struct kunit *test)
 	crowd->keys = 3000 * scale;
 	init_completion(&crowd->done);
 	for_each_online_cpu(cpu) {
+		struct putter *p;
+
 		if (n == ARRAY_SIZE(crowd->thread))
 			break;
 		for (i = 0; i < 2; i++) {
-			struct putter *p = i ? &crowd->irq[n] : &crowd->thread[n];
-
+			p = i ? &crowd->irq[n] : &crowd->thread[n];
 			p->crowd = crowd;
 			p->got = buffer(test, crowd->keys * sizeof(*p->got));
 			prandom_seed_state(&p->rnd, prandom_u32_state(&rnd));
 		}
-		hrtimer_setup(&crowd->irq[n].timer, put_in_irq, CLOCK_MONOTONIC,
-			      HRTIMER_MODE_REL_PINNED_HARD);
+		hrtimer_setup(&p->timer, put_in_irq, CLOCK_MONOTONIC, HRTIMER_MODE_REL_PINNED_HARD);
 		n++;
 	}
 	atomic_set(&crowd->ready, n);

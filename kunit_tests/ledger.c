@@ -359,7 +359,8 @@ static bool in_kregion(unsigned long ip)
 	if (ledger.module)
 		return within_module(ip, ledger.module);
 	sprint_symbol_no_offset(name, ip);
-	return strstarts(name, "kregion_create_owned") || strstarts(name, "reserve_get");
+	return strstarts(name, "region_create") || strstarts(name, "reserve_get") ||
+	       strstarts(name, "kregion_mark");
 }
 
 /* The call site of kfree() is useless: it may be a tail call. */

@@ -103,7 +103,7 @@ void kregion_registry_exit(void)
 {
 }
 
-struct kregion_priv *kregion_registry_first(void)
+struct kregion_priv *kregion_registry_last(void)
 {
 	return NULL;
 }

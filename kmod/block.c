@@ -157,7 +157,7 @@ static struct kregion_block *block_make(const struct kregion_priv *rg, char *p, 
 	b->order = order;
 	block_set_used(b, 0);
 	if (region_debug(rg))
-		kregion_debug_poison(b);
+		kregion_debug_poison(b, 0);
 	return b;
 }
 

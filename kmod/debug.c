@@ -127,11 +127,14 @@ static struct debug_meta meta_of(const struct debug_meta *place, u32 size)
 	return (struct debug_meta){ .check = size ^ meta_key(place), .size = size };
 }
 
-/* Poison all of @b: the block is new, or its objects are freed. */
-void kregion_debug_poison(struct kregion_block *b)
+/*
+ * Poison @b at offset @from and behind: the block is new, or its objects are
+ * freed.
+ */
+void kregion_debug_poison(struct kregion_block *b, size_t from)
 {
-	memset(b->start, POISON_FREE, block_room(b));
-	shadow_poison(b->start, block_room(b));
+	memset(b->start + from, POISON_FREE, block_room(b) - from);
+	shadow_poison(b->start + from, block_room(b) - from);
 }
 
 /* Allow access to @b, which is about to be freed. */
@@ -324,8 +327,7 @@ void kregion_debug_check_block(struct kregion_priv *rg, struct kregion_block *b,
 	shadow_unpoison(b->start + from, block_room(b) - from);
 	check_objects(rg, b, from, used);
 	check_free(rg, b, used);
-	memset(b->start + from, POISON_FREE, block_room(b) - from);
-	shadow_poison(b->start + from, block_room(b) - from);
+	kregion_debug_poison(b, from);
 }
 
 /* Check that nothing wrote to @b since it was poisoned and freed. */

@@ -399,7 +399,7 @@ void kregion_marks_forget(struct kregion_priv *rg);
 /* debug.c: KREGION_F_DEBUG */
 size_t kregion_debug_bytes(size_t size, size_t align);
 void *kregion_debug_object(struct kregion_priv *rg, char *chunk, size_t size, size_t align);
-void kregion_debug_poison(struct kregion_block *b);
+void kregion_debug_poison(struct kregion_block *b, size_t from);
 void kregion_debug_unpoison(struct kregion_block *b);
 void kregion_debug_check(struct kregion_priv *rg);
 void kregion_debug_check_block(struct kregion_priv *rg, struct kregion_block *b, size_t from);

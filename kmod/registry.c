@@ -50,8 +50,9 @@ void kregion_registry_del(struct kregion_priv *rg)
  */
 struct kregion_priv *kregion_registry_last(void)
 {
-	return list_empty(&registry) ? NULL : list_entry(registry.prev, struct kregion_priv,
-							 registry);
+	if (list_empty(&registry))
+		return NULL;
+	return list_last_entry(&registry, struct kregion_priv, registry);
 }
 
 void kregion_reader_add(struct kregion_reader *reader)

@@ -8,6 +8,7 @@ struct list_head { struct list_head *next, *prev; };
 #define list_entry(p, type, member) container_of(p, type, member)
 #define list_empty(head)	((head)->next == (head))
 #define list_first_entry(head, type, member) list_entry((head)->next, type, member)
+#define list_last_entry(head, type, member) list_entry((head)->prev, type, member)
 #define list_first_entry_or_null(head, type, member) \
 	(list_empty(head) ? NULL : list_first_entry(head, type, member))
 #define list_next_entry(pos, member) list_entry((pos)->member.next, __typeof__(*(pos)), member)

@@ -11,10 +11,10 @@
  */
 #include <pthread.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "internal.h"
 #include "kernel.h"
+#include "random.h"
 
 #include <linux/siphash.h>
 
@@ -28,25 +28,6 @@ static unsigned long items, rounds, failures;
 static unsigned int nr_keys, nr_puts;
 static bool failing;
 static pthread_barrier_t start, end;
-static __thread u32 seed;
-
-#define CHECK(x)	do { if (!(x)) fail(__LINE__, #x); } while (0)
-
-static void fail(int line, const char *what)
-{
-	fprintf(stderr, "intern.c:%d: %s\n", line, what);
-	puts("FAILURE");
-	fflush(stdout);
-	_exit(1);
-}
-
-static u32 pick(u32 n)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 17;
-	seed ^= seed << 5;
-	return seed % n;
-}
 
 bool shim_fail(void)
 {
@@ -72,13 +53,13 @@ static size_t key_make(u32 i, u8 *key)
 
 static void *task_main(void *arg)
 {
-	const unsigned long task = (unsigned long)arg;
+	const unsigned int task = ((unsigned long)arg & 0xff) - 1;
 	const struct kregion_item *item, *found;
 	u8 key[128];
 	size_t len;
 	u32 i, n;
 
-	seed = (u32)time(NULL) << 8 | (task + 1);
+	seed = (unsigned long)arg;
 	for (;;) {
 		pthread_barrier_wait(&start);
 		if (!map)
@@ -167,19 +148,22 @@ int main(int argc, char **argv)
 	const unsigned int seconds = argc > 1 ? atoi(argv[1]) : 0;
 	pthread_t threads[NR_TASKS];
 	time_t stop;
-	unsigned long i;
+	unsigned int i;
 
 	if (argc > 3 || !seconds) {
 		fputs("usage: intern SECONDS [SEED]\n", stderr);
 		return 2;
 	}
-	seed = (argc > 2 ? atoi(argv[2]) : getpid()) << 8 | 0x80;
+	seed = seed_of_run(argc > 2 ? argv[2] : NULL) | 0x80;
+	printf("intern: %u s, seed %u, %u tasks, %u CPUs\n", seconds, seed >> 8, NR_TASKS,
+	       NR_CPU_IDS);
 	nr_cpu_ids = NR_CPU_IDS;
 	CHECK(!shim_init());
 	pthread_barrier_init(&start, NULL, NR_TASKS + 1);
 	pthread_barrier_init(&end, NULL, NR_TASKS + 1);
 	for (i = 0; i < NR_TASKS; i++)
-		CHECK(!pthread_create(&threads[i], NULL, task_main, (void *)i));
+		CHECK(!pthread_create(&threads[i], NULL, task_main,
+				      (void *)((seed & ~0xffUL) | (i + 1))));
 	for (stop = time(NULL) + seconds; time(NULL) < stop;)
 		round_run();
 	map = NULL;

@@ -17,6 +17,7 @@
 
 #include "internal.h"
 #include "kernel.h"
+#include "random.h"
 
 #define NR_TASKS	4
 #define NR_CPU_IDS	3
@@ -43,25 +44,6 @@ static struct world {
 
 static bool stopping;
 static unsigned long operations, epochs, snapshots;
-static __thread u32 seed;
-
-#define CHECK(x)	do { if (!(x)) fail(__LINE__, #x); } while (0)
-
-static void fail(int line, const char *what)
-{
-	fprintf(stderr, "stress.c:%d: %s\n", line, what);
-	puts("FAILURE");
-	fflush(stdout);
-	_exit(1);
-}
-
-static u32 pick(u32 n)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 17;
-	seed ^= seed << 5;
-	return seed % n;
-}
 
 bool shim_fail(void)
 {
@@ -335,7 +317,7 @@ int main(int argc, char **argv)
 		fputs("usage: stress SECONDS [SEED]\n", stderr);
 		return 2;
 	}
-	seed = (argc > 2 ? atoi(argv[2]) : getpid()) << 8 | 0x80;
+	seed = seed_of_run(argc > 2 ? argv[2] : NULL) | 0x80;
 	printf("stress: %u s, seed %u, %u tasks, %u CPUs, %u regions\n", seconds, seed >> 8,
 	       NR_TASKS, NR_CPU_IDS, NR_REGIONS);
 	nr_cpu_ids = NR_CPU_IDS;

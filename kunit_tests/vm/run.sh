@@ -118,8 +118,9 @@ boot() {
 	fi
 	# Without ACPI the kernel learns of the second CPU from what this firmware
 	# leaves, and has only the PIT to calibrate the TSC with: on a busy host,
-	# its clock would run far too fast.
-	[ -z "$direct" ] || { cmdline="$cmdline vm.direct acpi=off tsc=unstable reboot=t" && args+=(-bios qboot.rom); }
+	# its clock would run far too fast. So it gets the port of the chipset's
+	# clock; without one, timers are as coarse as ticks.
+	[ -z "$direct" ] || { cmdline="$cmdline vm.direct acpi=off tsc=unstable pmtmr=0x608 reboot=t" && args+=(-bios qboot.rom); }
 	[ ! -d "$kernel/root" ] || cmdline="$cmdline vm.modules=$kernel/root"
 	[ "$accel" != kvm ] || cpu=host
 	args+=(-accel "$accel" -cpu "$cpu" -append "$cmdline $append")

@@ -278,51 +278,16 @@ static void a_block_on_its_way_is_waited_for(struct kunit *test)
 	kunit_info(test, "%d rounds\n", i);
 }
 
-struct other_call {
-	struct kregion *r;
-	struct task_struct *task;
-	void *p;
-	bool woken, ended, in_time;
-};
-
-static int take_nofs(void *data)
-{
-	struct other_call *call = data;
-
-	call->p = kregion_alloc(call->r, hidden(8), GFP_NOFS);
-	WRITE_ONCE(call->ended, true);
-	return 0;
-}
-
-/*
- * The task has the pages of a block, and goes on when the other call has ended.
- */
-static void wait_for_the_call(void *arg)
-{
-	struct other_call *call = arg;
-
-	if (call->woken)
-		return;
-	call->woken = true;
-	wake_up_process(call->task);
-	call->in_time = spin_until(READ_ONCE(call->ended));
-}
-
 /* It may hold what reclaim for that block waits for. */
 static void a_block_on_its_way_is_not_waited_for_without_fs(struct kunit *test)
 {
 	const struct kregion_attr attr = { .limit = KREGION_BLOCK_SIZE };
-	struct other_call *call = buffer(test, sizeof(*call));
+	struct other_call call = { .r = region_make(test, &attr), .gfp = GFP_NOFS };
 
-	call->r = region_make(test, &attr);
-	call->task = thread_make(test, take_nofs, call, another_cpu(test));
-	pages_hook(wait_for_the_call, call);
-	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(call->r, hidden(8), GFP_KERNEL));
-	pages_hook(NULL, NULL);
-	thread_stop(call->task);
-	KUNIT_EXPECT_TRUE(test, call->in_time);
-	KUNIT_EXPECT_NULL(test, call->p);
-	KUNIT_EXPECT_EQ(test, stats_of(call->r).failed_limit, 1UL);
+	call_during(test, call.r, &call);
+	KUNIT_EXPECT_TRUE(test, call.in_time);
+	KUNIT_EXPECT_NULL(test, call.p);
+	KUNIT_EXPECT_EQ(test, stats_of(call.r).failed_limit, 1UL);
 }
 
 static struct kunit_case cases[] = {

@@ -505,48 +505,20 @@ static void drop_reset_and_destroy_interrupt_a_walk(struct kunit *test)
 /* All CPUs race for the last bytes; the sum is exact. */
 struct fight {
 	struct kregion *r;
-	atomic_t ready;
-	int nr;
 	atomic_long_t got;
-	struct completion done;
 };
 
-/* All threads start at once. */
-static void fight_begin(struct fight *f)
-{
-	atomic_inc(&f->ready);
-	while (atomic_read(&f->ready) < f->nr && !kthread_should_stop())
-		cond_resched();
-}
-
-/* A thread on each CPU runs @fn; returns what they got. */
-static unsigned long fight_run(struct kunit *test, struct fight *f, int (*fn)(void *fight))
-{
-	int cpu;
-
-	f->nr = num_online_cpus();
-	init_completion(&f->done);
-	for_each_online_cpu(cpu)
-		wake_up_process(thread_make(test, fn, f, cpu));
-	for_each_online_cpu(cpu)
-		wait_for_completion(&f->done);
-	return atomic_long_read(&f->got);
-}
-
-static int fight_thread(void *data)
+static void fight_for_bytes(void *data, int i)
 {
 	struct fight *f = data;
 	unsigned long got = 0;
 	unsigned long tries;
 
-	fight_begin(f);
 	/* 8 and 200 bytes in turn: many times the limit. */
 	for (tries = 0; tries < PAGE_SIZE / 2; tries++)
 		got += !!kregion_alloc(f->r, hidden(tries % 2 ? 200 : 8), GFP_KERNEL) *
 		       (tries % 2 ? 200 : 8);
 	atomic_long_add(got, &f->got);
-	complete(&f->done);
-	return 0;
 }
 
 static void the_limit_is_exact_with_all_cpus_at_it(struct kunit *test)
@@ -558,12 +530,11 @@ static void the_limit_is_exact_with_all_cpus_at_it(struct kunit *test)
 	};
 	struct fight *f = buffer(test, sizeof(*f));
 	struct kregion_stats st;
-	unsigned long got;
 
 	f->r = region_make(test, &attr);
-	got = fight_run(test, f, fight_thread);
+	threads_run(test, num_online_cpus(), fight_for_bytes, f);
 	st = stats_of(f->r);
-	KUNIT_EXPECT_EQ(test, st.bytes_used, got);
+	KUNIT_EXPECT_EQ(test, st.bytes_used, atomic_long_read(&f->got));
 	KUNIT_EXPECT_EQ(test, st.bytes_held, attr.limit);
 	KUNIT_EXPECT_EQ(test, blocks_of(&st), blocks);
 	KUNIT_EXPECT_GT(test, st.failed_limit, 0UL);
@@ -748,21 +719,18 @@ static void a_block_made_current_meanwhile_serves(struct kunit *test)
 
 /* ---- the end of a block that all CPUs use -------------------------------- */
 
-static int ends_thread(void *data)
+static void look_at_ends(void *data, int me)
 {
 	struct fight *f = data;
 	unsigned long outside = 0, p;
 	const size_t end = PAGE_SIZE - sizeof(struct kregion_block);
 	unsigned int i;
 
-	fight_begin(f);
 	for (i = 0; i < 20000; i++) {
 		p = (unsigned long)kregion_alloc(f->r, PAGE_SIZE / 8, GFP_KERNEL);
 		outside += !p || offset_in_page(p) + PAGE_SIZE / 8 > end;
 	}
 	atomic_long_add(outside, &f->got);
-	complete(&f->done);
-	return 0;
 }
 
 static void no_object_reaches_beyond_its_block(struct kunit *test)
@@ -771,7 +739,8 @@ static void no_object_reaches_beyond_its_block(struct kunit *test)
 	struct fight *f = buffer(test, sizeof(*f));
 
 	f->r = region_make(test, &attr);
-	KUNIT_EXPECT_EQ(test, fight_run(test, f, ends_thread), 0UL);
+	threads_run(test, num_online_cpus(), look_at_ends, f);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&f->got), 0L);
 	expect_sane(test, f->r);
 }
 

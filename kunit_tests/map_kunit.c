@@ -4,7 +4,6 @@
  */
 
 #include <linux/bitmap.h>
-#include <linux/completion.h>
 #include <linux/cpumask.h>
 #include <linux/hrtimer.h>
 #include <linux/spinlock.h>
@@ -385,8 +384,6 @@ struct crowd {
 	struct kregion_map *m;
 	u32 keys;
 	bool stop;
-	atomic_t ready, todo;
-	struct completion done;
 	struct putter thread[8], irq[8];
 };
 
@@ -432,15 +429,13 @@ static enum hrtimer_restart put_in_irq(struct hrtimer *timer)
 }
 
 /* All threads put nearly the same keys at nearly the same time. */
-static int put_in_thread(void *data)
+static void put_in_thread(void *data, int me)
 {
-	struct putter *p = data, *irq = p - p->crowd->thread + p->crowd->irq;
-	struct crowd *crowd = p->crowd;
+	struct crowd *crowd = data;
+	struct putter *p = &crowd->thread[me], *irq = &crowd->irq[me];
 	u32 i;
 
 	hrtimer_start(&irq->timer, ns_to_ktime(200 * NSEC_PER_USEC), HRTIMER_MODE_REL_PINNED_HARD);
-	atomic_dec(&crowd->ready);
-	(void)spin_until(!atomic_read(&crowd->ready));
 	for (i = 0; i < crowd->keys; i++) {
 		WRITE_ONCE(p->next, i);
 		put_one(p, i, false);
@@ -451,9 +446,6 @@ static int put_in_thread(void *data)
 		if (i % 256 == 0)
 			cond_resched();
 	}
-	if (atomic_dec_and_test(&crowd->todo))
-		complete(&crowd->done);
-	return 0;
 }
 
 static void all_contexts_get_the_same_items(struct kunit *test)
@@ -461,19 +453,14 @@ static void all_contexts_get_the_same_items(struct kunit *test)
 	const struct mode *mode = test->param_value;
 	const struct kregion_attr attr = { .flags = mode->flags, .reserve = SZ_64K };
 	struct crowd *crowd = buffer(test, sizeof(*crowd));
-	u32 i, k, n = 0, wrong = 0, nulls = 0, irqs = 0;
+	u32 i, k, n, wrong = 0, nulls = 0, irqs = 0;
 	struct rnd_state rnd;
-	int cpu;
+	struct putter *p;
 
 	random_begin(test, &rnd);
 	crowd->m = map_make(test, region_make(test, &attr));
 	crowd->keys = 3000 * scale;
-	init_completion(&crowd->done);
-	for_each_online_cpu(cpu) {
-		struct putter *p;
-
-		if (n == ARRAY_SIZE(crowd->thread))
-			break;
+	for (n = 0; n < min_t(u32, num_online_cpus(), ARRAY_SIZE(crowd->thread)); n++) {
 		for (i = 0; i < 2; i++) {
 			p = i ? &crowd->irq[n] : &crowd->thread[n];
 			p->crowd = crowd;
@@ -481,22 +468,14 @@ static void all_contexts_get_the_same_items(struct kunit *test)
 			prandom_seed_state(&p->rnd, prandom_u32_state(&rnd));
 		}
 		hrtimer_setup(&p->timer, put_in_irq, CLOCK_MONOTONIC, HRTIMER_MODE_REL_PINNED_HARD);
-		n++;
 	}
-	atomic_set(&crowd->ready, n);
-	atomic_set(&crowd->todo, n);
-	i = 0;
-	for_each_online_cpu(cpu)
-		if (i < n)
-			wake_up_process(thread_make(test, put_in_thread, &crowd->thread[i++], cpu));
-	wait_for_completion(&crowd->done);
+	threads_run(test, n, put_in_thread, crowd);
 	WRITE_ONCE(crowd->stop, true);
 	for (i = 0; i < n; i++)
 		hrtimer_cancel(&crowd->irq[i].timer);
 
 	for (i = 0; i < 2 * n; i++) {
-		const struct putter *p = i < n ? &crowd->thread[i] : &crowd->irq[i - n];
-
+		p = i < n ? &crowd->thread[i] : &crowd->irq[i - n];
 		wrong += p->wrong;
 		nulls += p->nulls;
 		if (i >= n)

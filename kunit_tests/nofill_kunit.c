@@ -249,17 +249,6 @@ static void the_promise_holds_whatever_cpus_call(struct kunit *test)
 
 /* ---- spent, and refilled ------------------------------------------------- */
 
-/* Let the refill that was asked for end. */
-static void refill_finish(struct kregion *r)
-{
-	struct kregion_reserve *rv = to_priv(r)->reserve;
-
-	do {
-		irq_work_sync(&rv->refill_irq_work);
-		flush_delayed_work(&rv->refill);
-	} while (delayed_work_pending(&rv->refill));
-}
-
 static void a_spent_reserve_is_refilled(struct kunit *test)
 {
 	const struct mode *mode = test->param_value;

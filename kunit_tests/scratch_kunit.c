@@ -766,22 +766,17 @@ static void another_cpu_resizes(struct kunit *test)
 
 struct growers {
 	struct kregion *r;
-	atomic_t ready, running, damaged;
-	int nr;
-	struct completion done;
+	atomic_t damaged;
 };
 
 /* An object that grows and shrinks while others allocate. */
-static int grower_thread(void *data)
+static void grow_and_shrink(void *data, int me)
 {
 	struct growers *g = data;
-	const int me = atomic_inc_return(&g->ready);
 	size_t size = 0, next;
 	struct object o = {}, small;
 	int i;
 
-	while (atomic_read(&g->ready) < g->nr)
-		cond_resched();
 	for (i = 0; i < 3000; i++) {
 		next = 1 + (size + 37 * me + i) % 600;
 		o.p = kregion_resize(g->r, o.p, size, next, GFP_KERNEL);
@@ -799,23 +794,14 @@ static int grower_thread(void *data)
 		if (!object_intact(&o) || !object_intact(&small))
 			atomic_inc(&g->damaged);
 	}
-	if (atomic_dec_and_test(&g->running))
-		complete(&g->done);
-	return 0;
 }
 
 static void all_cpus_resize_at_once(struct kunit *test)
 {
 	struct growers *g = buffer(test, sizeof(*g));
-	int i;
 
-	g->nr = 2 * num_online_cpus();
 	g->r = region_of_mode(test, test->param_value);
-	atomic_set(&g->running, g->nr);
-	init_completion(&g->done);
-	for (i = 0; i < g->nr; i++)
-		wake_up_process(thread_make(test, grower_thread, g, i % num_online_cpus()));
-	wait_for_completion(&g->done);
+	threads_run(test, 2 * num_online_cpus(), grow_and_shrink, g);
 	KUNIT_EXPECT_EQ(test, atomic_read(&g->damaged), 0);
 	expect_sane(test, g->r);
 }

@@ -4,6 +4,7 @@
  * of WARNs, probes of trace events, and debugfs files.
  */
 
+#include <linux/completion.h>
 #include <linux/ctype.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
@@ -16,6 +17,7 @@
 #include <linux/vmalloc.h>
 #include <trace/events/error_report.h>
 
+#include "../kmod/internal.h"
 #include "test.h"
 
 unsigned int scale = 1;
@@ -232,6 +234,50 @@ void thread_stop(struct task_struct *task)
 	undo_now(undo_thread, task);
 }
 
+struct team {
+	void (*fn)(void *arg, int i);
+	void *arg;
+	int nr;
+	atomic_t started, running;
+	struct completion done;
+};
+
+static int team_thread(void *data)
+{
+	struct team *team = data;
+	const int i = atomic_inc_return(&team->started) - 1;
+
+	while (atomic_read(&team->started) < team->nr)
+		cond_resched();
+	team->fn(team->arg, i);
+	if (atomic_dec_and_test(&team->running))
+		complete(&team->done);
+	return 0;
+}
+
+void threads_run(struct kunit *test, int nr, void (*fn)(void *arg, int i), void *arg)
+{
+	struct task_struct **tasks = buffer(test, nr * sizeof(*tasks));
+	struct team team = {
+		.fn = fn, .arg = arg, .nr = nr, .running = ATOMIC_INIT(nr),
+		.done = COMPLETION_INITIALIZER_ONSTACK(team.done),
+	};
+	int cpu = -1, i;
+
+	/* None is woken before all are there: those wait for one another. */
+	for (i = 0; i < nr; i++) {
+		cpu = cpumask_next(cpu, cpu_online_mask);
+		if (cpu >= nr_cpu_ids)
+			cpu = cpumask_first(cpu_online_mask);
+		tasks[i] = thread_make(test, team_thread, &team, cpu);
+	}
+	for (i = 0; i < nr; i++)
+		wake_up_process(tasks[i]);
+	wait_for_completion(&team.done);
+	for (i = 0; i < nr; i++)
+		thread_stop(tasks[i]);
+}
+
 void need_two_cpus(struct kunit *test)
 {
 	if (num_online_cpus() < 2)
@@ -376,6 +422,48 @@ void leave_room(struct kunit *test, struct kregion *r, size_t capacity, size_t l
 	after = stats_of(r);
 	KUNIT_ASSERT_LE(test, after.fills + after.resets - before.fills - before.resets, 1UL);
 	KUNIT_ASSERT_EQ(test, after.bytes_used - before.bytes_used, capacity - left);
+}
+
+void refill_finish(struct kregion *r)
+{
+	struct kregion_reserve *rv = to_priv(r)->reserve;
+
+	do {
+		irq_work_sync(&rv->refill_irq_work);
+		flush_delayed_work(&rv->refill);
+	} while (delayed_work_pending(&rv->refill));
+}
+
+static int other_call_thread(void *data)
+{
+	struct other_call *call = data;
+
+	call->p = kregion_alloc(call->r, hidden(8), call->gfp);
+	WRITE_ONCE(call->ended, true);
+	return 0;
+}
+
+static void other_call_wake(void *arg)
+{
+	struct other_call *call = arg;
+	const u64 end = ktime_get_mono_fast_ns() + call->patience * NSEC_PER_MSEC;
+
+	if (call->woken)
+		return;
+	call->woken = true;
+	wake_up_process(call->task);
+	(void)spin_until(READ_ONCE(call->ended) ||
+			 (call->patience && ktime_get_mono_fast_ns() > end));
+	call->in_time = READ_ONCE(call->ended);
+}
+
+void call_during(struct kunit *test, struct kregion *r, struct other_call *call)
+{
+	call->task = thread_make(test, other_call_thread, call, another_cpu(test));
+	pages_hook(other_call_wake, call);
+	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, hidden(8), GFP_KERNEL));
+	pages_hook(NULL, NULL);
+	thread_stop(call->task);
 }
 
 /* ---- objects ------------------------------------------------------------- */

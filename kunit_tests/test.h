@@ -210,6 +210,12 @@ void undo_now(void (*fn)(void *arg), void *arg);
 struct task_struct *thread_make(struct kunit *test, int (*fn)(void *arg), void *arg, int cpu);
 void thread_stop(struct task_struct *task);
 
+/*
+ * Call @fn with 0 to @nr - 1 in a thread each, on the online CPUs in turn. They
+ * start together; returns when all have ended.
+ */
+void threads_run(struct kunit *test, int nr, void (*fn)(void *arg, int i), void *arg);
+
 /* Skips the case on a machine with one CPU. */
 void need_two_cpus(struct kunit *test);
 
@@ -271,6 +277,9 @@ static inline size_t block_of(const struct mode *mode)
 
 size_t capacity_of(struct kunit *test, const struct mode *mode);
 
+/* Let the refill of the reserve that was asked for end. */
+void refill_finish(struct kregion *r);
+
 /* Fill the current block, which is empty or not there, up to @left bytes. */
 void leave_room(struct kunit *test, struct kregion *r, size_t capacity, size_t left);
 
@@ -283,6 +292,22 @@ static inline size_t hidden(size_t size)
 
 /* kregion_alloc_nofill(), as compiled where NMIs are refused. */
 void *nofill_nmi_unsafe(struct kregion *r, size_t size);
+
+/* An allocation of eight bytes on another CPU. */
+struct other_call {
+	struct kregion *r;
+	gfp_t gfp;
+	unsigned int patience;		/* ms; 0: as long as it takes */
+	struct task_struct *task;
+	void *p;
+	bool woken, ended, in_time;
+};
+
+/*
+ * Allocate from @r, and let @call run while the block for that is in flight,
+ * until it ends or the patience is over.
+ */
+void call_during(struct kunit *test, struct kregion *r, struct other_call *call);
 
 /* ---- objects ------------------------------------------------------------- */
 

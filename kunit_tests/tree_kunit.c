@@ -3,7 +3,6 @@
  * Trees of regions: limits of ancestors, the end of children, actions.
  */
 
-#include <linux/completion.h>
 #include <linux/spinlock.h>
 
 #include "../kmod/internal.h"
@@ -140,38 +139,24 @@ static void a_refused_charge_changes_no_counter(struct kunit *test)
 }
 
 struct fight {
-	struct kregion *root;
-	struct fighter {
-		struct fight *fight;
-		struct kregion *r;
-		int i;
-	} fighter[8];
-	atomic_t ready, running;
+	struct kregion *root, *r[8];
 	int nr;
 	bool exceeded;
-	struct completion done;
 };
 
 /* Each drops all it has now and then, and ends full. */
-static int fight_thread(void *data)
+static void fight_for_blocks(void *data, int me)
 {
-	struct fighter *me = data;
-	struct fight *f = me->fight;
+	struct fight *f = data;
 	int round;
 
-	atomic_inc(&f->ready);
-	while (atomic_read(&f->ready) < f->nr)
-		cond_resched();
 	for (round = 0; round < 20; round++) {
-		while (kregion_alloc(me->r, hidden(500), GFP_KERNEL))
+		while (kregion_alloc(f->r[me], hidden(500), GFP_KERNEL))
 			if (charged(f->root) > to_priv(f->root)->limit)
 				WRITE_ONCE(f->exceeded, true);
-		if (round < 19 && round % f->nr == me->i % f->nr)
-			kregion_drop(me->r);
+		if (round < 19 && round % f->nr == me)
+			kregion_drop(f->r[me]);
 	}
-	if (atomic_dec_and_test(&f->running))
-		complete(&f->done);
-	return 0;
 }
 
 /* The sum never exceeds the limit of the root, and all of that can be used. */
@@ -188,59 +173,18 @@ static void the_sum_is_exact_with_all_cpus_at_it(struct kunit *test)
 	f->root = region_make(test, &attr);
 	mid = child_make(test, f->root, "kunit-mid", NULL);
 	f->nr = nr;
-	atomic_set(&f->running, nr);
-	init_completion(&f->done);
-	for (i = 0; i < nr; i++) {
-		f->fighter[i].fight = f;
-		f->fighter[i].i = i;
-		f->fighter[i].r = child_make(test, i % 2 ? mid : f->root, "kunit-fighter", &some);
-	}
 	for (i = 0; i < nr; i++)
-		wake_up_process(thread_make(test, fight_thread, &f->fighter[i],
-					    i % num_online_cpus()));
-	wait_for_completion(&f->done);
+		f->r[i] = child_make(test, i % 2 ? mid : f->root, "kunit-fighter", &some);
+	threads_run(test, nr, fight_for_blocks, f);
 	for (i = 0; i < nr; i++) {
-		exhaust(test, f->fighter[i].r);
-		held += stats_of(f->fighter[i].r).bytes_held;
-		KUNIT_EXPECT_EQ(test, stats_of(f->fighter[i].r).bytes_held,
-				charged(f->fighter[i].r));
-		expect_sane(test, f->fighter[i].r);
+		exhaust(test, f->r[i]);
+		held += stats_of(f->r[i]).bytes_held;
+		KUNIT_EXPECT_EQ(test, stats_of(f->r[i]).bytes_held, charged(f->r[i]));
+		expect_sane(test, f->r[i]);
 	}
 	KUNIT_EXPECT_FALSE(test, f->exceeded);
 	KUNIT_EXPECT_EQ(test, held, attr.limit);
 	KUNIT_EXPECT_EQ(test, charged(f->root), attr.limit);
-}
-
-struct other_call {
-	struct kregion *r;
-	struct task_struct *task;
-	void *p;
-	bool woken, ended, in_time;
-	unsigned int patience;		/* ms; 0: until it has ended */
-};
-
-static int take_one(void *data)
-{
-	struct other_call *call = data;
-
-	call->p = kregion_alloc(call->r, hidden(8), GFP_KERNEL);
-	WRITE_ONCE(call->ended, true);
-	return 0;
-}
-
-/* The task has the pages of a block, which is in flight until this returns. */
-static void let_call(void *arg)
-{
-	struct other_call *call = arg;
-	const u64 end = ktime_get_mono_fast_ns() + call->patience * NSEC_PER_MSEC;
-
-	if (call->woken)
-		return;
-	call->woken = true;
-	wake_up_process(call->task);
-	call->in_time = spin_until(READ_ONCE(call->ended) ||
-				   (call->patience && ktime_get_mono_fast_ns() > end)) &&
-			READ_ONCE(call->ended);
 }
 
 /* A request that the parent refuses waits for the block of a sibling. */
@@ -249,19 +193,16 @@ static void a_block_of_a_sibling_is_waited_for(struct kunit *test)
 	const struct kregion_attr attr = { .limit = KREGION_BLOCK_SIZE };
 	struct kregion *parent = region_make(test, &attr);
 	struct kregion *sibling = child_make(test, parent, "kunit-sibling", NULL);
-	struct other_call *call = buffer(test, sizeof(*call));
+	struct other_call call = {
+		.r = child_make(test, parent, "kunit-child", NULL), .gfp = GFP_KERNEL,
+		.patience = 30,
+	};
 
-	call->r = child_make(test, parent, "kunit-child", NULL);
-	call->patience = 30;
-	call->task = thread_make(test, take_one, call, another_cpu(test));
-	pages_hook(let_call, call);
-	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(sibling, hidden(8), GFP_KERNEL));
-	pages_hook(NULL, NULL);
-	thread_stop(call->task);
-	KUNIT_EXPECT_TRUE(test, call->woken);
-	KUNIT_EXPECT_FALSE(test, call->in_time);
-	KUNIT_EXPECT_NULL(test, call->p);
-	KUNIT_EXPECT_EQ(test, stats_of(call->r).failed_limit, 1UL);
+	call_during(test, sibling, &call);
+	KUNIT_EXPECT_TRUE(test, call.woken);
+	KUNIT_EXPECT_FALSE(test, call.in_time);
+	KUNIT_EXPECT_NULL(test, call.p);
+	KUNIT_EXPECT_EQ(test, stats_of(call.r).failed_limit, 1UL);
 }
 
 /* A limit that the block in flight does not count against is final. */
@@ -271,19 +212,16 @@ static void a_block_elsewhere_is_not_waited_for(struct kunit *test)
 	const struct kregion_attr small = { .limit = PAGE_SIZE, .block_size = PAGE_SIZE };
 	struct kregion *parent = region_make(test, &attr);
 	struct kregion *sibling = child_make(test, parent, "kunit-sibling", NULL);
-	struct other_call *call = buffer(test, sizeof(*call));
+	struct other_call call = {
+		.r = child_make(test, parent, "kunit-child", &small), .gfp = GFP_KERNEL,
+	};
 
-	call->r = child_make(test, parent, "kunit-child", &small);
-	exhaust(test, call->r);
-	while (kregion_alloc(call->r, 8, GFP_KERNEL))
+	exhaust(test, call.r);
+	while (kregion_alloc(call.r, 8, GFP_KERNEL))
 		;
-	call->task = thread_make(test, take_one, call, another_cpu(test));
-	pages_hook(let_call, call);
-	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(sibling, hidden(8), GFP_KERNEL));
-	pages_hook(NULL, NULL);
-	thread_stop(call->task);
-	KUNIT_EXPECT_TRUE(test, call->in_time);
-	KUNIT_EXPECT_NULL(test, call->p);
+	call_during(test, sibling, &call);
+	KUNIT_EXPECT_TRUE(test, call.in_time);
+	KUNIT_EXPECT_NULL(test, call.p);
 }
 
 /* ---- the end of children ------------------------------------------------- */
@@ -390,12 +328,10 @@ static void a_deep_tree_ends(struct kunit *test)
 
 struct nursery {
 	struct kregion *parent;
-	atomic_t running;
-	struct completion done;
 	int failed;
 };
 
-static int nursery_thread(void *data)
+static void come_and_go(void *data, int me)
 {
 	struct nursery *n = data;
 	struct kregion *r[4] = {};
@@ -410,9 +346,6 @@ static int nursery_thread(void *data)
 	/* Two of the four are left to the parent. */
 	for (i = 0; i < 2; i++)
 		kregion_destroy(r[i]);
-	if (atomic_dec_and_test(&n->running))
-		complete(&n->done);
-	return 0;
 }
 
 static void children_come_and_go_at_once(struct kunit *test)
@@ -420,16 +353,12 @@ static void children_come_and_go_at_once(struct kunit *test)
 	const struct kregion_attr attr = { .limit = SZ_16M };
 	struct nursery *n = buffer(test, sizeof(*n));
 	const int nr = 2 * num_online_cpus();
-	int i, left = 0;
+	int left = 0;
 	const char *line;
 	char name[32];
 
 	n->parent = region_make(test, &attr);
-	atomic_set(&n->running, nr);
-	init_completion(&n->done);
-	for (i = 0; i < nr; i++)
-		wake_up_process(thread_make(test, nursery_thread, n, i % num_online_cpus()));
-	wait_for_completion(&n->done);
+	threads_run(test, nr, come_and_go, n);
 	KUNIT_EXPECT_EQ(test, n->failed, 0);
 	for (line = file_text(test, "regions"); line; line = next_line(line)) {
 		column_text(line, 1, name, sizeof(name));
@@ -683,9 +612,7 @@ static void reset_with_actions_in_atomic_context(struct kunit *test)
 
 struct adders {
 	struct kregion *r;
-	atomic_t ready, running, added;
-	int nr;
-	struct completion done;
+	atomic_t added;
 	atomic_t ran[8];
 };
 
@@ -694,37 +621,27 @@ static void count_one(void *arg)
 	atomic_inc(arg);
 }
 
-static int adder_thread(void *data)
+static void add_actions(void *data, int me)
 {
 	struct adders *a = data;
-	const int me = atomic_inc_return(&a->ready) - 1;
 	int i;
 
-	while (atomic_read(&a->ready) < a->nr)
-		cond_resched();
 	for (i = 0; i < 3000; i++)
 		if (!kregion_add_action(a->r, count_one, &a->ran[me], GFP_KERNEL))
 			atomic_inc(&a->added);
-	if (atomic_dec_and_test(&a->running))
-		complete(&a->done);
-	return 0;
 }
 
 static void actions_of_all_cpus_at_once(struct kunit *test)
 {
 	struct adders *a = buffer(test, sizeof(*a));
+	const int nr = min_t(int, 2 * num_online_cpus(), ARRAY_SIZE(a->ran));
 	int i;
 
-	a->nr = min_t(int, 2 * num_online_cpus(), ARRAY_SIZE(a->ran));
 	a->r = region_of_mode(test, test->param_value);
-	atomic_set(&a->running, a->nr);
-	init_completion(&a->done);
-	for (i = 0; i < a->nr; i++)
-		wake_up_process(thread_make(test, adder_thread, a, i % num_online_cpus()));
-	wait_for_completion(&a->done);
-	KUNIT_EXPECT_EQ(test, atomic_read(&a->added), 3000 * a->nr);
+	threads_run(test, nr, add_actions, a);
+	KUNIT_EXPECT_EQ(test, atomic_read(&a->added), 3000 * nr);
 	kregion_drop(a->r);
-	for (i = 0; i < a->nr; i++)
+	for (i = 0; i < nr; i++)
 		KUNIT_EXPECT_EQ(test, atomic_read(&a->ran[i]), 3000);
 }
 

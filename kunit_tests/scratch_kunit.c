@@ -288,7 +288,7 @@ static void rewind_frees_large_objects(struct kunit *test)
 	static DEFINE_SPINLOCK(lock);
 	struct kregion_mark m;
 	struct object o;
-	unsigned long irq;
+	unsigned long irq, peak;
 	long before;
 	int i;
 
@@ -305,6 +305,11 @@ static void rewind_frees_large_objects(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, stats_of(r).blocks_large, 1UL);
 	KUNIT_EXPECT_TRUE(test, object_intact(&o));
 	expect_sane(test, r);
+	/* They do not count towards the peak any more. */
+	peak = stats_of(r).blocks_peak;
+	for (i = 0; i < 5; i++)
+		KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, SZ_64K * i + 1, GFP_KERNEL));
+	KUNIT_EXPECT_EQ(test, stats_of(r).blocks_peak, peak);
 }
 
 /* Blocks of a rewind count as spare, so the limit is all there again. */

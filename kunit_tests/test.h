@@ -192,7 +192,7 @@ __KREGION_SUITE(label, cases, label##_init, label##_exit)
 
 extern struct kunit_suite suite_life, suite_alloc, suite_strings, suite_shared, suite_percpu;
 extern struct kunit_suite suite_single, suite_concurrent, suite_nofill, suite_free, suite_misuse;
-extern struct kunit_suite suite_bounds, suite_map;
+extern struct kunit_suite suite_bounds, suite_interrupt, suite_map;
 extern struct kunit_suite suite_debug, suite_stats, suite_debugfs, suite_events, suite_fault;
 extern struct kunit_suite suite_nmi, suite_tree, suite_scratch, suite_trace;
 

@@ -63,7 +63,7 @@ void kregion_sync_single(struct kregion_priv *rg)
 }
 
 /* The reverse: the fast path continues from the cursor. */
-static void load_single(struct kregion_priv *rg)
+void kregion_load_single(struct kregion_priv *rg)
 {
 	struct __kregion_cursor *cursor = single_cursor(rg);
 
@@ -74,34 +74,72 @@ static void load_single(struct kregion_priv *rg)
 }
 
 /*
+ * A rotate replaced the current block of @c by @gate: what serves instead. A
+ * new current block replaces that in @slot.
+ */
+static noinline struct __kregion_cursor *closed_current(struct kregion_priv *rg,
+							struct kregion_cpu *c,
+							struct __kregion_cursor *gate,
+							struct __kregion_cursor ***slot)
+{
+	struct __kregion_cursor *next, *seen;
+
+	*slot = region_current(rg, c);
+	/* LMM(closed_current:B) pairs with LMM(cpu_close:A) */
+	smp_rmb();
+	/* LMM(closed_current:A) pairs with LMM(region_switch:A) */
+	if (gate == region_gate(c, smp_load_acquire(&rg->epoch))) {
+		next = READ_ONCE(c->closed);
+		if (likely(!cursor_reopened(next))) {
+			*slot = &c->closed;
+			return next;
+		}
+		next = cursor_reopen(next, false);
+	} else {
+		next = READ_ONCE(c->next);
+		if (!next)
+			return gate;
+	}
+	seen = cmpxchg(*slot, gate, next);
+	return seen == gate ? next : seen;
+}
+
+/*
  * Take from the current block of @c, with preemption disabled, with or without
  * the lock.
  */
 void *kregion_take_current(struct kregion_priv *rg, struct kregion_cpu *c, size_t bytes,
 			   size_t align)
 {
+	struct __kregion_cursor *cursor, **slot;
 	void *p;
 
 	kregion_sync_single(rg);
-	/* LMM(kregion_take_current:A) pairs with LMM(current_install:A) */
-	p = kregion_cursor_take(READ_ONCE(*region_current(rg, c)), bytes, align,
-				rg->attr_flags & KREGION_F_PERCPU);
-	load_single(rg);
+	/*
+	 * LMM(kregion_take_current:A) pairs with LMM(current_install:A) and
+	 * LMM(kregion_standby_install:B)
+	 */
+	cursor = READ_ONCE(*region_current(rg, c));
+	if (unlikely(cursor_is_gate(c, cursor)))
+		cursor = closed_current(rg, c, cursor, &slot);
+	p = kregion_cursor_take(cursor, bytes, align, rg->attr_flags & KREGION_F_PERCPU);
+	kregion_load_single(rg);
 	return p;
 }
 
 /*
- * Make @b current for @c, by a store to @slot. No other CPU knows @b yet, and
- * it is allocated up to @end. Preemption is disabled; nofill calls do not hold
- * the lock, but a drop or reset waits for them before it changes the epoch. The
- * previous current block is closed. (If that is one that another call installed
- * after the caller's check, an almost empty block is closed, and its rest
- * counts as lost.)
+ * Make @b current for @c, by a store to @slot, with the lock held. No other CPU
+ * knows @b yet, and it is allocated up to @end. The previous current block is
+ * closed. (If that is not @replaced, but one that a nofill call installed after
+ * the caller's check, an almost empty block is closed, and its rest counts as
+ * lost.)
  */
 static __always_inline void current_install(struct kregion_priv *rg, struct kregion_cpu *c,
-					    struct __kregion_cursor **slot, struct kregion_block *b,
-					    char *end)
+					    struct __kregion_cursor **slot,
+					    struct __kregion_cursor *replaced,
+					    struct kregion_block *b, char *end)
 {
+	WRITE_ONCE(b->replaced, (unsigned long)replaced);
 	WRITE_ONCE(b->cpu, c->cpu);
 	WRITE_ONCE(b->epoch, READ_ONCE(rg->epoch));
 	atomic_long_set(&b->cursor.shared, (long)end);
@@ -112,23 +150,56 @@ static __always_inline void current_install(struct kregion_priv *rg, struct kreg
 	smp_store_release(slot, &b->cursor);
 }
 
-void *kregion_block_install(struct kregion_priv *rg, struct kregion_cpu *c,
-			    struct kregion_block *b, size_t bytes, size_t align)
+/* Serve an object from @b, and make it current, with the lock held. */
+static void *block_install(struct kregion_priv *rg, struct kregion_cpu *c,
+			   struct kregion_block *b, size_t bytes, size_t align)
 {
+	struct __kregion_cursor **slot = region_current(rg, c);
 	char *p = PTR_ALIGN(b->start, align);
 
+	lockdep_assert_held(&rg->lock);
+	if (unlikely(READ_ONCE(*slot) == region_gate(c, rg->epoch)))
+		slot = &c->closed;
 	kregion_sync_single(rg);
-	current_install(rg, c, region_current(rg, c), b, p + bytes);
-	load_single(rg);
+	current_install(rg, c, slot, READ_ONCE(*slot), b, p + bytes);
+	kregion_load_single(rg);
+	return p;
+}
+
+/*
+ * Serve an object from @b, the standby block of @c in @epoch, and make it
+ * current, with preemption disabled but without the lock. A drop or reset waits
+ * for the call before it changes the epoch, a rotate does not: then @b serves
+ * this object only.
+ */
+void *kregion_standby_install(struct kregion_priv *rg, struct kregion_cpu *c,
+			      struct kregion_block *b, unsigned long epoch, size_t bytes)
+{
+	struct __kregion_cursor **slot, *cur;
+	char *p = b->start;
+	bool late;
+
+	kregion_sync_single(rg);
+	WRITE_ONCE(b->cpu, c->cpu);
+	WRITE_ONCE(b->epoch, epoch);
+	atomic_long_set(&b->cursor.shared, (long)p + bytes);
+	do {
+		slot = region_current(rg, c);
+		/* LMM(kregion_standby_install:A) pairs with LMM(rotate_open:A) */
+		cur = smp_load_acquire(slot);
+		if (unlikely(cursor_is_gate(c, cur)))
+			cur = closed_current(rg, c, cur, &slot);
+		late = READ_ONCE(rg->epoch) != epoch;
+		if (unlikely(late))
+			cur = READ_ONCE(c->closed);
+		WRITE_ONCE(b->replaced, (unsigned long)cur | 1);
+		/* LMM(kregion_standby_install:B) pairs with LMM(kregion_take_current:A) */
+	} while (!late && cmpxchg(slot, cur, &b->cursor) != cur);
+	kregion_load_single(rg);
 	return p;
 }
 
 /* ---- chains -------------------------------------------------------------- */
-
-static struct kregion_bucket *region_bucket(struct kregion_priv *rg, int cpu)
-{
-	return &rg->bucket[cpu < 0 ? 0 : cpu % KREGION_BUCKETS];
-}
 
 /* Insert @b between the blocks in use and the spare ones. */
 static void bucket_insert(struct kregion_bucket *bucket, struct kregion_block *b, bool spare)
@@ -141,6 +212,11 @@ static void bucket_insert(struct kregion_bucket *bucket, struct kregion_block *b
 	smp_store_release(bucket->spare, b);
 	if (!spare)
 		bucket->spare = &b->chain;
+}
+
+void kregion_bucket_insert(struct kregion_bucket *bucket, struct kregion_block *b, bool spare)
+{
+	bucket_insert(bucket, b, spare);
 }
 
 /* Account for a new block; kregion_stats() reads the counts without the lock. */
@@ -156,7 +232,7 @@ static void region_count(struct kregion_priv *rg)
 void kregion_link(struct kregion_priv *rg, struct kregion_block *b, bool spare)
 {
 	lockdep_assert_held(&rg->lock);
-	bucket_insert(region_bucket(rg, b->cpu), b, spare);
+	bucket_insert(&rg->bucket[cpu_bucket(b->cpu)], b, spare);
 	if (spare) {
 		rg->nr_spare++;
 		rg->spare_miss = 0;
@@ -176,8 +252,8 @@ static void region_link_large(struct kregion_priv *rg, struct kregion_block *b)
 /*
  * Take a spare block of @bucket with room for @min bytes, after those that
  * @scan has visited. Between two critical sections, blocks are taken into use
- * but none leaves its chain, so the scan continues behind the block that it
- * visited last, wherever that is now, and skips those in use.
+ * but none leaves its chain (unlink_seq tells), so the scan continues behind
+ * the block that it visited last, wherever that is now, and skips those in use.
  */
 static struct kregion_block *bucket_take(struct kregion_priv *rg, struct kregion_bucket *bucket,
 					 size_t min, struct kregion_spare_scan *scan,
@@ -197,7 +273,11 @@ static struct kregion_block *bucket_take(struct kregion_priv *rg, struct kregion
 			continue;
 		if (unlikely(scan->max) && block_room(b) > scan->max)
 			continue;
-		if (at == bucket->spare) {
+		if (unlikely(scan->unlink)) {
+			WRITE_ONCE(*at, b->chain);
+			rg->unlink_seq++;
+			rg->spare_seq++;
+		} else if (at == bucket->spare) {
 			bucket->spare = &b->chain;
 		} else {
 			WRITE_ONCE(*at, b->chain);
@@ -215,7 +295,7 @@ static struct kregion_block *bucket_take(struct kregion_priv *rg, struct kregion
 struct kregion_block *kregion_take_spare(struct kregion_priv *rg, int cpu, size_t min,
 					 struct kregion_spare_scan *scan)
 {
-	struct kregion_bucket *own = region_bucket(rg, cpu), *bucket;
+	struct kregion_bucket *own = &rg->bucket[cpu_bucket(cpu)], *bucket;
 	unsigned int budget = KREGION_HOLD_MAX / 2;
 	struct kregion_block *b;
 
@@ -223,6 +303,7 @@ struct kregion_block *kregion_take_spare(struct kregion_priv *rg, int cpu, size_
 	if (!scan->more || scan->seq != rg->spare_seq)
 		*scan = (struct kregion_spare_scan){
 			.seq = rg->spare_seq, .fills = rg->fills, .max = scan->max,
+			.unlink = scan->unlink,
 		};
 	scan->more = false;
 	if (!rg->nr_spare || (rg->spare_miss && min >= rg->spare_miss))
@@ -255,7 +336,7 @@ void kregion_activate(struct kregion_priv *rg, struct kregion_cpu *c)
 	lockdep_assert_held(&rg->lock);
 	if (c->bucket != &kregion_no_bucket)
 		return;
-	c->bucket = region_bucket(rg, c->cpu);
+	c->bucket = &rg->bucket[cpu_bucket(c->cpu)];
 	c->active = rg->active;
 	rg->active = c;
 }
@@ -441,7 +522,7 @@ static void *alloc_small(struct kregion_priv *rg, struct alloc_request *req)
 		if (!p) {
 			b = req->fresh ?: kregion_take_spare(rg, c->cpu, min, &scan);
 			if (b) {
-				p = kregion_block_install(rg, c, b, req->bytes, req->align);
+				p = block_install(rg, c, b, req->bytes, req->align);
 				kregion_activate(rg, c);
 			}
 		}
@@ -552,9 +633,10 @@ static __always_inline bool percpu_refill(struct kregion_priv *rg, size_t size,
 		return false;
 	/*
 	 * data_race(), not READ_ONCE(): one instruction tests the bit. A drop
-	 * that sets it after this waits for the lock in region_new_epoch().
+	 * that sets it after this waits for the lock in region_new_epoch(), and
+	 * a rotate sets KREGION_CLOSED under the lock.
 	 */
-	if (unlikely(data_race(rg->flags) & BIT(KREGION_BUSY)))
+	if (unlikely(data_race(rg->flags) & (BIT(KREGION_BUSY) | BIT(KREGION_CLOSED))))
 		return false;
 	if (fresh) {
 		WRITE_ONCE(c->last_size, block_held(b));
@@ -565,7 +647,7 @@ static __always_inline bool percpu_refill(struct kregion_priv *rg, size_t size,
 		c->bucket->spare = &b->chain;
 		rg->nr_spare--;
 	}
-	current_install(rg, c, &c->fast.cur, b, end);
+	current_install(rg, c, &c->fast.cur, cursor, b, end);
 	*p = b->start;
 	return true;
 }

@@ -153,10 +153,10 @@
  *    nest on a CPU) x (an eighth of a block), however many requests fail. On 32
  *    bits that may wrap, so the signed distance is compared there.
  * 4. A block is in the chain of a bucket, or of the large blocks, from its
- *    publication until a drop, reset or destroy. Within an epoch no block
- *    leaves, but large ones that a rewind frees, and only spare ones move. A
- *    reader that finds kregion_priv.unlink_seq unchanged under the lock may
- *    continue at its position.
+ *    publication until a drop, reset, rotate or destroy. Within an epoch only
+ *    spare blocks move, and only those that a rotate prepares leave, and large
+ *    ones that a rewind frees. A reader that finds kregion_priv.unlink_seq
+ *    unchanged under the lock may continue at its position.
  * 5. A spare block is in the second part of the chain of its bucket, and
  *    kregion_priv.nr_spare counts it. A block that is current, standby, full or
  *    in the reserve is in the first part.
@@ -182,7 +182,10 @@
  *	The same in the slow path. In a per-CPU region both ends are the same
  *	CPU.
  *
- * bucket_insert:A, region_link_large:A / region_chain:A : chain-publish
+ * kregion_standby_install:B / kregion_take_current:A : standby-install
+ *	Write the header of a block, then make it current, without the lock.
+ *
+ * bucket_insert:A, region_link_large:A, switch_chains:A / region_chain:A : chain-publish
  *	Write the header of a block, then link it. Readers without the lock
  *	depend on the address.
  *
@@ -195,10 +198,10 @@
  * reserve_get:B / refill_request:A, block_current:A : reserve-get
  *	The same.
  *
- * reserve_append:A / reserve_take:C : reserve-append
+ * kregion_reserve_append:A / reserve_take:C : reserve-append
  *	Write the header of a block, then append it to the queue.
  *
- * reserve_append:B / reserve_take:B : reserve-append
+ * kregion_reserve_append:B / reserve_take:B : reserve-append
  *	Write the header of a block, then make it the head of the queue.
  *
  * reserve_take:D / reserve_take:B : reserve-advance
@@ -231,6 +234,19 @@
  * region_unquiesce:A / region_quiesce:A : region-unquiesce
  *	Finish a drop or reset, then allow the next one. Allocations need no
  *	barrier, as the caller excludes them.
+ *
+ * cpu_close:A / closed_current:B : rotate-close
+ *	Write kregion_cpu.closed, then replace the current block by a gate; find
+ *	the gate, then read that.
+ *
+ * region_switch:A / closed_current:A, kregion_nofill_slow:B : rotate-switch, rotate-cut
+ *	Prepare the new blocks and replace all current ones by gates, then change
+ *	the epoch. Who finds the new epoch, or an object allocated in it, finds
+ *	these.
+ *
+ * rotate_open:A / kregion_standby_install:A : rotate-open
+ *	Change the epoch, then replace a gate; find the new block, then read the
+ *	epoch.
  *
  * kregion_block_done_limited:A / charge_limited:A : fills-ended
  *	Count the end of a fill, then check for waiters; become a waiter, then
@@ -467,14 +483,14 @@ static struct kregion_block *region_new_epoch(struct kregion_priv *rg)
 	return large;
 }
 
-/* Uncount @nr blocks; @spare: all others are spare now. */
+/* Uncount @nr blocks, which are spare; or others, and all the rest is spare. */
 static void region_uncount(struct kregion_priv *rg, unsigned int nr, bool spare)
 {
 	unsigned long flags;
 
 	region_lock(rg, flags);
 	WRITE_ONCE(rg->nr_blocks, rg->nr_blocks - nr);
-	WRITE_ONCE(rg->nr_spare, spare ? rg->nr_blocks : 0);
+	WRITE_ONCE(rg->nr_spare, spare ? rg->nr_spare - nr : rg->nr_blocks);
 	region_unlock(rg, flags);
 }
 
@@ -487,6 +503,7 @@ static void region_uncount(struct kregion_priv *rg, unsigned int nr, bool spare)
 static struct kregion_block *region_invalidate(struct kregion_priv *rg, bool as_new)
 {
 	struct kregion_block *large = region_new_epoch(rg), *b;
+	const unsigned int old = region_slot(rg->epoch - 1);
 	struct kregion_cpu *c, *next;
 	unsigned int nr = 0;
 
@@ -494,7 +511,7 @@ static struct kregion_block *region_invalidate(struct kregion_priv *rg, bool as_
 		next = c->active;
 		WRITE_ONCE(c->fast.cur, &c->fast.sentinel);
 		/* LMM(region_invalidate:A) pairs with LMM(standby_fill:A) */
-		xchg(&c->standby, NULL);
+		xchg(&c->standby[old], NULL);
 		if (as_new) {
 			WRITE_ONCE(c->last_size, 0);
 			c->bucket = &kregion_no_bucket;
@@ -504,12 +521,12 @@ static struct kregion_block *region_invalidate(struct kregion_priv *rg, bool as_
 		rg->active = NULL;
 	for (b = large; b; b = b->chain)
 		nr++;
-	region_uncount(rg, nr, true);
+	region_uncount(rg, nr, false);
 	return large;
 }
 
 /* Free a chain of blocks and return their number. */
-static unsigned int region_put(struct kregion_priv *rg, struct kregion_block *chain)
+unsigned int kregion_region_put(struct kregion_priv *rg, struct kregion_block *chain)
 {
 	return unlikely(region_debug(rg)) ? kregion_quarantine_blocks(rg, chain) :
 					    kregion_blocks_put(rg, chain);
@@ -532,10 +549,10 @@ static void region_release(struct kregion_priv *rg, struct kregion_block *large)
 	}
 	region_unlock(rg, flags);
 
-	region_put(rg, large);
+	kregion_region_put(rg, large);
 	for (i = 0; i < nr_buckets; i++)
-		nr += region_put(rg, spare[i]);
-	region_uncount(rg, nr, false);
+		nr += kregion_region_put(rg, spare[i]);
+	region_uncount(rg, nr, true);
 }
 
 static void region_free_children(struct kregion_priv *rg);
@@ -930,26 +947,55 @@ struct kregion *kregion_create_child_owned(struct kregion *parent, const char *n
 }
 EXPORT_SYMBOL_GPL(kregion_create_child_owned);
 
+static void region_forget(struct kregion_priv *rg)
+{
+	if (unlikely(region_debug(rg)))
+		kregion_quarantine_region(rg);
+	else
+		kfree(rg);
+}
+
+/* @rg is destroyed, or one of its generations, or a child's last one, is freed. */
+void kregion_priv_put(struct kregion_priv *rg)
+{
+	struct kregion_priv *parent;
+
+	for (; rg && atomic_dec_return(&rg->refs) < 0; rg = parent) {
+		parent = rg->lingers;
+		region_forget(rg);
+	}
+}
+
 /* Free @rg, which is quiesced and has no children any more. */
 static void region_free(struct kregion_priv *rg)
 {
+	bool sealed;
+
 	kregion_reserve_stop(rg);
 	kregion_registry_del(rg);
 	if (rg->parent)
 		kregion_tree_unlink(rg);
 	trace_kregion_destroy(rg->id, rg->name, atomic_long_read(&rg->held));
 	region_finish(rg);
-	if (rg->nr_blocks)
+	/* Until then, blocks may come from kregion_gen_recycle(). */
+	sealed = atomic_read_acquire(&rg->refs);
+	if (sealed || rg->nr_blocks)
 		region_release(rg, region_invalidate(rg, true));
 	if (rg->reserve)
 		kregion_reserve_free(rg);
 	if (rg->memcg)
 		mem_cgroup_put(rg->memcg);
 	pcpu_put((struct kregion_cpu __percpu *)rg->fast.pcpu);
-	if (unlikely(region_debug(rg)))
-		kregion_quarantine_region(rg);
-	else
-		kfree(rg);
+	if (likely(!sealed)) {
+		region_forget(rg);
+		return;
+	}
+	/* The blocks of generations are charged to the ancestors. */
+	set_bit(KREGION_DESTROYED, &rg->flags);
+	rg->lingers = rg->parent;
+	if (rg->parent)
+		atomic_inc(&rg->parent->refs);
+	kregion_priv_put(rg);
 }
 
 /*
@@ -1049,6 +1095,7 @@ static void __exit kregion_exit(void)
 	kregion_debugfs_exit();
 	kregion_registry_exit();
 	regions_free();
+	kregion_gen_exit();
 	kregion_debug_flush();
 	pcpu_cache_exit();
 	kregion_block_exit();

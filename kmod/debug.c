@@ -317,13 +317,12 @@ static void check_free(struct kregion_priv *rg, struct kregion_block *b, size_t 
 }
 
 /*
- * Check the objects of @b at offset @from and behind, which are about to be
- * freed, and poison the block from there on.
+ * Check the objects of @b at offset @from and behind, up to @used, which are
+ * about to be freed, and poison the block from there on.
  */
-void kregion_debug_check_block(struct kregion_priv *rg, struct kregion_block *b, size_t from)
+void kregion_debug_check_block(struct kregion_priv *rg, struct kregion_block *b, size_t from,
+			       size_t used)
 {
-	const size_t used = READ_ONCE(b->epoch) == rg->epoch ? block_used(b) : 0;
-
 	shadow_unpoison(b->start + from, block_room(b) - from);
 	check_objects(rg, b, from, used);
 	check_free(rg, b, used);
@@ -348,5 +347,40 @@ void kregion_debug_check(struct kregion_priv *rg)
 
 	for (i = 0; i <= region_buckets(rg); i++)
 		for (b = region_chain(rg, i); b; b = READ_ONCE(b->chain))
-			kregion_debug_check_block(rg, b, 0);
+			kregion_debug_check_block(rg, b, 0, block_used_in(rg, b));
+}
+
+/* What is at @p, whatever KASAN's shadow says. */
+static struct debug_meta meta_read(const char *p)
+{
+	union {
+		unsigned long word[sizeof(struct debug_meta) / sizeof(long)];
+		struct debug_meta meta;
+	} u;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(u.word); i++)
+		u.word[i] = READ_ONCE_NOCHECK(((const unsigned long *)p)[i]);
+	return u.meta;
+}
+
+/*
+ * The size of the next object of @b, which is at offset @at then; 0 if there is
+ * none. Others may use the objects.
+ */
+size_t kregion_debug_next(const struct kregion_block *b, size_t *at)
+{
+	const char *end = b->start + block_used(b), *p;
+
+	for (p = b->start + *at; p < end; p += sizeof(struct debug_meta)) {
+		const struct debug_meta *place = (const struct debug_meta *)p;
+		const struct debug_meta meta = meta_read(p);
+
+		if (meta.check != meta_of(place, meta.size).check ||
+		    !meta_fits(place, meta.size, end))
+			continue;
+		*at = (const char *)(place + 1) - b->start;
+		return meta.size;
+	}
+	return 0;
 }

@@ -45,31 +45,45 @@ struct kregion_block {
 	union {
 		struct {
 			struct kregion_block *chain;	/* L: next in the bucket, or next large */
-			struct kregion_block *queue;	/* A: next of the reserve */
+			union {
+				struct kregion_block *queue;	/* A: next of the reserve */
+				/* A: current before; bit 0: installed without the lock */
+				unsigned long replaced;
+			};
 		};
-		struct list_head quarantine;	/* D */
+		struct list_head list;	/* D: in the quarantine; or of one generation */
 	};
 	char *start;			/* I: first byte for objects */
-	unsigned long epoch;		/* A: region->epoch when last taken into use */
+	union {
+		unsigned long epoch;	/* A: region->epoch when last taken into use */
+		struct kregion_block *after;	/* sealed: those that replaced this with the lock */
+	};
 	union {
 		size_t guaranteed_end;	/* L: reserve->guaranteed after this was appended */
 		struct kregion_priv *region;	/* D: that freed it */
+		struct kregion_block *nested;	/* sealed: ... without the lock */
 	};
 	int cpu;			/* A: owner, -1: none */
 	u8 backing;			/* I: enum kregion_backing */
 	u8 order;			/* I: of the pages; KREGION_ORDER_NONE: exact pages */
+	bool fresh;			/* allocated by the rotate in progress */
 } ____cacheline_aligned;
 
 /* Allocation state of one CPU, or of a whole region. */
 struct kregion_cpu {
 	struct __kregion_cpu fast;	/* C: first, see the fast path */
 	struct kregion_bucket *bucket;	/* L: of its blocks; kregion_no_bucket if inactive */
-	struct kregion_block *standby;	/* A: xchg() only; next current block for nofill */
+	/* A: xchg() only; next current block for nofill; by region_slot() */
+	struct kregion_block *standby[2];
 	struct llist_node refill_node;	/* A: in reserve->refill_list while refill_pending */
 	struct kregion_cpu *active;	/* L: next in region->active */
 	size_t last_size;		/* L, A to read: bytes of the last block allocated for it */
 	unsigned int refill_pending;	/* A: the refill worker will provide a standby block */
 	int cpu;			/* I: -1 if the region is not per-CPU */
+	/* For a rotate, see generation.c. */
+	struct __kregion_cursor gate[2];	/* C: empty blocks: current while closed */
+	struct __kregion_cursor *closed;	/* A: current before that; see cursor_reopened() */
+	struct __kregion_cursor *next;	/* A: current after the switch */
 };
 
 /* Called before the objects of the region go; an object itself. */
@@ -90,6 +104,8 @@ enum kregion_bits {
 	KREGION_MISUSED,	/* ... and a call that raced with it was reported */
 	KREGION_DESTROYED,	/* in the quarantine, and KREGION_BUSY forever */
 	KREGION_MISMARKED,	/* a mark that is not valid was reported */
+	KREGION_ROTATING,	/* a rotate is in progress */
+	KREGION_CLOSED,		/* ... and a current block may be a gate */
 };
 
 struct kregion_priv {
@@ -103,9 +119,9 @@ struct kregion_priv {
 	unsigned int fills_ended;	/* R, A to read: counts the ends of these */
 	unsigned int spare_miss;	/* L: no spare block has this much room; 0: unknown */
 	unsigned int unlink_seq;	/* L: incremented when blocks leave their chains */
-	unsigned int spare_seq;		/* L: incremented when blocks become spare again */
+	unsigned int spare_seq;		/* L: incremented when blocks become spare, or leave */
 	unsigned long flags;		/* A: bits of enum kregion_bits */
-	unsigned long epoch;		/* L, A to read: incremented by drop and reset */
+	unsigned long epoch;		/* L, A to read: incremented by drop, reset and rotate */
 	struct kregion_block *large;	/* L: chain of large blocks */
 	struct kregion_cpu *active;	/* L: those that had a block since the last drop */
 	struct kregion_action *actions;	/* L: added last; Q to take */
@@ -118,6 +134,9 @@ struct kregion_priv {
 	unsigned long fills;		/* L, A to read */
 	unsigned long drops;		/* Q, A to read */
 	unsigned long resets;		/* Q, A to read */
+	unsigned long generations;	/* L, A to read: that are not freed */
+	unsigned long sealed;		/* L, A to read: bytes of their blocks */
+	atomic_t refs;			/* A: generations, less one if the region is destroyed */
 
 	struct kregion_reserve *reserve;	/* A: NULL until the first kregion_reserve() */
 
@@ -130,6 +149,7 @@ struct kregion_priv {
 
 	/* The tree. */
 	struct kregion_priv *parent;	/* I: NULL: none */
+	struct kregion_priv *lingers;	/* Q: the parent, kept for the generations */
 	struct kregion_priv *charge;	/* I: nearest with a limit, from here up; or NULL */
 	struct hlist_head children;	/* T: newest first */
 
@@ -148,17 +168,28 @@ struct kregion_priv {
 	struct kregion_bucket bucket[];	/* region_buckets(); of all blocks but large ones */
 };
 
-/* Serves kregion_alloc_nofill() when the current block has no room. */
-struct kregion_reserve {
+/* The blocks of a reserve. */
+struct kregion_queue {
 	struct kregion_block *head;	/* A: serves now; others follow by @queue */
 	struct kregion_block *last;	/* L: tail of the queue */
-	size_t bytes;			/* L, A to read: promised by kregion_reserve() */
 	size_t guaranteed;		/* L: sum of reserve_guaranteed() of appended blocks */
+};
+
+/* Serves kregion_alloc_nofill() when the current block has no room. */
+struct kregion_reserve {
+	struct kregion_queue queue[2];	/* by region_slot() */
+	size_t bytes;			/* L, A to read: promised by kregion_reserve() */
 	struct llist_head refill_list;	/* A: kregion_cpu in need of a standby block */
 	struct kregion_priv *region;	/* I */
 	struct irq_work refill_irq_work;
 	struct delayed_work refill;
 };
+
+/* What an epoch has to itself alternates, as a rotate prepares the next one. */
+static inline unsigned int region_slot(unsigned long epoch)
+{
+	return epoch & 1;
+}
 
 static inline struct kregion_priv *to_priv(struct kregion *r)
 {
@@ -189,6 +220,12 @@ static inline size_t block_used(const struct kregion_block *b)
 	return min(block_room(b), atomic_long_read(&b->cursor.shared) - (size_t)b->start);
 }
 
+/* Bytes of @b that the present epoch of @rg has allocated. */
+static inline size_t block_used_in(const struct kregion_priv *rg, const struct kregion_block *b)
+{
+	return READ_ONCE(b->epoch) == rg->epoch ? block_used(b) : 0;
+}
+
 /* Larger objects get blocks of their own. */
 static inline size_t region_small_max(const struct kregion_priv *rg)
 {
@@ -200,12 +237,18 @@ static inline unsigned int region_buckets(const struct kregion_priv *rg)
 	return rg->attr_flags & KREGION_F_PERCPU ? KREGION_BUCKETS : 1;
 }
 
+/* The bucket for blocks of @cpu. */
+static inline unsigned int cpu_bucket(int cpu)
+{
+	return cpu < 0 ? 0 : cpu % KREGION_BUCKETS;
+}
+
 /* Chain @i of all blocks: 0 has the large ones, the others are the buckets'. */
 static inline struct kregion_block *region_chain(const struct kregion_priv *rg, unsigned int i)
 {
 	/*
-	 * LMM(region_chain:A) pairs with LMM(bucket_insert:A) and
-	 * LMM(region_link_large:A)
+	 * LMM(region_chain:A) pairs with LMM(bucket_insert:A),
+	 * LMM(region_link_large:A) and LMM(switch_chains:A)
 	 */
 	return i ? READ_ONCE(rg->bucket[i - 1].blocks) : READ_ONCE(rg->large);
 }
@@ -231,6 +274,33 @@ static inline struct __kregion_cursor **region_current(struct kregion_priv *rg,
 	if (rg->attr_flags & (KREGION_F_PERCPU | KREGION_F_SINGLE | KREGION_F_DEBUG))
 		return &c->fast.cur;
 	return &rg->fast.cur;
+}
+
+/* The cursor that a rotate makes current for @c when it ends @epoch. */
+static inline struct __kregion_cursor *region_gate(struct kregion_cpu *c, unsigned long epoch)
+{
+	return &c->gate[region_slot(epoch)];
+}
+
+static inline bool cursor_is_gate(const struct kregion_cpu *c,
+				  const struct __kregion_cursor *cursor)
+{
+	return cursor >= c->gate && cursor < c->gate + ARRAY_SIZE(c->gate);
+}
+
+/*
+ * Bit 0 of kregion_cpu.closed: the rotate does not switch. The block becomes
+ * current again, and no other one replaces it in kregion_cpu.closed.
+ */
+static inline bool cursor_reopened(const struct __kregion_cursor *closed)
+{
+	return (unsigned long)closed & 1;
+}
+
+static inline struct __kregion_cursor *cursor_reopen(const struct __kregion_cursor *closed,
+						     bool reopened)
+{
+	return (struct __kregion_cursor *)(((unsigned long)closed & ~1UL) | reopened);
 }
 
 /*
@@ -287,6 +357,7 @@ struct kregion_spare_scan {
 	struct kregion_block *last;	/* visited last in the present bucket */
 	unsigned int nr;		/* buckets searched */
 	bool more;			/* incomplete: drop the lock and call again */
+	bool unlink;			/* take the block out of its chain */
 	size_t max;			/* most room of the block; 0: any */
 	unsigned int seq;		/* region->spare_seq at the start */
 	unsigned long fills;		/* of the region at the start */
@@ -301,13 +372,15 @@ struct kregion_spare_scan {
 /* alloc.c: shared by the slow paths */
 extern struct kregion_bucket kregion_no_bucket;
 void kregion_sync_single(struct kregion_priv *rg);
+void kregion_load_single(struct kregion_priv *rg);
 void kregion_warn(struct kregion_priv *rg, const char *msg);
 void kregion_warn_busy(struct kregion_priv *rg, const char *call);
 void *kregion_cursor_take(struct __kregion_cursor *cursor, size_t bytes, size_t align, bool percpu);
 void *kregion_take_current(struct kregion_priv *rg, struct kregion_cpu *c, size_t bytes,
 			   size_t align);
-void *kregion_block_install(struct kregion_priv *rg, struct kregion_cpu *c,
-			    struct kregion_block *b, size_t bytes, size_t align);
+void *kregion_standby_install(struct kregion_priv *rg, struct kregion_cpu *c,
+			      struct kregion_block *b, unsigned long epoch, size_t bytes);
+void kregion_bucket_insert(struct kregion_bucket *bucket, struct kregion_block *b, bool spare);
 void kregion_link(struct kregion_priv *rg, struct kregion_block *b, bool spare);
 struct kregion_block *kregion_take_spare(struct kregion_priv *rg, int cpu, size_t min,
 					 struct kregion_spare_scan *scan);
@@ -372,6 +445,13 @@ void kregion_reserve_stop(struct kregion_priv *rg);
 void kregion_reserve_empty(struct kregion_priv *rg);
 void kregion_reserve_restore(struct kregion_priv *rg);
 void kregion_reserve_resume(struct kregion_priv *rg);
+size_t kregion_reserve_promised(struct kregion_priv *rg);
+size_t kregion_reserve_missing(struct kregion_priv *rg, const struct kregion_queue *q,
+			       size_t bytes);
+size_t kregion_reserve_least(const struct kregion_priv *rg, size_t bytes);
+size_t kregion_reserve_block_size(const struct kregion_priv *rg, size_t want, size_t min);
+void kregion_reserve_append(struct kregion_priv *rg, struct kregion_queue *q,
+			    struct kregion_block *b, unsigned long epoch);
 
 /* The reserve and the standby block at a mark. */
 struct kregion_reserve_state {
@@ -402,8 +482,10 @@ void *kregion_debug_object(struct kregion_priv *rg, char *chunk, size_t size, si
 void kregion_debug_poison(struct kregion_block *b, size_t from);
 void kregion_debug_unpoison(struct kregion_block *b);
 void kregion_debug_check(struct kregion_priv *rg);
-void kregion_debug_check_block(struct kregion_priv *rg, struct kregion_block *b, size_t from);
+void kregion_debug_check_block(struct kregion_priv *rg, struct kregion_block *b, size_t from,
+			       size_t used);
 void kregion_debug_shrink(char *p, size_t size);
+size_t kregion_debug_next(const struct kregion_block *b, size_t *at);
 void kregion_debug_check_freed(struct kregion_priv *rg, struct kregion_block *b);
 
 #ifdef CONFIG_KASAN_GENERIC
@@ -426,6 +508,13 @@ static inline size_t region_bytes(const struct kregion_priv *rg, size_t size, si
 unsigned int kregion_quarantine_blocks(struct kregion_priv *rg, struct kregion_block *chain);
 void kregion_quarantine_region(struct kregion_priv *rg);
 
+/* generation.c: sealed generations */
+void kregion_gen_exit(void);
+
+/* core.c: the end of a region */
+void kregion_priv_put(struct kregion_priv *rg);
+unsigned int kregion_region_put(struct kregion_priv *rg, struct kregion_block *chain);
+
 /* stats.c: readers of a live region */
 enum kregion_block_kind {
 	KREGION_BLOCK_SPARE,		/* holds no object */
@@ -443,7 +532,7 @@ struct kregion_block_info {
 
 typedef bool (*kregion_block_fn)(struct kregion_priv *rg, const struct kregion_block *b,
 				 const struct kregion_block_info *info, void *ctx);
-void kregion_walk(struct kregion_priv *rg, void (*restart)(void *ctx), kregion_block_fn fn,
+bool kregion_walk(struct kregion_priv *rg, void (*restart)(void *ctx), kregion_block_fn fn,
 		  void *ctx);
 
 /* registry.c: the list of all regions */

@@ -29,9 +29,9 @@ static unsigned int nr_regions;		/* D */
 
 static void block_evict(void)
 {
-	struct kregion_block *b = list_first_entry(&blocks, struct kregion_block, quarantine);
+	struct kregion_block *b = list_first_entry(&blocks, struct kregion_block, list);
 
-	list_del(&b->quarantine);
+	list_del(&b->list);
 	nr_bytes -= block_held(b);
 	b->region->nr_quarantined--;
 	kregion_debug_check_freed(b->region, b);
@@ -66,7 +66,7 @@ unsigned int kregion_quarantine_blocks(struct kregion_priv *rg, struct kregion_b
 		kregion_block_uncharge(rg, b);
 		b->region = rg;
 		rg->nr_quarantined++;
-		list_add_tail(&b->quarantine, &blocks);
+		list_add_tail(&b->list, &blocks);
 		nr_bytes += block_held(b);
 		while (nr_bytes > QUARANTINE_BYTES)
 			block_evict();

@@ -57,32 +57,34 @@ static size_t reserve_max(const struct kregion_priv *rg)
 
 /* ---- allocation: without the lock, in any context ------------------------ */
 
-static void *reserve_take(struct kregion_priv *rg, size_t bytes)
+static void *reserve_take(struct kregion_priv *rg, unsigned long epoch, size_t bytes)
 {
 	/* LMM(reserve_take:A) pairs with LMM(reserve_get:B) */
 	struct kregion_reserve *rv = smp_load_acquire(&rg->reserve);
 	struct kregion_block *b, *next;
+	struct kregion_queue *q;
 	void *p;
 
 	if (!rv)
 		return NULL;
+	q = &rv->queue[region_slot(epoch)];
 	for (;;) {
 		/*
-		 * LMM(reserve_take:B) pairs with LMM(reserve_append:B) and
+		 * LMM(reserve_take:B) pairs with LMM(kregion_reserve_append:B) and
 		 * LMM(reserve_take:D)
 		 */
-		b = smp_load_acquire(&rv->head);
+		b = smp_load_acquire(&q->head);
 		if (!b)
 			return NULL;
 		p = kregion_cursor_take(&b->cursor, bytes, KREGION_ALIGN, false);
 		if (p)
 			return p;
-		/* LMM(reserve_take:C) pairs with LMM(reserve_append:A) */
+		/* LMM(reserve_take:C) pairs with LMM(kregion_reserve_append:A) */
 		next = smp_load_acquire(&b->queue);
 		if (!next)
 			return NULL;
 		/* LMM(reserve_take:D) pairs with LMM(reserve_take:B) */
-		(void)cmpxchg(&rv->head, b, next);
+		(void)cmpxchg(&q->head, b, next);
 	}
 }
 
@@ -114,6 +116,7 @@ void *kregion_nofill_slow(struct kregion *r, size_t size)
 	struct kregion_priv *rg = to_priv(r);
 	struct kregion_block *b;
 	struct kregion_cpu *c;
+	unsigned long epoch;
 	size_t bytes;
 	void *p;
 
@@ -129,13 +132,15 @@ void *kregion_nofill_slow(struct kregion *r, size_t size)
 	c = region_this_cpu(rg);
 	p = kregion_take_current(rg, c, bytes, KREGION_ALIGN);
 	if (!p) {
+		/* LMM(kregion_nofill_slow:B) pairs with LMM(region_switch:A) */
+		epoch = smp_load_acquire(&rg->epoch);
 		/*
 		 * LMM(kregion_nofill_slow:A) pairs with LMM(standby_fill:A) and
 		 * LMM(standbys_fill:A)
 		 */
-		b = xchg(&c->standby, NULL);
-		p = b ? kregion_block_install(rg, c, b, bytes, KREGION_ALIGN) :
-			reserve_take(rg, bytes);
+		b = xchg(&c->standby[region_slot(epoch)], NULL);
+		p = b ? kregion_standby_install(rg, c, b, epoch, bytes) :
+			reserve_take(rg, epoch, bytes);
 		refill_request(rg, c);
 	}
 	preempt_enable_notrace();
@@ -187,65 +192,78 @@ static size_t reserve_min(const struct kregion_priv *rg, size_t need)
 	return min(reserve_tail(rg) + KREGION_ALIGN, need);
 }
 
-static void reserve_append(struct kregion_priv *rg, struct kregion_block *b)
+/* The queue that serves; the lock keeps the epoch. */
+static struct kregion_queue *reserve_queue(const struct kregion_priv *rg)
 {
-	struct kregion_reserve *rv = READ_ONCE(rg->reserve);
-
 	lockdep_assert_held(&rg->lock);
-	rv->guaranteed += reserve_guaranteed(rg, block_room(b));
-	b->guaranteed_end = rv->guaranteed;
+	return &READ_ONCE(rg->reserve)->queue[region_slot(rg->epoch)];
+}
+
+/* Append @b to @q, which serves in @epoch. */
+void kregion_reserve_append(struct kregion_priv *rg, struct kregion_queue *q,
+			    struct kregion_block *b, unsigned long epoch)
+{
+	q->guaranteed += reserve_guaranteed(rg, block_room(b));
+	b->guaranteed_end = q->guaranteed;
 	WRITE_ONCE(b->queue, NULL);
 	b->cpu = -1;
-	WRITE_ONCE(b->epoch, rg->epoch);
-	if (READ_ONCE(rv->head)) {
-		/* LMM(reserve_append:A) pairs with LMM(reserve_take:C) */
-		smp_store_release(&rv->last->queue, b);
+	WRITE_ONCE(b->epoch, epoch);
+	if (READ_ONCE(q->head)) {
+		/* LMM(kregion_reserve_append:A) pairs with LMM(reserve_take:C) */
+		smp_store_release(&q->last->queue, b);
 	} else {
-		/* LMM(reserve_append:B) pairs with LMM(reserve_take:B) */
-		smp_store_release(&rv->head, b);
+		/* LMM(kregion_reserve_append:B) pairs with LMM(reserve_take:B) */
+		smp_store_release(&q->head, b);
 	}
-	rv->last = b;
+	q->last = b;
 }
 
 /* Empty the reserve of a quiesced region, whose blocks become spare. */
 void kregion_reserve_empty(struct kregion_priv *rg)
 {
 	lockdep_assert_held(&rg->lock);
-	if (rg->reserve) {
-		rg->reserve->head = NULL;
-		rg->reserve->guaranteed = 0;
-	}
+	if (rg->reserve)
+		memset(rg->reserve->queue, 0, sizeof(rg->reserve->queue));
 }
 
 /*
  * Bytes that are ready once another block is appended, without that block. The
  * head and its cursor may advance at any time, also between here and
- * reserve_ready(), which is then too large: the call that advances them
+ * queue_ready(), which is then too large: the call that advances them
  * requests a refill itself, see LMM(reserve_promise:A).
  */
-static size_t reserve_base(struct kregion_priv *rg)
+static size_t queue_base(const struct kregion_priv *rg, const struct kregion_queue *q)
 {
-	const struct kregion_reserve *rv = READ_ONCE(rg->reserve);
-	const struct kregion_block *b = READ_ONCE(rv->head);
+	const struct kregion_block *b = READ_ONCE(q->head);
 
-	lockdep_assert_held(&rg->lock);
 	if (!b)
 		return 0;
 	return reserve_guaranteed(rg, block_room(b) - block_used(b)) +
-	       rv->guaranteed - b->guaranteed_end;
+	       q->guaranteed - b->guaranteed_end;
 }
 
 /* Bytes that the reserve guarantees to any sequence of calls. */
-static size_t reserve_ready(struct kregion_priv *rg)
+static size_t queue_ready(const struct kregion_priv *rg, const struct kregion_queue *q)
 {
-	const struct kregion_reserve *rv = READ_ONCE(rg->reserve);
-	const struct kregion_block *b = READ_ONCE(rv->head);
+	const struct kregion_block *b = READ_ONCE(q->head);
 	size_t left;
 
 	if (!b)
 		return 0;
-	left = b == rv->last ? block_room(b) - block_used(b) : block_room(rv->last);
-	return reserve_base(rg) + min(left, reserve_tail(rg));
+	left = b == q->last ? block_room(b) - block_used(b) : block_room(q->last);
+	return queue_base(rg, q) + min(left, reserve_tail(rg));
+}
+
+static size_t reserve_ready(const struct kregion_priv *rg)
+{
+	return queue_ready(rg, reserve_queue(rg));
+}
+
+/* What a block appended to @q must provide for @need; 0: nothing is missing. */
+static size_t queue_missing(const struct kregion_priv *rg, const struct kregion_queue *q,
+			    size_t need)
+{
+	return queue_ready(rg, q) < need ? need - queue_base(rg, q) : 0;
 }
 
 /* Bytes that must be ready for a promise of @bytes. */
@@ -255,7 +273,7 @@ static size_t reserve_need(const struct kregion_priv *rg, size_t bytes)
 }
 
 /* Size of a new block for @want more bytes of the reserve. */
-static size_t reserve_block_size(const struct kregion_priv *rg, size_t want, size_t min)
+size_t kregion_reserve_block_size(const struct kregion_priv *rg, size_t want, size_t min)
 {
 	const size_t bytes = max(want, min);
 	size_t size = rg->block_size;
@@ -287,13 +305,13 @@ static size_t reserve_requeue(struct kregion_priv *rg, size_t need, bool resetti
 		again = false;
 		region_lock(rg, flags);
 		for (n = 0; n < KREGION_HOLD_MAX / 2; n++) {
-			missing = reserve_ready(rg) < need ? need - reserve_base(rg) : 0;
+			missing = queue_missing(rg, reserve_queue(rg), need);
 			if (!missing || (!resetting && test_bit(KREGION_BUSY, &rg->flags)))
 				break;
-			scan.max = any ? 0 : reserve_block_size(rg, missing, min);
+			scan.max = any ? 0 : kregion_reserve_block_size(rg, missing, min);
 			b = kregion_take_spare(rg, -1, min, &scan);
 			if (b)
-				reserve_append(rg, b);
+				kregion_reserve_append(rg, reserve_queue(rg), b, rg->epoch);
 			again = scan.more || n == KREGION_HOLD_MAX / 2 - 1;
 			if (scan.more)
 				break;
@@ -312,7 +330,7 @@ static size_t reserve_requeue(struct kregion_priv *rg, size_t need, bool resetti
 static struct kregion_block *reserve_grow(struct kregion_priv *rg, size_t want, size_t min,
 					  gfp_t gfp)
 {
-	const size_t size = reserve_block_size(rg, want, min);
+	const size_t size = kregion_reserve_block_size(rg, want, min);
 	struct kregion_block *b;
 	unsigned long flags;
 
@@ -365,7 +383,7 @@ static int reserve_prepare(struct kregion_priv *rg, size_t need, gfp_t gfp)
 
 	region_lock(rg, flags);
 	ready = reserve_ready(rg) >= need;
-	s.base = min(reserve_base(rg), need);
+	s.base = min(queue_base(rg, reserve_queue(rg)), need);
 	region_unlock(rg, flags);
 	if (ready)
 		return 0;
@@ -421,23 +439,29 @@ static int standby_fill(struct kregion_priv *rg, struct kregion_cpu *c)
 	struct kregion_block *b;
 	unsigned long flags;
 
-	while (!READ_ONCE(c->standby)) {
+	while (!READ_ONCE(c->standby[region_slot(READ_ONCE(rg->epoch))])) {
 		region_lock(rg, flags);
 		if (test_bit(KREGION_BUSY, &rg->flags)) {
 			region_unlock(rg, flags);
 			return -EBUSY;
 		}
+		/* A rotate may have provided one. */
+		if (READ_ONCE(c->standby[region_slot(rg->epoch)])) {
+			region_unlock(rg, flags);
+			break;
+		}
 		b = kregion_take_spare(rg, c->cpu, min, &scan);
 		if (b) {
 			WRITE_ONCE(b->cpu, c->cpu);
 			WRITE_ONCE(b->epoch, rg->epoch);
+			WRITE_ONCE(b->replaced, 0);
 			kregion_activate(rg, c);
 			/*
 			 * LMM(standby_fill:A) pairs with
 			 * LMM(kregion_nofill_slow:A) and
 			 * LMM(region_invalidate:A)
 			 */
-			xchg(&c->standby, b);
+			xchg(&c->standby[region_slot(rg->epoch)], b);
 		}
 		region_unlock(rg, flags);
 		if (b || scan.more)
@@ -526,16 +550,23 @@ static int reserve_promise(struct kregion_priv *rg, size_t bytes, gfp_t gfp)
 {
 	const size_t need = reserve_need(rg, bytes);
 	struct kregion_reserve *rv = reserve_get(rg, gfp);
-	unsigned long flags;
+	unsigned long flags, epoch;
 	bool ready;
 	int err;
 
 	if (!rv)
 		return -ENOMEM;
+again:
+	epoch = READ_ONCE(rg->epoch);
 	err = reserve_prepare(rg, need, gfp) ?: reserve_fill(rg, bytes, gfp);
 	if (err)
 		return err;
 	region_lock(rg, flags);
+	if (unlikely(rg->epoch != epoch)) {
+		/* A rotate took what was filled. */
+		region_unlock(rg, flags);
+		goto again;
+	}
 	WRITE_ONCE(rv->bytes, max(rv->bytes, bytes));
 	/*
 	 * A nofill call that did not see the promise queued no refill, so look
@@ -625,16 +656,21 @@ void kregion_reserve_resume(struct kregion_priv *rg)
 /* What serves nofill calls at a mark. */
 void kregion_reserve_mark(struct kregion_priv *rg, struct kregion_reserve_state *state)
 {
-	const struct kregion_reserve *rv = READ_ONCE(rg->reserve);
+	const struct kregion_queue *q;
 
 	lockdep_assert_held(&rg->lock);
-	*state = (struct kregion_reserve_state){ .standby = READ_ONCE(rg->cpu.standby) };
-	if (!rv || !READ_ONCE(rv->head))
+	*state = (struct kregion_reserve_state){
+		.standby = READ_ONCE(rg->cpu.standby[region_slot(rg->epoch)]),
+	};
+	if (!READ_ONCE(rg->reserve))
 		return;
-	state->head = READ_ONCE(rv->head);
+	q = reserve_queue(rg);
+	if (!READ_ONCE(q->head))
+		return;
+	state->head = READ_ONCE(q->head);
 	state->head_used = block_used(state->head);
-	state->last = rv->last;
-	state->guaranteed = rv->guaranteed;
+	state->last = q->last;
+	state->guaranteed = q->guaranteed;
 }
 
 /* Forget the objects of nofill calls since the mark; the region is quiesced. */
@@ -644,12 +680,12 @@ void kregion_reserve_forget(struct kregion_priv *rg, const struct kregion_reserv
 	size_t used = state->head_used;
 
 	if (region_debug(rg) && state->standby)
-		kregion_debug_check_block(rg, state->standby, 0);
+		kregion_debug_check_block(rg, state->standby, 0, block_used_in(rg, state->standby));
 	if (state->standby)
 		block_set_used(state->standby, 0);
 	for (; b; b = b == state->last ? NULL : READ_ONCE(b->queue)) {
 		if (region_debug(rg))
-			kregion_debug_check_block(rg, b, used);
+			kregion_debug_check_block(rg, b, used, block_used_in(rg, b));
 		block_set_used(b, used);
 		used = 0;
 	}
@@ -658,17 +694,41 @@ void kregion_reserve_forget(struct kregion_priv *rg, const struct kregion_reserv
 /* Serve from the blocks of the mark again; those added since become spare. */
 void kregion_reserve_rewind(struct kregion_priv *rg, const struct kregion_reserve_state *state)
 {
-	struct kregion_reserve *rv = rg->reserve;
+	struct kregion_queue *q;
 
 	lockdep_assert_held(&rg->lock);
-	WRITE_ONCE(rg->cpu.standby, state->standby);
-	if (!rv)
+	WRITE_ONCE(rg->cpu.standby[region_slot(rg->epoch)], state->standby);
+	if (!rg->reserve)
 		return;
-	WRITE_ONCE(rv->head, state->head);
-	rv->last = state->last;
-	rv->guaranteed = state->guaranteed;
+	q = reserve_queue(rg);
+	WRITE_ONCE(q->head, state->head);
+	q->last = state->last;
+	q->guaranteed = state->guaranteed;
 	if (state->last)
 		WRITE_ONCE(state->last->queue, NULL);
+}
+
+/* ---- for a rotate -------------------------------------------------------- */
+
+/* The promise, for which a new generation must be ready. */
+size_t kregion_reserve_promised(struct kregion_priv *rg)
+{
+	const struct kregion_reserve *rv = READ_ONCE(rg->reserve);
+
+	return rv ? READ_ONCE(rv->bytes) : 0;
+}
+
+/* What a block appended to @q must provide for a promise of @bytes, or 0. */
+size_t kregion_reserve_missing(struct kregion_priv *rg, const struct kregion_queue *q,
+			       size_t bytes)
+{
+	return queue_missing(rg, q, reserve_need(rg, bytes));
+}
+
+/* Least room of a block that contributes to a promise of @bytes. */
+size_t kregion_reserve_least(const struct kregion_priv *rg, size_t bytes)
+{
+	return reserve_min(rg, reserve_need(rg, bytes));
 }
 
 /* ---- teardown ------------------------------------------------------------ */

@@ -15,12 +15,12 @@
  *
  * Validity must be exact: a position alone looks valid again once the region
  * has grown past it. So the region keeps a record per valid mark, on a stack. A
- * rewind pops those in front of its own, and drop, reset and destroy pop all of
- * them. struct kregion_mark names its record by a serial number that is never
- * used twice, and the id of the region. A search pops nothing, and passes only
- * records that are newer than the mark. The records are slab objects, not
- * objects of the region: a mark takes nothing from the region, statistics
- * included, and works where the region may not get a block.
+ * rewind pops those in front of its own, and drop, reset, rotate and destroy
+ * pop all of them. struct kregion_mark names its record by a serial number that
+ * is never used twice, and the id of the region. A search pops nothing, and
+ * passes only records that are newer than the mark. The records are slab
+ * objects, not objects of the region: a mark takes nothing from the region,
+ * statistics included, and works where the region may not get a block.
  *
  * kregion_resize() moves the cursor of the current block over the last object,
  * by compare-and-exchange from the end of the object to its new end. That
@@ -33,8 +33,8 @@
  *
  * 11. After a rewind, the objects, the cursors and the actions are those of the
  *    mark. Blocks and large objects from before the mark do not move.
- * 12. A mark is valid from kregion_mark() to the first drop, reset, or rewind
- *    to an older one, and never again.
+ * 12. A mark is valid from kregion_mark() to the first drop, reset, rotate, or
+ *    rewind to an older one, and never again.
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -115,9 +115,9 @@ bool kregion_mark_valid(struct kregion_priv *rg, struct kregion_mark m)
  *	region, and the mark is invalid.
  *
  * Takes no memory of the region. Marks nest: one stays valid until a rewind to
- * an older one, a drop, a reset or a destroy. Each valid mark costs a small
- * slab object, which is freed when the mark becomes invalid. No call on the
- * region may run at the same time, as with any call in this mode.
+ * an older one, a drop, a reset, a rotate or a destroy. Each valid mark costs a
+ * small slab object, which is freed when the mark becomes invalid. No call on
+ * the region may run at the same time, as with any call in this mode.
  *
  * Context: Wherever the page allocator may be called.
  * Return: The mark. An invalid one, counted as failed_nomem, if the slab has no
@@ -170,12 +170,12 @@ static unsigned long record_forget(struct kregion_priv *rg,
 	for (at = record->spare; at != end; at = &b->chain, nr++) {
 		b = *at;
 		if (region_debug(rg))
-			kregion_debug_check_block(rg, b, 0);
+			kregion_debug_check_block(rg, b, 0, block_used_in(rg, b));
 		WRITE_ONCE(b->epoch, 0);
 	}
 	if (region_debug(rg))
 		for (b = rg->large; b != record->large; b = b->chain)
-			kregion_debug_check_block(rg, b, 0);
+			kregion_debug_check_block(rg, b, 0, block_used_in(rg, b));
 	return nr;
 }
 
@@ -187,7 +187,8 @@ static void record_current(struct kregion_priv *rg, const struct kregion_mark_re
 	if (record->cursor == &rg->cpu.fast.sentinel)
 		return;
 	if (region_debug(rg))
-		kregion_debug_check_block(rg, b, (char *)record->pos - b->start);
+		kregion_debug_check_block(rg, b, (char *)record->pos - b->start,
+					  block_used_in(rg, b));
 	atomic_long_set(&record->cursor->shared, record->pos);
 	WRITE_ONCE(rg->cpu.fast.cur, record->cursor);
 	if (region_debug(rg))

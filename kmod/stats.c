@@ -29,7 +29,7 @@ static bool block_current(struct kregion_priv *rg, const struct kregion_block *b
 	const int cpu = READ_ONCE(b->cpu);
 	struct kregion_cpu *c = &rg->cpu;
 
-	if (rv && b == READ_ONCE(rv->head))
+	if (rv && b == READ_ONCE(rv->queue[region_slot(READ_ONCE(rg->epoch))].head))
 		return true;
 	if (rg->attr_flags & KREGION_F_PERCPU) {
 		if (cpu < 0)
@@ -56,12 +56,14 @@ static void block_describe(struct kregion_priv *rg, const struct kregion_block *
 /*
  * Call @fn for each block, under the lock, until it returns false. The walk
  * drops the lock now and then and continues at its position, unless blocks were
- * freed meanwhile: then it calls @restart and starts over.
+ * freed meanwhile: then it calls @restart and starts over. Returns false if it
+ * gave that up.
  */
-void kregion_walk(struct kregion_priv *rg, void (*restart)(void *ctx), kregion_block_fn fn,
+bool kregion_walk(struct kregion_priv *rg, void (*restart)(void *ctx), kregion_block_fn fn,
 		  void *ctx)
 {
 	unsigned int i, unlink_seq, n = 0, restarts = 0;
+	bool complete = false;
 	struct kregion_block_info info;
 	struct kregion_block *b;
 	unsigned long flags;
@@ -75,7 +77,8 @@ again:
 	for (i = 0; i <= region_buckets(rg); i++) {
 		for (b = region_chain(rg, i); b; b = b->chain) {
 			block_describe(rg, b, !i, &info);
-			if (!fn(rg, b, &info, ctx))
+			complete = !fn(rg, b, &info, ctx);
+			if (complete)
 				goto out;
 			region_step();
 			if (++n % KREGION_HOLD_MAX)
@@ -90,8 +93,10 @@ again:
 			goto again;
 		}
 	}
+	complete = true;
 out:
 	region_unlock(rg, flags);
+	return complete;
 }
 
 #if IS_ENABLED(CONFIG_KUNIT)
@@ -155,6 +160,8 @@ void kregion_stats(struct kregion *r, struct kregion_stats *out)
 	out->failed_nofill = atomic_long_read(&rg->failed[KREGION_FAIL_NOFILL]);
 	out->drops = READ_ONCE(rg->drops);
 	out->resets = READ_ONCE(rg->resets);
+	out->generations = READ_ONCE(rg->generations);
+	out->bytes_sealed = READ_ONCE(rg->sealed);
 }
 EXPORT_SYMBOL_GPL(kregion_stats);
 
@@ -193,7 +200,8 @@ bool kregion_contains(struct kregion *r, const void *p)
 	struct contains_ctx c = { .p = p };
 
 	might_sleep();
-	kregion_walk(to_priv(r), contains_restart, contains_fn, &c);
+	while (!kregion_walk(to_priv(r), contains_restart, contains_fn, &c))
+		cond_resched();
 	return c.found;
 }
 EXPORT_SYMBOL_GPL(kregion_contains);

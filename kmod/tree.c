@@ -112,18 +112,27 @@ void kregion_actions_run(struct kregion_action *list, struct kregion_action *unt
  */
 int kregion_add_action(struct kregion *r, void (*fn)(void *arg), void *arg, gfp_t gfp)
 {
-	struct kregion_action *a = kregion_alloc(r, sizeof(*a), gfp & ~__GFP_ZERO);
 	struct kregion_priv *rg = to_priv(r);
-	unsigned long flags;
+	unsigned long flags, epoch;
+	struct kregion_action *a;
+	bool added;
 
-	if (!a)
-		return -ENOMEM;
-	a->fn = fn;
-	a->arg = arg;
-	region_lock(rg, flags);
-	a->next = rg->actions;
-	rg->actions = a;
-	region_unlock(rg, flags);
+	/* A rotate may seal the record before it is in the list: another one. */
+	do {
+		epoch = READ_ONCE(rg->epoch);
+		a = kregion_alloc(r, sizeof(*a), gfp & ~__GFP_ZERO);
+		if (!a)
+			return -ENOMEM;
+		region_lock(rg, flags);
+		added = rg->epoch == epoch;
+		if (added) {
+			*a = (struct kregion_action){
+				.next = rg->actions, .fn = fn, .arg = arg,
+			};
+			rg->actions = a;
+		}
+		region_unlock(rg, flags);
+	} while (!added);
 	return 0;
 }
 EXPORT_SYMBOL_GPL(kregion_add_action);

@@ -255,7 +255,7 @@ class Graft:
             text = re.sub(rf"\.\. literalinclude::.*\n.*\n.*doc: {name} .*\n.*\n",
                           lambda _, code=code: f".. code-block:: c\n\n{code}\n", text)
         text += "\nDesign\n======\n"
-        for doc in "design", "reserve", "tree", "scratch", "map":
+        for doc in "design", "reserve", "tree", "scratch", "generation", "map":
             file = "core" if doc == "design" else doc
             text += f"\n.. kernel-doc:: {LIB}{file}.c\n   :doc: {doc}\n"
         self.put(DOC + "kregion.rst", self.resolve(text))

@@ -181,6 +181,23 @@ static unsigned int stack_entries(u32 id, const unsigned long **entries)
 
 /* end: map */
 
+/* doc: rotate */
+static int records_read(struct kregion *r)
+{
+	struct kregion_gen *g = kregion_rotate(r);
+	struct kregion_span span = {};
+	int n = 0;
+
+	if (IS_ERR(g))
+		return PTR_ERR(g);
+	while (kregion_gen_next(g, &span))
+		n += span.bytes / sizeof(struct record);
+	kregion_gen_recycle(g);
+	return n;
+}
+
+/* end: rotate */
+
 /* doc: stats */
 static unsigned long lost(struct kregion *r)
 {
@@ -343,6 +360,8 @@ static int __init records_run(void)
 		record(i);
 	local_bh_enable();
 	if (lost(records) || llist_entry(recorded.first, struct record, node)->what != 99)
+		err = -EIO;
+	if (records_read(records) != 100)
 		err = -EIO;
 	records_drop();
 	kregion_destroy(records);

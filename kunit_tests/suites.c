@@ -9,7 +9,7 @@ kunit_test_suites(&suite_life, &suite_alloc, &suite_strings, &suite_map, &suite_
 		  &suite_percpu, &suite_single, &suite_concurrent, &suite_nofill, &suite_bounds,
 		  &suite_interrupt, &suite_free, &suite_misuse, &suite_debug, &suite_stats,
 		  &suite_debugfs, &suite_events, &suite_fault, &suite_nmi, &suite_tree,
-		  &suite_scratch, &suite_trace);
+		  &suite_scratch, &suite_generations, &suite_trace);
 
 MODULE_LICENSE("GPL");
 MODULE_DESCRIPTION("KUnit suites for the region allocator");

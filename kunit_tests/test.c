@@ -210,6 +210,19 @@ void undo_now(void (*fn)(void *arg), void *arg)
 	}
 }
 
+void undo_forget(void (*fn)(void *arg), void *arg)
+{
+	struct undo *u;
+
+	list_for_each_entry(u, &now.undo, list) {
+		if (u->fn == fn && u->arg == arg) {
+			list_del(&u->list);
+			kfree(u);
+			return;
+		}
+	}
+}
+
 static void undo_thread(void *task)
 {
 	kthread_stop(task);

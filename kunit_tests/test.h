@@ -194,7 +194,7 @@ extern struct kunit_suite suite_life, suite_alloc, suite_strings, suite_shared, 
 extern struct kunit_suite suite_single, suite_concurrent, suite_nofill, suite_free, suite_misuse;
 extern struct kunit_suite suite_bounds, suite_interrupt, suite_map;
 extern struct kunit_suite suite_debug, suite_stats, suite_debugfs, suite_events, suite_fault;
-extern struct kunit_suite suite_nmi, suite_tree, suite_scratch, suite_trace;
+extern struct kunit_suite suite_nmi, suite_tree, suite_scratch, suite_trace, suite_generations;
 
 /* ---- undoing ------------------------------------------------------------- */
 
@@ -205,6 +205,7 @@ extern struct kunit_suite suite_nmi, suite_tree, suite_scratch, suite_trace;
  */
 void undo_later(struct kunit *test, void (*fn)(void *arg), void *arg);
 void undo_now(void (*fn)(void *arg), void *arg);
+void undo_forget(void (*fn)(void *arg), void *arg);
 
 /* A thread bound to @cpu (-1: any), not yet woken; kthread_stop() undoes it. */
 struct task_struct *thread_make(struct kunit *test, int (*fn)(void *arg), void *arg, int cpu);

@@ -44,6 +44,7 @@
 
 #include <linux/kregion.h>
 #include <linux/mm.h>
+#include <linux/rcupdate.h>
 #include <linux/spinlock.h>
 
 #include "../program/kernel.h"
@@ -74,6 +75,12 @@ static void __noreturn __cold __printf(1, 2) die(const char *format, ...)
 bool shim_fail(void)
 {
 	return false;
+}
+
+/* Nothing here rotates. */
+void synchronize_rcu(void)
+{
+	die("synchronize_rcu()");
 }
 
 void shim_short(void)

@@ -41,6 +41,7 @@ static struct {
 	struct mark mark[MAX_MARKS];		/* oldest first */
 	unsigned int nr_marks, actions;
 	bool mismarked;				/* an invalid mark was reported */
+	struct kregion_gen *gen;		/* kept until the next rotate, or longer */
 } m;
 
 static const u8 *input, *input_end;
@@ -101,7 +102,7 @@ static void check_reserve(void)
 	unsigned int way;
 
 	for (way = 0; way < 3; way++) {
-		b = rv ? rv->head : NULL;
+		b = rv ? rv->queue[region_slot(to_priv(m.r)->epoch)].head : NULL;
 		room = b ? block_room(b) - block_used(b) : 0;
 		for (left = m.owed; left; ) {
 			CHECK(b);
@@ -124,13 +125,22 @@ static void check_stats(void)
 	struct kregion_stats st;
 
 	kregion_stats(m.r, &st);
-	CHECK((long)blocks(&st) == shim_blocks);
-	CHECK((long)st.bytes_held == shim_bytes);
+	CHECK(!m.gen == !st.generations);
+	if (m.gen) {
+		struct kregion_stats sealed;
+
+		kregion_gen_stats(m.gen, &sealed);
+		CHECK(sealed.bytes_held == st.bytes_sealed);
+		CHECK((long)(blocks(&st) + blocks(&sealed)) == shim_blocks);
+	} else {
+		CHECK((long)blocks(&st) == shim_blocks && !st.bytes_sealed);
+	}
+	CHECK((long)(st.bytes_held + st.bytes_sealed) == shim_bytes);
 	CHECK((long)st.fills == shim_fills - m.fills);
 	CHECK(st.blocks_peak >= m.st.blocks_peak && st.blocks_peak >= blocks(&st));
 	CHECK(st.blocks_peak <= st.fills);
 	CHECK(st.bytes_used + st.bytes_lost <= st.bytes_held);
-	CHECK(!m.attr.limit || st.bytes_held <= m.attr.limit);
+	CHECK(!m.attr.limit || st.bytes_held + st.bytes_sealed <= m.attr.limit);
 	CHECK(st.blocks_large <= m.nr);
 	m.st = st;
 }
@@ -205,7 +215,8 @@ static void refused(size_t size, size_t align, gfp_t gfp, bool nofill)
 	} else if (m.st.failed_nofill > old.failed_nofill) {
 		CHECK(nofill && ALIGN(size, KREGION_ALIGN) > m.owed);
 	} else if (m.st.failed_limit > old.failed_limit) {
-		CHECK(m.attr.limit && m.st.bytes_held + least_block(size, align) > m.attr.limit);
+		CHECK(m.attr.limit && m.st.bytes_held + m.st.bytes_sealed +
+		      least_block(size, align) > m.attr.limit);
 	} else {
 		CHECK(ran_short || (!gfpflags_allow_blocking(gfp) &&
 				    (m.attr.flags & KREGION_F_VMALLOC)) ||
@@ -485,6 +496,67 @@ static void call_resize(gfp_t gfp)
 	}
 }
 
+/* The objects of the region so far, each once, and nothing else but padding. */
+static void check_spans(struct kregion_gen *g, unsigned long used)
+{
+	struct kregion_span span = {};
+	unsigned int i, found = 0;
+	size_t bytes = 0;
+
+	while (kregion_gen_next(g, &span)) {
+		bytes += span.bytes;
+		for (i = 0; i < m.nr; i++)
+			found += m.object[i].p >= (char *)span.start && m.object[i].size &&
+				 m.object[i].p + m.object[i].size <=
+				 (char *)span.start + span.bytes;
+	}
+	for (i = 0; i < m.nr; i++)
+		found += !m.object[i].size;
+	CHECK(found == m.nr);
+	CHECK(m.attr.flags & KREGION_F_DEBUG ? bytes <= used : bytes == used);
+}
+
+/* The generation ends at once, or is kept and the one before ends. */
+static void call_rotate(u8 how)
+{
+	const struct kregion_stats old = m.st;
+	const long held = shim_bytes, fills = shim_fills;
+	struct kregion_gen *g, *older;
+	unsigned int i;
+
+	if (m.damaged)
+		return;
+	g = kregion_rotate(m.r);
+	if (IS_ERR(g)) {
+		CHECK(g == ERR_PTR(-ENOMEM) && (ran_short || m.attr.limit));
+		CHECK(shim_bytes == held);
+		/* What is given back at once is no fill. */
+		m.fills += shim_fills - fills;
+		check_stats();
+		CHECK(m.st.bytes_used == old.bytes_used && m.st.bytes_held == old.bytes_held);
+		verify_objects();
+		return;
+	}
+	check_spans(g, old.bytes_used);
+	verify_objects();
+	for (i = 0; i < m.nr; i++)
+		CHECK(!kregion_contains(m.r, m.object[i].p));
+	for (i = 0; i < m.nr_marks; i++)
+		m.mark[i].valid = false;
+	m.owed = ALIGN(m.promise, KREGION_ALIGN);
+	if (how & 1 && !m.actions) {
+		older = m.gen;
+		m.gen = g;
+		g = older;
+	}
+	(how & 2 ? kregion_gen_recycle : kregion_gen_free)(g);
+	m.nr = 0;
+	m.st.bytes_used = 0;
+	m.st.blocks_large = 0;
+	check_stats();
+	CHECK(!m.st.bytes_used && !m.st.blocks_large && !m.st.blocks_full && !m.actions);
+}
+
 static void epoch_end(bool drop)
 {
 	unsigned int i;
@@ -554,6 +626,7 @@ static void destroy(void)
 	if (!m.damaged)
 		verify_objects();
 	kregion_destroy(m.r);		/* or an error of kregion_create() */
+	kregion_gen_free(m.gen);
 	CHECK(!m.actions);
 	fail_in = 0;
 	while (shim_run_work())
@@ -602,6 +675,7 @@ static void step(void)
 {
 	const u8 op = byte();
 	const gfp_t gfp = pick_gfp();
+	u8 n;
 
 	ran_short = false;
 	fail_in = op & 0x80 ? 1 + byte() % 8 : 0;
@@ -649,7 +723,11 @@ static void step(void)
 		spend(1 + word() % m.small);
 		break;
 	default:
-		shim_cpu = byte() % nr_cpu_ids;
+		n = byte();
+		if (n < 0x40)
+			call_rotate(n);
+		else
+			shim_cpu = n % nr_cpu_ids;
 	}
 	check_reserve();
 }

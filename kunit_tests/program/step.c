@@ -2,9 +2,13 @@
 /*
  * A call is interrupted in front of each of its instructions in kmod/, once in
  * each run: by an interrupt or an NMI of its CPU, by an allocation of another
- * CPU, or by a reader. Then all objects, the statistics and the promise of the
- * reserve are verified. An insertion into a map is interrupted by insertions of
- * the same and other bytes.
+ * CPU, by a rotate, or by a reader. Then all objects, the statistics and the
+ * promise of the reserve are verified. An insertion into a map is interrupted by
+ * insertions of the same and other bytes.
+ *
+ * A rotate that interrupts a call has a stack of its own, and waits for its grace
+ * period until the call ends, if that is in a read-side critical section. The
+ * client of a shared region is in one during the whole call.
  *
  * The first run records the instructions: the trap flag makes each raise
  * SIGTRAP. Functions out of kmod/ run at full speed, as the handler replaces
@@ -22,21 +26,22 @@
 #include "internal.h"
 #include "kernel.h"
 
+#include <linux/rcupdate.h>
 #include <linux/siphash.h>
 
 #define TRAP_FLAG	0x100
 #define PROMISE		1200
 #define STEPPED		__attribute__((section("kmod_text"), __noinline__))
 
-enum path { FAST, FRESH, SPARE, LARGE, ALIGNED, NOFILL, NOFILL_FULL, NOFILL_STANDBY, RESERVE,
-	REFILL, MAP_FIRST, MAP_NEXT, NR_PATHS };
+enum path { FAST, FRESH, SPARE, LARGE, ALIGNED, NOFILL, NOFILL_FULL, NOFILL_STANDBY, NOFILL_FIRST,
+	RESERVE, REFILL, ROTATE, ROTATE_AGAIN, MAP_FIRST, MAP_NEXT, NR_PATHS };
 static const char * const path_names[] = { "fast", "fresh block", "spare block", "large", "aligned",
-	"nofill", "nofill reserve", "nofill standby", "reserve", "refill", "first of a map",
-	"next of a map" };
+	"nofill", "nofill reserve", "nofill standby", "nofill first block", "reserve", "refill",
+	"rotate", "rotate, reopen", "first of a map", "next of a map" };
 
-enum intruder { IRQ_SMALL, IRQ_REFILL, NMI_SMALL, NMI_REFILL, CPU, READER, NR_INTRUDERS };
+enum intruder { IRQ_SMALL, IRQ_REFILL, NMI_SMALL, NMI_REFILL, CPU, ROTATER, READER, NR_INTRUDERS };
 static const char * const intruder_names[] = { "interrupt", "interrupt, refill", "NMI",
-	"NMI, refill", "CPU", "reader" };
+	"NMI, refill", "CPU", "rotate", "reader" };
 
 static const struct mode { const char *name; unsigned int flags; size_t limit; } modes[] = {
 	{ "percpu", KREGION_F_PERCPU, 0 }, { "percpu, limit", KREGION_F_PERCPU, SZ_1M },
@@ -52,6 +57,8 @@ static struct kregion_map *map;
 static const struct kregion_item *put;	/* by the call */
 static struct { char *p; size_t size; } objects[64];
 static unsigned int nr_objects;
+static struct kregion_gen *gens[3];
+static unsigned int nr_gens;
 static size_t used, padding;		/* bytes; padding: at most in addition */
 
 static enum intruder intruder;
@@ -77,8 +84,14 @@ static void fail(int line, const char *what)
 	shim_die(__FILE__, line, what);
 }
 
+static void become_active(void);
+static unsigned int active_in;		/* calls of an allocator; 0: never */
+
+/* While a rotate gets a block, another CPU may get its first one. */
 bool shim_fail(void)
 {
+	if (active_in && !--active_in)
+		become_active();
 	return false;
 }
 
@@ -103,22 +116,98 @@ static void keep_nofill(char *p, size_t size)
 		keep(p, size);
 }
 
-static void verify(void)
+static bool gen_contains(struct kregion_gen *g, const char *p)
 {
-	struct kregion_stats st;
-	unsigned int i;
+	struct kregion_span span = {};
+
+	while (kregion_gen_next(g, &span))
+		if (p >= (const char *)span.start && p < (const char *)span.start + span.bytes)
+			return true;
+	return false;
+}
+
+/* Each object is in one generation, those from @first on in that of the region. */
+static void verify(unsigned int first)
+{
+	struct kregion_stats st, gst;
+	unsigned int i, g, found;
+	unsigned long sealed = 0;
 	size_t n;
 
 	for (i = 0; i < nr_objects; i++) {
 		for (n = 0; n < objects[i].size; n++)
 			CHECK(objects[i].p[n] == (char)(i + 1));
-		CHECK(kregion_contains(r, objects[i].p));
+		found = kregion_contains(r, objects[i].p);
+		CHECK(found || i < first);
+		for (g = 0; g < nr_gens; g++)
+			found += gen_contains(gens[g], objects[i].p);
+		CHECK(found == 1);
 	}
 	kregion_stats(r, &st);
+	for (g = 0; g < nr_gens; g++) {
+		kregion_gen_stats(gens[g], &gst);
+		st.bytes_used += gst.bytes_used;
+		st.blocks_full += gst.blocks_full;
+		st.blocks_large += gst.blocks_large;
+		sealed += gst.bytes_held;
+	}
 	CHECK(st.bytes_used >= used && st.bytes_used <= used + padding);
-	CHECK((long)st.bytes_held == shim_bytes);
+	CHECK(st.bytes_sealed == sealed && st.generations == nr_gens);
+	CHECK((long)(st.bytes_held + sealed) == shim_bytes);
 	CHECK(st.blocks_current + st.blocks_full + st.blocks_large + st.blocks_spare ==
 	      (unsigned long)shim_blocks);
+}
+
+/* ---- rotates ------------------------------------------------------------- */
+
+static ucontext_t rotate_context, rotate_caller;
+static char rotate_stack[1 << 16];
+static bool rotate_waits;		/* for the end of its grace period */
+static bool rotate_deferred;		/* ... is to wait */
+
+static void rotate(void)
+{
+	struct kregion_gen *g = kregion_rotate(r);
+
+	CHECK(!IS_ERR(g));
+	gens[nr_gens++] = g;
+}
+
+/* The calls of the other CPU have ended, or that of the caller has not. */
+void synchronize_rcu(void)
+{
+	CHECK(!shim_preempt_count);
+	if (!rotate_deferred)
+		return;
+	rotate_waits = true;
+	swapcontext(&rotate_context, &rotate_caller);
+	rotate_waits = false;
+}
+
+static void rotate_run(void)
+{
+	percpu_enter(1);
+	swapcontext(&rotate_caller, &rotate_context);
+	percpu_enter(0);
+}
+
+static void rotate_begin(bool deferred)
+{
+	rotate_deferred = deferred;
+	getcontext(&rotate_context);
+	rotate_context.uc_stack.ss_sp = rotate_stack;
+	rotate_context.uc_stack.ss_size = sizeof(rotate_stack);
+	rotate_context.uc_link = &rotate_caller;
+	makecontext(&rotate_context, rotate, 0);
+	rotate_run();
+}
+
+static void rotate_end(void)
+{
+	rotate_deferred = false;
+	if (rotate_waits)
+		rotate_run();
+	CHECK(!rotate_waits);
 }
 
 /* ---- maps ---------------------------------------------------------------- */
@@ -220,13 +309,19 @@ static void intrude(void)
 		keep(kregion_alloc(r, 400, GFP_ATOMIC), 400);
 		percpu_enter(0);
 		break;
+	case ROTATER:
+		rotate_begin(shim_preempt_count || !(stepped_mode->flags & KREGION_F_PERCPU));
+		break;
 	default:
 		percpu_enter(1);
 		kregion_stats(r, &st);
-		CHECK(st.bytes_used >= used && st.bytes_used + st.bytes_lost <= st.bytes_held);
+		CHECK(st.bytes_used + st.bytes_lost <= st.bytes_held);
+		if (stepped == ROTATE || stepped == ROTATE_AGAIN)
+			break;
+		CHECK(st.bytes_used >= used);
 		CHECK(!nr_objects || kregion_contains(r, objects[0].p));
-		percpu_enter(0);
 	}
+	percpu_enter(0);
 	intrusions++;
 }
 
@@ -255,6 +350,22 @@ static bool hit(void)
 	if (allowed())
 		intrude();
 	return false;
+}
+
+/* Not a part of the call that is stepped. */
+static void become_active(void)
+{
+	char *at = breakpoint;
+
+	breakpoint = NULL;
+	if (at)
+		*at = instruction;
+	percpu_enter(1);
+	keep(kregion_alloc(r, 40, GFP_ATOMIC), 40);
+	percpu_enter(0);
+	breakpoint = at;
+	if (at)
+		set_breakpoint();
 }
 
 static bool record(char *pc, unsigned long *stack)
@@ -319,6 +430,7 @@ static STEPPED void *call(enum path path)
 		return kregion_alloc_nofill(r, 24);
 	case NOFILL_FULL:
 	case NOFILL_STANDBY:
+	case NOFILL_FIRST:
 		return kregion_alloc_nofill(r, 300);
 	case RESERVE:
 		CHECK(!kregion_reserve(r, 3 * PROMISE, GFP_KERNEL));
@@ -326,6 +438,14 @@ static STEPPED void *call(enum path path)
 	case REFILL:
 		work = &to_priv(r)->reserve->refill.work;
 		work->func(work);
+		return NULL;
+	case ROTATE_AGAIN:
+		/* The second call is for a block. */
+		active_in = 2;
+		rotate();
+		return NULL;
+	case ROTATE:
+		rotate();
 		return NULL;
 	case MAP_FIRST:
 	case MAP_NEXT:
@@ -339,7 +459,7 @@ static STEPPED void *call(enum path path)
 /* Of the object; 0: none. */
 static size_t call_size(enum path path)
 {
-	static const size_t sizes[NR_PATHS] = { 24, 300, 300, 2000, 64, 24, 300, 300 };
+	static const size_t sizes[NR_PATHS] = { 24, 300, 300, 2000, 64, 24, 300, 300, 300 };
 
 	return sizes[path];
 }
@@ -372,6 +492,7 @@ static void prepare(enum path path, const struct mode *mode)
 	unsigned int i;
 
 	nr_objects = 0;
+	nr_gens = 0;
 	used = 0;
 	padding = 0;
 	r = kregion_create("step", &attr);
@@ -384,8 +505,10 @@ static void prepare(enum path path, const struct mode *mode)
 		nr_objects = 0;
 		used = 0;
 	}
-	keep(kregion_alloc(r, 24, GFP_KERNEL), 24);
-	if (path == FRESH || path == SPARE || (path >= NOFILL_FULL && path <= REFILL))
+	if (path != NOFILL_FIRST)
+		keep(kregion_alloc(r, 24, GFP_KERNEL), 24);
+	if (path == FRESH || path == SPARE || path == NOFILL_FULL || path == NOFILL_STANDBY ||
+	    path == RESERVE || path == REFILL)
 		fill();
 	map = NULL;
 	if (path == MAP_FIRST || path == MAP_NEXT) {
@@ -395,27 +518,40 @@ static void prepare(enum path path, const struct mode *mode)
 			put_atomic(i);
 		padding = PAGE_SIZE;
 	}
-	if (path == NOFILL_STANDBY || path == REFILL) {
+	if (path == NOFILL_STANDBY || path == NOFILL_FIRST || path == REFILL) {
 		keep(kregion_alloc_nofill(r, 300), 300);
-		if (path == NOFILL_STANDBY)
+		if (path != REFILL)
 			run_work();
 	}
 }
 
 static void finish(enum path path)
 {
+	unsigned int first;
 	size_t left;
 
 	run_work();
-	verify();
+	verify(nr_objects);
+	first = nr_objects;
 	if (to_priv(r)->reserve) {
 		left = path == RESERVE ? 3 * PROMISE : PROMISE;
 		for (; left; left -= 400)
 			keep(kregion_alloc_nofill(r, 400), 400);
-		verify();
+		verify(first);
+	}
+	if (nr_gens) {
+		keep(kregion_alloc(r, 400, GFP_KERNEL), 400);
+		verify(first);
+		rotate();
+		first = nr_objects;
+		keep(kregion_alloc(r, 400, GFP_KERNEL), 400);
+		verify(first);
+		kregion_gen_recycle(gens[0]);
 	}
 	kregion_drop(r);
 	kregion_destroy(r);
+	while (nr_gens > 1)
+		kregion_gen_free(gens[--nr_gens]);
 	run_work();
 	CHECK(!shim_blocks && !shim_pages_used() && !shim_warnings);
 }
@@ -438,10 +574,17 @@ static void run(enum path path, const struct mode *mode)
 
 	prepare(path, mode);
 	p = stepped_call(path);
+	rotate_end();
 	if (call_size(path))
 		keep(p, call_size(path));
 	if (path == ALIGNED)
 		padding = 64 - KREGION_ALIGN;
+	if (path == ROTATE_AGAIN) {
+		/* That CPU had a block, so it has one. */
+		percpu_enter(1);
+		keep(kregion_alloc_nofill(r, 40), 40);
+		percpu_enter(0);
+	}
 	if (map) {
 		CHECK(put && put->id && kregion_map_item(map, put->id) == put);
 		CHECK(put->len == sizeof(u32) && *put->data == KEY);
@@ -472,6 +615,17 @@ static void step(const struct mode *mode, enum path path)
 	}
 }
 
+static bool possible(const struct mode *mode, enum path path)
+{
+	/* The caller serializes all but readers. */
+	if (mode->flags & KREGION_F_SINGLE)
+		return intruder == READER;
+	/* A map belongs to a generation, and a second rotate is refused. */
+	if (intruder == ROTATER)
+		return path < ROTATE;
+	return true;
+}
+
 int main(void)
 {
 	const struct sigaction action = { .sa_sigaction = trap, .sa_flags = SA_SIGINFO };
@@ -492,8 +646,7 @@ int main(void)
 	for (i = 0; i < ARRAY_SIZE(modes); i++)
 		for (path = 0; path < NR_PATHS; path++)
 			for (intruder = 0; intruder < NR_INTRUDERS; intruder++)
-				/* The caller serializes all but readers. */
-				if (!(modes[i].flags & KREGION_F_SINGLE) || intruder == READER)
+				if (possible(&modes[i], path))
 					step(&modes[i], path);
 	shim_exit();
 	printf("step: %lu runs, %lu intrusions: SUCCESS\n", runs, intrusions);

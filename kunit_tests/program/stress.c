@@ -6,9 +6,9 @@
  * stamp their objects. A lock for each region stands for what a client has to
  * exclude drop and reset: each task now and then takes it alone, spends a
  * reserve, verifies all objects and the statistics, and ends the epoch by a
- * drop, a reset or another region. A reader follows the registry as debugfs
- * does, a worker refills reserves, and calls of the page allocator fail at
- * random.
+ * drop, a reset or another region. Generations rotate while others allocate, and
+ * are verified then. A reader follows the registry as debugfs does, a worker
+ * refills reserves, and calls of the page allocator fail at random.
  *
  * usage: stress SECONDS [SEED]
  */
@@ -19,10 +19,13 @@
 #include "kernel.h"
 #include "random.h"
 
+#include <linux/rcupdate.h>
+
 #define NR_TASKS	4
 #define NR_CPU_IDS	3
 #define NR_REGIONS	3
 #define MAX_OBJECTS	2000
+#define MAX_GENS	6
 
 struct object {
 	char *p;
@@ -40,10 +43,14 @@ static struct world {
 		unsigned int nr;
 		size_t used, padding;	/* bytes: at least; at most in addition */
 	} of[NR_TASKS];
+	struct kregion_gen *gens[MAX_GENS];
+	size_t sealed[MAX_GENS];	/* gen_sum() of these, when they were new */
+	unsigned int nr_gens;
+	pthread_mutex_t rotate;		/* keeps them in order */
 } worlds[NR_REGIONS];
 
 static bool stopping;
-static unsigned long operations, epochs, snapshots;
+static unsigned long operations, epochs, rotates, snapshots;
 
 bool shim_fail(void)
 {
@@ -109,6 +116,7 @@ static void alloc_one(struct world *w, unsigned int task)
 	char *p = NULL;
 
 	shim_cpu = pick(nr_cpu_ids);
+	rcu_read_lock();
 	switch (pick(16)) {
 	default:
 		size = 24;
@@ -147,7 +155,98 @@ static void alloc_one(struct world *w, unsigned int task)
 	CHECK(!shim_preempt_count);
 	if (p)
 		keep(w, task, p, size, align);
+	rcu_read_unlock();
 	__atomic_fetch_add(&operations, 1, __ATOMIC_RELAXED);
+}
+
+/* ---- generations --------------------------------------------------------- */
+
+/* Of the bytes handed out, which nobody writes any more. */
+static size_t gen_sum(struct kregion_gen *g)
+{
+	struct kregion_span span = {};
+	struct kregion_stats st;
+	size_t bytes = 0, sum = 0, i;
+
+	while (kregion_gen_next(g, &span)) {
+		for (i = 0; i < span.bytes / sizeof(u64); i++)
+			sum = sum * 31 + ((const u64 *)span.start)[i];
+		bytes += span.bytes;
+	}
+	kregion_gen_stats(g, &st);
+	CHECK(bytes <= st.bytes_used && st.bytes_used + st.bytes_lost <= st.bytes_held);
+	return sum + st.bytes_used;
+}
+
+static void rotate(struct world *w)
+{
+	struct kregion_gen *g;
+
+	pthread_mutex_lock(&w->rotate);
+	if (w->nr_gens < MAX_GENS) {
+		g = kregion_rotate(w->r);
+		if (IS_ERR(g)) {
+			CHECK(g == ERR_PTR(-ENOMEM));
+		} else {
+			w->sealed[w->nr_gens] = gen_sum(g);
+			w->gens[w->nr_gens++] = g;
+		}
+		__atomic_fetch_add(&rotates, !IS_ERR(g), __ATOMIC_RELAXED);
+	}
+	pthread_mutex_unlock(&w->rotate);
+}
+
+static bool gen_contains(struct kregion_gen *g, const struct object *o)
+{
+	struct kregion_span span = {};
+
+	while (kregion_gen_next(g, &span))
+		if (o->p >= (const char *)span.start &&
+		    o->p + o->size <= (const char *)span.start + span.bytes)
+			return true;
+	return false;
+}
+
+/* The only generation of @o; @w->nr_gens is the present one. */
+static unsigned int gen_of(const struct world *w, const struct object *o)
+{
+	unsigned int i, nr = 0, found = w->nr_gens;
+
+	for (i = 0; i < w->nr_gens; i++) {
+		if (gen_contains(w->gens[i], o)) {
+			found = i;
+			nr++;
+		}
+	}
+	CHECK(nr + kregion_contains(w->r, o->p) == 1);
+	return found;
+}
+
+/* A task has its objects in the order of allocation, whatever CPUs it was on. */
+static void verify_order(const struct world *w, unsigned int task)
+{
+	unsigned int n, gen, last = 0;
+
+	for (n = 0; n < w->of[task].nr; n++) {
+		gen = gen_of(w, &w->of[task].object[n]);
+		CHECK(gen >= last);
+		last = gen;
+	}
+}
+
+/* @some: at random; kregion_gen_free(NULL) does nothing. */
+static void gens_end(struct world *w, bool some)
+{
+	unsigned int i;
+
+	for (i = 0; i < w->nr_gens; i++) {
+		if (some && pick(2))
+			continue;
+		(pick(2) ? kregion_gen_free : kregion_gen_recycle)(w->gens[i]);
+		w->gens[i] = NULL;
+	}
+	if (!some)
+		w->nr_gens = 0;
 }
 
 /* ---- epochs -------------------------------------------------------------- */
@@ -208,11 +307,13 @@ static void epoch_end(struct world *w, unsigned int task)
 	unsigned int i, n;
 
 	spend(w, task);
+	if (w->nr_gens)
+		verify_order(w, pick(NR_TASKS));
 	for (i = 0; i < NR_TASKS; i++) {
 		for (n = 0; n < w->of[i].nr; n++)
 			verify(&w->of[i].object[n]);
 		if (n)
-			CHECK(kregion_contains(w->r, w->of[i].object[pick(n)].p));
+			gen_of(w, &w->of[i].object[pick(n)]);
 		used += w->of[i].used;
 		padding += w->of[i].padding;
 		w->of[i].nr = 0;
@@ -221,8 +322,16 @@ static void epoch_end(struct world *w, unsigned int task)
 	}
 	kregion_stats(w->r, &st);
 	check_stats(&st, w->attr.limit);
+	for (i = 0; i < w->nr_gens; i++) {
+		struct kregion_stats sealed;
+
+		CHECK(gen_sum(w->gens[i]) == w->sealed[i]);
+		kregion_gen_stats(w->gens[i], &sealed);
+		st.bytes_used += sealed.bytes_used;
+	}
 	CHECK(st.bytes_used >= used && st.bytes_used <= used + padding);
 
+	gens_end(w, true);
 	n = pick(8);
 	if (!n) {
 		kregion_destroy(w->r);
@@ -232,8 +341,10 @@ static void epoch_end(struct world *w, unsigned int task)
 	} else {
 		kregion_reset(w->r);
 	}
+	gens_end(w, false);
 	kregion_stats(w->r, &st);
 	CHECK(!st.bytes_used && !st.blocks_large && !st.blocks_full);
+	CHECK(!st.generations && !st.bytes_sealed);
 	__atomic_fetch_add(&epochs, 1, __ATOMIC_RELAXED);
 }
 
@@ -247,6 +358,7 @@ static void *task_main(void *arg)
 	while (!READ_ONCE(stopping)) {
 		struct world *w = &worlds[pick(NR_REGIONS)];
 		const bool alone = !pick(50);
+		const bool rotates_now = !pick(60);
 		unsigned int n = 1 + pick(50);
 
 		if (alone)
@@ -260,10 +372,14 @@ static void *task_main(void *arg)
 			static pthread_mutex_t serial = PTHREAD_MUTEX_INITIALIZER;
 
 			pthread_mutex_lock(&serial);
+			if (rotates_now)
+				rotate(w);
 			for (; n && w->of[task].nr < MAX_OBJECTS; n--)
 				alloc_one(w, task);
 			pthread_mutex_unlock(&serial);
 		} else {
+			if (rotates_now)
+				rotate(w);
 			for (; n && w->of[task].nr < MAX_OBJECTS; n--)
 				alloc_one(w, task);
 		}
@@ -324,6 +440,7 @@ int main(int argc, char **argv)
 	CHECK(!shim_init());
 	for (i = 0; i < NR_REGIONS; i++) {
 		pthread_rwlock_init(&worlds[i].epoch, NULL);
+		pthread_mutex_init(&worlds[i].rotate, NULL);
 		make(&worlds[i]);
 	}
 	for (i = 0; i < ARRAY_SIZE(threads); i++)
@@ -341,7 +458,7 @@ int main(int argc, char **argv)
 	shim_exit();
 	CHECK(!shim_pages_used() && !shim_blocks && !shim_bytes);
 	CHECK(!shim_warnings);
-	printf("stress: %lu operations, %lu epochs, %lu snapshots: SUCCESS\n", operations, epochs,
-	       snapshots);
+	printf("stress: %lu operations, %lu epochs, %lu rotates, %lu snapshots: SUCCESS\n",
+	       operations, epochs, rotates, snapshots);
 	return 0;
 }

@@ -140,6 +140,8 @@ struct kregion_attr {
  * @failed_nofill: kregion_alloc_nofill() calls that found no room.
  * @drops: Calls of kregion_drop().
  * @resets: Calls of kregion_reset().
+ * @generations: Sealed generations that are not freed yet.
+ * @bytes_sealed: Memory of their blocks, which the other fields do not count.
  *
  * Exact while the region is idle, otherwise an inconsistent snapshot.
  */
@@ -159,6 +161,8 @@ struct kregion_stats {
 	unsigned long failed_nofill;
 	unsigned long drops;
 	unsigned long resets;
+	unsigned long generations;
+	unsigned long bytes_sealed;
 };
 
 /*
@@ -174,7 +178,8 @@ struct kregion_stats {
 	__KREGION_STAT(fills), __KREGION_STAT(failed_nomem),			\
 	__KREGION_STAT(failed_limit), __KREGION_STAT(failed_size),		\
 	__KREGION_STAT(failed_nofill), __KREGION_STAT(drops),			\
-	__KREGION_STAT(resets),							\
+	__KREGION_STAT(resets), __KREGION_STAT(generations),			\
+	__KREGION_STAT(bytes_sealed),						\
 }
 
 /**
@@ -254,6 +259,29 @@ struct kregion_mark {
 
 struct kregion_mark kregion_mark(struct kregion *r);
 void kregion_rewind(struct kregion *r, struct kregion_mark m);
+
+struct kregion_gen;
+
+/**
+ * struct kregion_span - bytes of a sealed generation
+ * @start: The first byte.
+ * @bytes: Number of bytes.
+ * @cpu: The CPU that allocated them, or -1.
+ */
+struct kregion_span {
+	const void *start;
+	size_t bytes;
+	int cpu;
+	/* private: */
+	const void *block;
+	size_t at;
+};
+
+struct kregion_gen *kregion_rotate(struct kregion *r);
+bool kregion_gen_next(struct kregion_gen *g, struct kregion_span *span);
+void kregion_gen_stats(struct kregion_gen *g, struct kregion_stats *out);
+void kregion_gen_free(struct kregion_gen *g);
+void kregion_gen_recycle(struct kregion_gen *g);
 
 bool kregion_contains(struct kregion *r, const void *p);
 void kregion_stats(struct kregion *r, struct kregion_stats *out);

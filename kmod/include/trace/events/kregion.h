@@ -35,6 +35,9 @@ DEFINE_EVENT(kregion_region, kregion_drop,
 DEFINE_EVENT(kregion_region, kregion_reset,
 	     TP_PROTO(u64 id, const char *name, unsigned long held), TP_ARGS(id, name, held));
 
+DEFINE_EVENT(kregion_region, kregion_rotate,
+	     TP_PROTO(u64 id, const char *name, unsigned long held), TP_ARGS(id, name, held));
+
 DECLARE_EVENT_CLASS(kregion_block,
 		    TP_PROTO(u64 id, const char *name, unsigned long bytes, int backing),
 		    TP_ARGS(id, name, bytes, backing),

@@ -19,6 +19,8 @@ typedef struct { long counter; } atomic_long_t;
 #define atomic_read(a)		smp_load_acquire(&(a)->counter)
 #define atomic_inc(a)		((void)__atomic_fetch_add(&(a)->counter, 1, __ATOMIC_ACQ_REL))
 #define atomic_dec(a)		((void)__atomic_fetch_sub(&(a)->counter, 1, __ATOMIC_ACQ_REL))
+#define atomic_read_acquire(a)	atomic_read(a)
+#define atomic_dec_return(a)	__atomic_sub_fetch(&(a)->counter, 1, __ATOMIC_SEQ_CST)
 #define atomic_dec_and_test(a)	(!__atomic_sub_fetch(&(a)->counter, 1, __ATOMIC_SEQ_CST))
 
 #define atomic_long_read(a)	READ_ONCE((a)->counter)

@@ -24,6 +24,7 @@
 #define IS_POINTER(x)			(__builtin_classify_type(x) == __builtin_classify_type(""))
 #define READ_ONCE(x) \
 	__atomic_load_n(&(x), IS_POINTER(x) ? __ATOMIC_ACQUIRE : __ATOMIC_RELAXED)
+#define READ_ONCE_NOCHECK(x)	READ_ONCE(x)
 #define WRITE_ONCE(x, v)		__atomic_store_n(&(x), v, __ATOMIC_RELAXED)
 /* The thread sanitizer of clang has no macro of gcc's name. */
 #if !defined(__SANITIZE_THREAD__) && defined(__has_feature)

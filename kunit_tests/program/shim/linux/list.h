@@ -5,6 +5,7 @@
 struct list_head { struct list_head *next, *prev; };
 
 #define LIST_HEAD(name)		struct list_head name = { &(name), &(name) }
+#define INIT_LIST_HEAD(head)	((void)(*(head) = (struct list_head){ head, head }))
 #define list_entry(p, type, member) container_of(p, type, member)
 #define list_empty(head)	((head)->next == (head))
 #define list_first_entry(head, type, member) list_entry((head)->next, type, member)
@@ -18,6 +19,11 @@ struct list_head { struct list_head *next, *prev; };
 #define list_for_each_entry(pos, head, member) \
 	for (pos = list_first_entry(head, __typeof__(*pos), member); &pos->member != (head); \
 	     pos = list_next_entry(pos, member))
+
+#define list_for_each_entry_safe(pos, n, head, member) \
+	for (pos = list_first_entry(head, __typeof__(*pos), member), \
+	     n = list_next_entry(pos, member); &pos->member != (head); \
+	     pos = n, n = list_next_entry(n, member))
 
 static inline void list_add(struct list_head *entry, struct list_head *head)
 {

@@ -12,4 +12,5 @@ void shim_block(int nr, long bytes);
 #define trace_kregion_destroy(...)	do { } while (0)
 #define trace_kregion_drop(...)		do { } while (0)
 #define trace_kregion_reset(...)	do { } while (0)
+#define trace_kregion_rotate(...)	do { } while (0)
 #define trace_kregion_alloc_fail(...)	do { } while (0)

@@ -1,0 +1,648 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * kregion_rotate() and the generations that it seals.
+ */
+
+#include <linux/completion.h>
+#include <linux/irq_work.h>
+#include <linux/kregion.h>
+#include <linux/sched.h>
+
+#include "../kmod/internal.h"
+#include "test.h"
+
+MODE_PARAM(all, MODES_ALL);
+MODE_PARAM(base, MODES_BASE);
+MODE_PARAM(smp, MODES_SMP);
+MODE_PARAM(promise, MODES_PROMISE);
+MODE_PARAM(damage, MODES_DAMAGE);
+
+/* ---- helpers ------------------------------------------------------------- */
+
+static void gen_undo(void *arg)
+{
+	kregion_gen_free(arg);
+}
+
+/* Rotates, or ends the case; the end of the case frees the generation. */
+static struct kregion_gen *rotate(struct kunit *test, struct kregion *r)
+{
+	struct kregion_gen *g = kregion_rotate(r);
+
+	KUNIT_ASSERT_FALSE(test, IS_ERR(g));
+	undo_later(test, gen_undo, g);
+	return g;
+}
+
+static void gen_free(struct kregion_gen *g)
+{
+	undo_now(gen_undo, g);
+}
+
+static void gen_recycle(struct kregion_gen *g)
+{
+	undo_forget(gen_undo, g);
+	kregion_gen_recycle(g);
+}
+
+static struct kregion_stats gen_stats(struct kregion_gen *g)
+{
+	struct kregion_stats st;
+
+	kregion_gen_stats(g, &st);
+	return st;
+}
+
+/* The span of @g that has @o, or all zero. */
+static struct kregion_span span_of(struct kregion_gen *g, const struct object *o)
+{
+	struct kregion_span span = {};
+
+	while (kregion_gen_next(g, &span))
+		if (o->p >= (const char *)span.start &&
+		    o->p + o->size <= (const char *)span.start + span.bytes)
+			return span;
+	return (struct kregion_span){};
+}
+
+static size_t bytes_of(struct kregion_gen *g)
+{
+	struct kregion_span span = {};
+	size_t bytes = 0;
+
+	while (kregion_gen_next(g, &span))
+		bytes += span.bytes;
+	return bytes;
+}
+
+/* Allocate and write @n objects of mixed sizes, large ones among them. */
+static void fill(struct kunit *test, struct kregion *r, const struct mode *mode, struct object *o,
+		 int n, u64 tag)
+{
+	int i;
+
+	for (i = 0; i < n; i++) {
+		const size_t size = hidden(i % 17 == 16 ? block_of(mode) / 4 : 1 + i * 37 % 300);
+
+		object_write(&o[i], kregion_alloc(r, size, GFP_KERNEL), size, tag + i);
+	}
+}
+
+/* ---- what a rotate takes, and what it leaves ----------------------------- */
+
+static void a_rotate_seals_all_objects(struct kunit *test)
+{
+	enum { N = 200 };
+	const struct mode *mode = test->param_value;
+	struct kregion *r = region_of_mode(test, mode);
+	struct object *o = buffer(test, 2 * N * sizeof(*o));
+	struct kregion_stats before, st, gs;
+	struct kregion_gen *g;
+	size_t bytes = 0;
+	int i;
+
+	fill(test, r, mode, o, N, 0);
+	before = stats_of(r);
+	g = rotate(test, r);
+	st = stats_of(r);
+	gs = gen_stats(g);
+	KUNIT_EXPECT_EQ(test, st.bytes_used, 0UL);
+	KUNIT_EXPECT_EQ(test, st.blocks_full + st.blocks_current + st.blocks_large, 0UL);
+	KUNIT_EXPECT_EQ(test, st.generations, 1UL);
+	KUNIT_EXPECT_EQ(test, st.bytes_sealed, gs.bytes_held);
+	KUNIT_EXPECT_EQ(test, gs.bytes_used, before.bytes_used);
+	KUNIT_EXPECT_EQ(test, gs.bytes_held, before.bytes_held);
+	KUNIT_EXPECT_EQ(test, gs.blocks_large, before.blocks_large);
+	KUNIT_EXPECT_EQ(test, gs.blocks_full, before.blocks_full + before.blocks_current);
+	KUNIT_EXPECT_EQ(test, gs.bytes_held + st.bytes_held, (unsigned long)bytes_outstanding());
+	fill(test, r, mode, o + N, N, 1000);
+	expect_intact(test, o, 2 * N);
+	for (i = 0; i < 2 * N; i++) {
+		const struct kregion_span span = span_of(g, &o[i]);
+
+		KUNIT_EXPECT_EQ(test, !!span.start, i < N);
+		KUNIT_EXPECT_EQ(test, kregion_contains(r, o[i].p), i >= N);
+		if (i < N)
+			bytes += ALIGN(o[i].size, KREGION_ALIGN);
+	}
+	KUNIT_EXPECT_EQ(test, bytes_of(g), bytes);
+	KUNIT_EXPECT_EQ(test, gen_stats(g).bytes_used, gs.bytes_used);
+	expect_sane(test, r);
+	gen_free(g);
+	KUNIT_EXPECT_EQ(test, stats_of(r).generations, 0UL);
+	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_sealed, 0UL);
+	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_held, (unsigned long)bytes_outstanding());
+	expect_intact(test, o + N, N);
+}
+
+static void an_empty_region_seals_nothing(struct kunit *test)
+{
+	struct kregion *r = region_of_mode(test, test->param_value);
+	struct kregion_gen *g = rotate(test, r);
+	struct kregion_span span = {};
+
+	KUNIT_EXPECT_FALSE(test, kregion_gen_next(g, &span));
+	KUNIT_EXPECT_EQ(test, gen_stats(g).bytes_held, 0UL);
+	KUNIT_EXPECT_EQ(test, stats_of(r).fills, 0UL);
+	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, 8, GFP_KERNEL));
+	expect_sane(test, r);
+}
+
+/* Objects of one CPU lie one after the other, padding of alignments included. */
+static void spans_are_in_the_order_of_allocation(struct kunit *test)
+{
+	enum { N = 600 };
+	const struct mode *mode = test->param_value;
+	const struct kregion_attr attr = {
+		.flags = mode->flags, .block_size = 2 * PAGE_SIZE, .reserve = 1000,
+	};
+	struct kregion *r = region_make(test, &attr);
+	struct kregion_span span = {};
+	struct kregion_gen *g;
+	int i, cpu = -2, n = 0;
+	u64 last = 0;
+
+	set_cpus_allowed_ptr(current, cpumask_of(raw_smp_processor_id()));
+	for (i = 1; i <= N; i++) {
+		/* Standby blocks serve some of these. */
+		u64 *p = i % 3 ? kregion_alloc_nofill(r, 96) :
+		     i % 5 ? kregion_alloc(r, 96, GFP_KERNEL) : NULL;
+
+		if (!p)
+			p = kregion_alloc(r, 96, GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, p);
+		p[0] = i;
+		if (!(i % 50))
+			usleep_range(1000, 2000);
+	}
+	set_cpus_allowed_ptr(current, cpu_possible_mask);
+	g = rotate(test, r);
+	while (kregion_gen_next(g, &span)) {
+		const u64 *p = span.start;
+
+		KUNIT_EXPECT_TRUE(test, span.cpu >= cpu || (span.cpu == -1 && cpu >= 0));
+		if (span.cpu != cpu)
+			last = 0;
+		cpu = span.cpu;
+		KUNIT_EXPECT_EQ(test, span.bytes % 96, (size_t)0);
+		for (i = 0; i < (int)(span.bytes / 96); i++, p += 12, n++) {
+			if (cpu >= 0)
+				KUNIT_EXPECT_GT(test, p[0], last);
+			last = p[0];
+		}
+	}
+	KUNIT_EXPECT_EQ(test, n, N);
+}
+
+static void the_limit_counts_sealed_memory(struct kunit *test)
+{
+	const struct mode *mode = test->param_value;
+	const size_t block = block_of(mode);
+	const struct kregion_attr attr = {
+		.flags = mode->flags, .block_size = block, .limit = 8 * block,
+	};
+	struct kregion *r = region_make(test, &attr);
+	struct kregion_stats st;
+	struct kregion_gen *g;
+
+	while (stats_of(r).bytes_held < 4 * block)
+		KUNIT_ASSERT_NOT_NULL(test, kregion_alloc(r, hidden(block / 8), GFP_KERNEL));
+	g = rotate(test, r);
+	while (kregion_alloc(r, hidden(block / 8), GFP_KERNEL))
+		;
+	st = stats_of(r);
+	KUNIT_EXPECT_LE(test, st.bytes_held + st.bytes_sealed, attr.limit);
+	KUNIT_EXPECT_GT(test, st.bytes_held + st.bytes_sealed, attr.limit - block);
+	KUNIT_EXPECT_EQ(test, st.failed_limit, 1UL);
+	gen_free(g);
+	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, hidden(block / 8), GFP_KERNEL));
+}
+
+/* A new block does not fit. */
+static void a_rotate_that_fails_changes_nothing(struct kunit *test)
+{
+	const struct mode *mode = test->param_value;
+	const size_t block = block_of(mode);
+	const struct kregion_attr attr = {
+		.flags = mode->flags, .block_size = block, .limit = 3 * block, .reserve = block / 4,
+	};
+	struct kregion *r = region_make(test, &attr);
+	struct kregion_priv *rg = to_priv(r);
+	struct kregion_stats st, after;
+	struct object o;
+
+	object_write(&o, kregion_alloc(r, 100, GFP_KERNEL), 100, 7);
+	WRITE_ONCE(rg->limit, stats_of(r).bytes_held + PAGE_SIZE);
+	st = stats_of(r);
+	KUNIT_EXPECT_PTR_EQ(test, kregion_rotate(r), (struct kregion_gen *)ERR_PTR(-ENOMEM));
+	after = stats_of(r);
+	KUNIT_EXPECT_EQ(test, memcmp(&st, &after, sizeof(st)), 0);
+	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_held, (unsigned long)bytes_outstanding());
+	KUNIT_EXPECT_TRUE(test, kregion_contains(r, o.p));
+	expect_intact(test, &o, 1);
+	WRITE_ONCE(rg->limit, 0);
+	rotate(test, r);
+}
+
+/* ---- the promises of a region hold --------------------------------------- */
+
+static void the_reserve_is_ready_after_a_rotate(struct kunit *test)
+{
+	const struct mode *mode = test->param_value;
+	const struct kregion_attr attr = {
+		.flags = mode->flags, .block_size = mode->block, .reserve = 3000,
+	};
+	struct kregion *r = region_make(test, &attr);
+	struct kregion_gen *g;
+	unsigned long irq;
+	int round, got;
+
+	for (round = 0; round < 4; round++) {
+		g = rotate(test, r);
+		local_irq_save(irq);
+		for (got = 0; got < 3000 / 24 && kregion_alloc_nofill(r, 24); got++)
+			;
+		local_irq_restore(irq);
+		KUNIT_EXPECT_EQ(test, got, 3000 / 24);
+		if (round % 2)
+			gen_recycle(g);
+	}
+}
+
+/* What a CPU could allocate without a new block before, it can after. */
+static void each_cpu_that_allocated_has_a_block(struct kunit *test)
+{
+	const struct mode *mode = test->param_value;
+	struct kregion *r = region_of_mode(test, mode);
+	struct object o;
+	int cpu, n = 0;
+
+	for_each_online_cpu(cpu) {
+		set_cpus_allowed_ptr(current, cpumask_of(cpu));
+		KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, 100, GFP_KERNEL));
+	}
+	rotate(test, r);
+	for_each_online_cpu(cpu) {
+		set_cpus_allowed_ptr(current, cpumask_of(cpu));
+		object_write(&o, kregion_alloc_nofill(r, 100), 100, n++);
+		KUNIT_EXPECT_NOT_NULL(test, o.p);
+	}
+	set_cpus_allowed_ptr(current, cpu_possible_mask);
+	KUNIT_EXPECT_EQ(test, stats_of(r).failed_nofill, 0UL);
+	expect_sane(test, r);
+}
+
+static void recycled_blocks_need_no_page(struct kunit *test)
+{
+	enum { N = 200 };
+	const struct mode *mode = test->param_value;
+	const struct kregion_attr attr = {
+		.flags = mode->flags, .block_size = mode->block, .reserve = 2000,
+	};
+	struct kregion *r = region_make(test, &attr);
+	struct object *o = buffer(test, N * sizeof(*o));
+	unsigned long fills = 0, held = 0;
+	struct kregion_gen *g;
+	int round, i;
+
+	for (round = 0; round < 12; round++) {
+		for (i = 0; i < N; i++)
+			object_write(&o[i], kregion_alloc(r, hidden(1 + i), GFP_KERNEL), 1 + i, i);
+		g = rotate(test, r);
+		expect_intact(test, o, N);
+		gen_recycle(g);
+		if (round == 4) {
+			fills = stats_of(r).fills;
+			held = stats_of(r).bytes_held;
+		}
+	}
+	KUNIT_EXPECT_EQ(test, stats_of(r).fills, fills);
+	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_held, held);
+	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_held, (unsigned long)bytes_outstanding());
+	expect_sane(test, r);
+	kregion_drop(r);
+	expect_sane(test, r);
+}
+
+/* ---- life ---------------------------------------------------------------- */
+
+static void a_generation_outlives_its_region(struct kunit *test)
+{
+	enum { N = 100 };
+	const struct mode *mode = test->param_value;
+	struct kregion *r = region_of_mode(test, mode);
+	struct object *o = buffer(test, 2 * N * sizeof(*o));
+	struct kregion_gen *g[2];
+
+	fill(test, r, mode, o, N, 0);
+	g[0] = rotate(test, r);
+	fill(test, r, mode, o + N, N, 1000);
+	g[1] = rotate(test, r);
+	region_destroy(r);
+	expect_intact(test, o, 2 * N);
+	KUNIT_EXPECT_EQ(test, gen_stats(g[0]).bytes_held + gen_stats(g[1]).bytes_held,
+			(unsigned long)bytes_outstanding());
+	KUNIT_EXPECT_NOT_NULL(test, span_of(g[0], &o[N - 1]).start);
+	gen_recycle(g[0]);
+	expect_intact(test, o + N, N);
+	gen_free(g[1]);
+	if (!(mode->flags & KREGION_F_DEBUG))
+		KUNIT_EXPECT_EQ(test, bytes_outstanding(), 0L);
+}
+
+static void nothing_is_no_generation(struct kunit *test)
+{
+	kregion_gen_free(NULL);
+	kregion_gen_recycle(NULL);
+	kregion_gen_free(ERR_PTR(-EBUSY));
+	kregion_gen_recycle(ERR_PTR(-ENOMEM));
+	KUNIT_EXPECT_PTR_EQ(test, kregion_rotate(NULL), (struct kregion_gen *)ERR_PTR(-EINVAL));
+}
+
+static void drop_and_reset_leave_generations(struct kunit *test)
+{
+	enum { N = 60 };
+	const struct mode *mode = test->param_value;
+	struct kregion *r = region_of_mode(test, mode);
+	struct object *o = buffer(test, N * sizeof(*o));
+	struct kregion_gen *g;
+
+	fill(test, r, mode, o, N, 0);
+	g = rotate(test, r);
+	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, 100, GFP_KERNEL));
+	kregion_reset(r);
+	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, 100, GFP_KERNEL));
+	kregion_drop(r);
+	expect_intact(test, o, N);
+	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_held, 0UL);
+	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_sealed, gen_stats(g).bytes_held);
+	gen_recycle(g);
+	KUNIT_EXPECT_EQ(test, stats_of(r).blocks_spare, blocks_of(&(struct kregion_stats){
+		.blocks_spare = stats_of(r).blocks_spare }));
+	expect_sane(test, r);
+}
+
+/* The first of two waits for a grace period, which this case prevents. */
+struct other {
+	struct kregion *r;
+	struct kregion_gen *g;
+};
+
+static int rotate_once(void *arg)
+{
+	struct other *o = arg;
+
+	o->g = kregion_rotate(o->r);
+	while (!kthread_should_stop())
+		schedule_timeout_interruptible(1);
+	return 0;
+}
+
+static void a_second_rotate_is_refused(struct kunit *test)
+{
+	struct kregion *r = region_of_mode(test, test->param_value);
+	struct other o = { .r = r };
+	struct kregion_gen *second;
+	struct task_struct *task;
+
+	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, 8, GFP_KERNEL));
+	task = thread_make(test, rotate_once, &o, another_cpu(test));
+	preempt_disable();
+	wake_up_process(task);
+	(void)spin_until(test_bit(KREGION_ROTATING, &to_priv(r)->flags) &&
+			 READ_ONCE(to_priv(r)->epoch) == 2);
+	preempt_enable();
+	/* Most often the grace period has not ended. */
+	second = kregion_rotate(r);
+	thread_stop(task);
+	KUNIT_EXPECT_FALSE(test, IS_ERR(o.g));
+	if (IS_ERR(second))
+		KUNIT_EXPECT_PTR_EQ(test, (void *)second, ERR_PTR(-EBUSY));
+	kregion_gen_free(second);
+	kregion_gen_free(o.g);
+	set_bit(KREGION_BUSY, &to_priv(r)->flags);
+	KUNIT_EXPECT_PTR_EQ(test, (void *)kregion_rotate(r), ERR_PTR(-EBUSY));
+	clear_bit(KREGION_BUSY, &to_priv(r)->flags);
+}
+
+static noinline __no_sanitize_address void poke(char *p, long at, char value)
+{
+	WRITE_ONCE(p[at], value);
+}
+
+static void damage_in_a_generation_is_reported(struct kunit *test)
+{
+	const struct mode *mode = test->param_value;
+	struct kregion *r = region_of_mode(test, mode);
+	char *p = kregion_alloc(r, 20, GFP_KERNEL);
+	struct kregion_gen *g;
+
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	g = rotate(test, r);
+	poke(p, 20, 1);
+	expect_warnings(test, 1);
+	gen_free(g);
+	KUNIT_EXPECT_EQ(test, times_in(logged(), "memory behind an object was written"), 1);
+}
+
+/* ---- allocation in every context, while generations rotate --------------- */
+
+enum writer_context { TASK, IRQ, NR_CONTEXTS };
+
+struct record {
+	u32 magic;
+	u32 bytes;
+	u32 cpu, context;
+	u64 seq;
+	u64 start, end;		/* of the allocation, by a common clock */
+	u8 pad[];
+};
+
+#define MAGIC	0x6b726567
+
+struct writer {
+	struct storm *storm;
+	u64 seq[NR_CONTEXTS];
+	u64 seen[NR_CONTEXTS];
+	u64 sum[NR_CONTEXTS];
+	u64 last[NR_CONTEXTS];
+	unsigned long failed;
+	struct irq_work work;
+	struct task_struct *task;
+	int cpu;
+};
+
+struct storm {
+	struct kregion *r;
+	atomic64_t clock;
+	bool stop;
+	u64 start_max;		/* of older generations */
+	unsigned int disordered, early, torn;
+	unsigned long records;
+	struct writer w[];
+};
+
+static void record(struct writer *w, enum writer_context context, size_t bytes)
+{
+	struct kregion *r = w->storm->r;
+	const u64 start = atomic64_read(&w->storm->clock);
+	struct record *rec;
+
+	bytes = ALIGN(bytes, 8);
+	rcu_read_lock();
+	rec = context == TASK && bytes % 16 ? kregion_alloc(r, bytes, GFP_NOWAIT | __GFP_NOWARN) :
+					      kregion_alloc_nofill(r, bytes);
+	if (rec) {
+		*rec = (struct record){
+			.magic = MAGIC, .bytes = bytes, .cpu = w->cpu, .context = context,
+			.seq = ++w->seq[context], .start = start,
+		};
+		memset(rec->pad, (u8)rec->seq, bytes - sizeof(*rec));
+		rec->end = atomic64_inc_return(&w->storm->clock);
+	} else {
+		w->failed++;
+	}
+	rcu_read_unlock();
+}
+
+static void on_irq_work(struct irq_work *work)
+{
+	struct writer *w = container_of(work, struct writer, work);
+
+	if (raw_smp_processor_id() == w->cpu)
+		record(w, IRQ, sizeof(struct record) + w->seq[IRQ] % 7 * 8);
+}
+
+static int write_records(void *arg)
+{
+	struct writer *w = arg;
+	unsigned int n = 0;
+
+	while (!READ_ONCE(w->storm->stop)) {
+		if (!(++n % 3))
+			irq_work_queue(&w->work);
+		record(w, TASK, sizeof(struct record) + n % 25 * 8);
+		if (!(n % 64))
+			cond_resched();
+	}
+	while (!kthread_should_stop())
+		schedule_timeout_interruptible(1);
+	return 0;
+}
+
+/* Check the records of a generation, of which none may be younger. */
+static void read_records(struct storm *s, struct kregion_gen *g)
+{
+	struct kregion_span span = {};
+	u64 start_max = 0, i;
+	int cpu;
+
+	for_each_online_cpu(cpu)
+		memset(s->w[cpu].last, 0, sizeof(s->w[cpu].last));
+	while (kregion_gen_next(g, &span)) {
+		const char *p = span.start, *end = p + span.bytes;
+
+		while (p < end) {
+			const struct record *rec = (const struct record *)p;
+			struct writer *w;
+
+			if (rec->magic != MAGIC || rec->bytes < sizeof(*rec) ||
+			    rec->bytes > end - p || rec->cpu >= nr_cpu_ids) {
+				s->torn++;
+				break;
+			}
+			for (i = 0; i < rec->bytes - sizeof(*rec); i++)
+				if (rec->pad[i] != (u8)rec->seq)
+					s->torn++;
+			w = &s->w[rec->cpu];
+			if (span.cpu >= 0) {
+				if (rec->seq <= w->last[rec->context] || span.cpu != rec->cpu)
+					s->disordered++;
+				w->last[rec->context] = rec->seq;
+			}
+			if (rec->end <= s->start_max)
+				s->early++;
+			start_max = max(start_max, rec->start);
+			w->seen[rec->context]++;
+			w->sum[rec->context] += rec->seq;
+			s->records++;
+			p += rec->bytes;
+		}
+	}
+	s->start_max = max(s->start_max, start_max);
+}
+
+static void nothing_is_lost_while_generations_rotate(struct kunit *test)
+{
+	const struct mode *mode = test->param_value;
+	const struct kregion_attr attr = {
+		.flags = mode->flags, .block_size = mode->block, .reserve = 16000,
+	};
+	struct storm *s = buffer(test, struct_size(s, w, nr_cpu_ids));
+	const unsigned long end = jiffies + HZ * scale;
+	unsigned int rotates = 0, context;
+	unsigned long failed = 0;
+	int cpu;
+
+	s->r = region_make(test, &attr);
+	for_each_online_cpu(cpu) {
+		struct writer *w = &s->w[cpu];
+
+		w->storm = s;
+		w->cpu = cpu;
+		w->work = IRQ_WORK_INIT_HARD(on_irq_work);
+		w->task = thread_make(test, write_records, w, cpu);
+	}
+	for_each_online_cpu(cpu)
+		wake_up_process(s->w[cpu].task);
+	while (time_before(jiffies, end)) {
+		struct kregion_gen *g = rotate(test, s->r);
+
+		read_records(s, g);
+		gen_recycle(g);
+		rotates++;
+	}
+	WRITE_ONCE(s->stop, true);
+	for_each_online_cpu(cpu) {
+		thread_stop(s->w[cpu].task);
+		irq_work_sync(&s->w[cpu].work);
+	}
+	read_records(s, rotate(test, s->r));
+	KUNIT_EXPECT_EQ(test, s->torn, 0U);
+	KUNIT_EXPECT_EQ(test, s->disordered, 0U);
+	KUNIT_EXPECT_EQ(test, s->early, 0U);
+	for_each_online_cpu(cpu) {
+		const struct writer *w = &s->w[cpu];
+
+		for (context = 0; context < NR_CONTEXTS; context++) {
+			KUNIT_EXPECT_EQ(test, w->seen[context], w->seq[context]);
+			KUNIT_EXPECT_EQ(test, w->sum[context], w->seq[context] *
+					(w->seq[context] + 1) / 2);
+		}
+		failed += w->failed;
+	}
+	KUNIT_EXPECT_EQ(test, stats_of(s->r).bytes_used, 0UL);
+	KUNIT_EXPECT_GT(test, rotates, 2U);
+	expect_sane(test, s->r);
+	kunit_info(test, "%lu records, %lu refused, %u rotates", s->records, failed, rotates);
+}
+
+static struct kunit_case cases[] = {
+	KUNIT_CASE_PARAM(a_rotate_seals_all_objects, all_gen_params),
+	KUNIT_CASE_PARAM(an_empty_region_seals_nothing, base_gen_params),
+	KUNIT_CASE_PARAM(spans_are_in_the_order_of_allocation, base_gen_params),
+	KUNIT_CASE_PARAM(the_limit_counts_sealed_memory, base_gen_params),
+	KUNIT_CASE_PARAM(a_rotate_that_fails_changes_nothing, base_gen_params),
+	KUNIT_CASE_PARAM(the_reserve_is_ready_after_a_rotate, promise_gen_params),
+	KUNIT_CASE_PARAM(each_cpu_that_allocated_has_a_block, base_gen_params),
+	KUNIT_CASE_PARAM(recycled_blocks_need_no_page, promise_gen_params),
+	KUNIT_CASE_PARAM(a_generation_outlives_its_region, all_gen_params),
+	KUNIT_CASE_PARAM(drop_and_reset_leave_generations, all_gen_params),
+	KUNIT_CASE_PARAM(a_second_rotate_is_refused, smp_gen_params),
+	KUNIT_CASE_PARAM(damage_in_a_generation_is_reported, damage_gen_params),
+	KUNIT_CASE(nothing_is_no_generation),
+	KUNIT_CASE_PARAM(nothing_is_lost_while_generations_rotate, smp_gen_params),
+	{}
+};
+
+KREGION_SUITE(generations, cases);

@@ -4,6 +4,7 @@
  */
 
 #include <linux/completion.h>
+#include <linux/hrtimer.h>
 #include <linux/irq_work.h>
 #include <linux/kregion.h>
 #include <linux/sched.h>
@@ -350,6 +351,126 @@ static void a_generation_outlives_its_region(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, bytes_outstanding(), 0L);
 }
 
+struct ran {
+	unsigned int n;
+	char *object;
+	bool intact;
+};
+
+static void count_run(void *arg)
+{
+	struct ran *ran = arg;
+
+	ran->n++;
+	ran->intact = *ran->object == 77;
+}
+
+static struct ran *action_add(struct kunit *test, struct kregion *r)
+{
+	struct ran *ran = buffer(test, sizeof(*ran));
+
+	ran->object = kregion_alloc(r, 40, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, ran->object);
+	*ran->object = 77;
+	KUNIT_EXPECT_EQ(test, kregion_add_action(r, count_run, ran, GFP_KERNEL), 0);
+	return ran;
+}
+
+static void actions_go_with_their_generation(struct kunit *test)
+{
+	struct kregion *r = region_of_mode(test, test->param_value);
+	struct ran *sealed = action_add(test, r), *recycled, *later;
+	struct kregion_gen *g = rotate(test, r), *other;
+
+	recycled = action_add(test, r);
+	other = rotate(test, r);
+	later = action_add(test, r);
+	kregion_drop(r);
+	KUNIT_EXPECT_EQ(test, later->n, 1U);
+	gen_recycle(other);
+	KUNIT_EXPECT_EQ(test, recycled->n, 1U);
+	region_destroy(r);
+	KUNIT_EXPECT_EQ(test, sealed->n, 0U);
+	gen_free(g);
+	KUNIT_EXPECT_EQ(test, sealed->n, 1U);
+	KUNIT_EXPECT_EQ(test, recycled->n + later->n, 2U);
+	KUNIT_EXPECT_TRUE(test, sealed->intact && recycled->intact && later->intact);
+}
+
+/* A mark from before a rotate is not valid any more. */
+static void a_rotate_ends_marks(struct kunit *test)
+{
+	const struct kregion_attr attr = { .flags = KREGION_F_SINGLE };
+	struct kregion *r = region_make(test, &attr);
+	struct kregion_mark m = kregion_mark(r), n;
+	struct kregion_gen *g;
+	struct object o;
+
+	g = rotate(test, r);
+	object_write(&o, kregion_alloc(r, 100, GFP_KERNEL), 100, 3);
+	expect_warnings(test, 1);
+	kregion_rewind(r, m);
+	KUNIT_EXPECT_EQ(test, times_in(logged(), "the mark is not valid any more"), 1);
+	KUNIT_EXPECT_TRUE(test, kregion_contains(r, o.p));
+	expect_intact(test, &o, 1);
+	gen_recycle(g);
+	n = kregion_mark(r);
+	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, 1000, GFP_KERNEL));
+	kregion_rewind(r, n);
+	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_used, 104UL);
+}
+
+/* Children stay; sealed memory counts for the parent even without its region. */
+static void generations_of_a_tree(struct kunit *test)
+{
+	const struct mode *mode = test->param_value;
+	const size_t block = block_of(mode);
+	const struct kregion_attr attr = { .flags = mode->flags, .block_size = block };
+	const struct kregion_attr limited = {
+		.flags = mode->flags, .block_size = block, .limit = 8 * block,
+	};
+	struct kregion *parent = region_make(test, &limited), *child;
+	struct kregion_priv *rg = to_priv(parent);
+	struct kregion_gen *g[2];
+	struct object o[2];
+	long sealed;
+
+	child = kregion_create_child(parent, "kunit-child", &attr);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, child);
+	object_write(&o[0], kregion_alloc(child, 100, GFP_KERNEL), 100, 1);
+	object_write(&o[1], kregion_alloc(parent, 100, GFP_KERNEL), 100, 2);
+	g[0] = rotate(test, parent);
+	KUNIT_EXPECT_TRUE(test, kregion_contains(child, o[0].p));
+	KUNIT_EXPECT_FALSE(test, kregion_contains(parent, o[1].p));
+	g[1] = rotate(test, child);
+	expect_intact(test, o, 2);
+	sealed = gen_stats(g[0]).bytes_held + gen_stats(g[1]).bytes_held;
+	kregion_drop(parent);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&rg->charged), sealed);
+	expect_intact(test, o, 2);
+	gen_free(g[0]);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&rg->charged), (long)gen_stats(g[1]).bytes_held);
+	region_destroy(parent);
+	expect_intact(test, o, 1);
+	gen_recycle(g[1]);
+}
+
+/* Its quarantine begins with the end of the last generation, and not before. */
+static void a_second_destroy_beside_generations_is_reported(struct kunit *test)
+{
+	const struct mode *mode = test->param_value;
+	struct kregion *r = region_of_mode(test, mode);
+	struct kregion_gen *g;
+
+	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, 8, GFP_KERNEL));
+	g = rotate(test, r);
+	region_destroy(r);
+	expect_warnings(test, 1);
+	kregion_destroy(r);
+	KUNIT_EXPECT_EQ(test, times_in(logged(), "destroy after kregion_destroy()"), 1);
+	gen_free(g);
+}
+
 static void nothing_is_no_generation(struct kunit *test)
 {
 	kregion_gen_free(NULL);
@@ -447,14 +568,45 @@ static void damage_in_a_generation_is_reported(struct kunit *test)
 
 /* ---- allocation in every context, while generations rotate --------------- */
 
-enum writer_context { TASK, IRQ, NR_CONTEXTS };
+/* With the latter, <linux/nmi.h> has the handlers of x86. */
+#if defined(CONFIG_X86_LOCAL_APIC) && defined(CONFIG_HAVE_ACPI_APEI_NMI)
+#include <linux/nmi.h>
+#include <asm/apic.h>
+
+static int on_nmi(unsigned int type, struct pt_regs *regs);
+
+static int nmis_begin(void)
+{
+	return register_nmi_handler(NMI_LOCAL, on_nmi, 0, "kregion");
+}
+
+static void nmis_end(void *unused)
+{
+	unregister_nmi_handler(NMI_LOCAL, "kregion");
+}
+
+static void nmi_send(int cpu)
+{
+	preempt_disable();
+	apic->send_IPI_mask(cpumask_of(cpu), NMI_VECTOR);
+	preempt_enable();
+}
+#else
+#define NMI_DONE	0
+#define NMI_HANDLED	1
+#define nmis_begin()	0
+static void nmis_end(void *unused) { }
+static void nmi_send(int cpu) { }
+#endif
+
+enum writer_context { TASK, SOFTIRQ, HARDIRQ, NMI, NR_CONTEXTS };
 
 struct record {
 	u32 magic;
 	u32 bytes;
 	u32 cpu, context;
 	u64 seq;
-	u64 start, end;		/* of the allocation, by a common clock */
+	unsigned long start, end;	/* of the allocation, by a common clock */
 	u8 pad[];
 };
 
@@ -466,41 +618,42 @@ struct writer {
 	u64 seen[NR_CONTEXTS];
 	u64 sum[NR_CONTEXTS];
 	u64 last[NR_CONTEXTS];
-	unsigned long failed;
+	unsigned long failed[NR_CONTEXTS];
 	struct irq_work work;
+	struct hrtimer timer;
+	bool timed;
 	struct task_struct *task;
 	int cpu;
 };
 
 struct storm {
 	struct kregion *r;
-	atomic64_t clock;
+	atomic_long_t clock;
 	bool stop;
-	u64 start_max;		/* of older generations */
+	unsigned long start_max;	/* of older generations */
 	unsigned int disordered, early, torn;
-	unsigned long records;
 	struct writer w[];
 };
 
 static void record(struct writer *w, enum writer_context context, size_t bytes)
 {
 	struct kregion *r = w->storm->r;
-	const u64 start = atomic64_read(&w->storm->clock);
+	const unsigned long start = atomic_long_read(&w->storm->clock);
 	struct record *rec;
 
 	bytes = ALIGN(bytes, 8);
 	rcu_read_lock();
-	rec = context == TASK && bytes % 16 ? kregion_alloc(r, bytes, GFP_NOWAIT | __GFP_NOWARN) :
-					      kregion_alloc_nofill(r, bytes);
+	rec = context < HARDIRQ && bytes % 16 ? kregion_alloc(r, bytes, GFP_NOWAIT | __GFP_NOWARN) :
+						kregion_alloc_nofill(r, bytes);
 	if (rec) {
 		*rec = (struct record){
 			.magic = MAGIC, .bytes = bytes, .cpu = w->cpu, .context = context,
 			.seq = ++w->seq[context], .start = start,
 		};
 		memset(rec->pad, (u8)rec->seq, bytes - sizeof(*rec));
-		rec->end = atomic64_inc_return(&w->storm->clock);
+		rec->end = atomic_long_inc_return(&w->storm->clock);
 	} else {
-		w->failed++;
+		w->failed[context]++;
 	}
 	rcu_read_unlock();
 }
@@ -510,17 +663,51 @@ static void on_irq_work(struct irq_work *work)
 	struct writer *w = container_of(work, struct writer, work);
 
 	if (raw_smp_processor_id() == w->cpu)
-		record(w, IRQ, sizeof(struct record) + w->seq[IRQ] % 7 * 8);
+		record(w, HARDIRQ, sizeof(struct record) + w->seq[HARDIRQ] % 7 * 8);
+}
+
+static enum hrtimer_restart on_timer(struct hrtimer *timer)
+{
+	struct writer *w = container_of(timer, struct writer, timer);
+	int i;
+
+	for (i = 0; i < 10; i++)
+		record(w, SOFTIRQ, sizeof(struct record) + w->seq[SOFTIRQ] % 9 * 8);
+	hrtimer_forward_now(timer, ns_to_ktime(300 * NSEC_PER_USEC));
+	return HRTIMER_RESTART;
+}
+
+static struct storm *storm_of_nmis;
+
+static int __maybe_unused on_nmi(unsigned int type, struct pt_regs *regs)
+{
+	struct storm *s = READ_ONCE(storm_of_nmis);
+	struct writer *w;
+
+	if (!s)
+		return NMI_DONE;
+	w = &s->w[smp_processor_id()];
+	record(w, NMI, sizeof(struct record) + w->seq[NMI] % 5 * 8);
+	return NMI_HANDLED;
 }
 
 static int write_records(void *arg)
 {
 	struct writer *w = arg;
 	unsigned int n = 0;
+	int cpu = w->cpu;
 
-	while (!READ_ONCE(w->storm->stop)) {
+	hrtimer_start(&w->timer, ns_to_ktime(NSEC_PER_USEC), HRTIMER_MODE_REL_PINNED_SOFT);
+	w->timed = true;
+	while (!READ_ONCE(w->storm->stop) && !kthread_should_stop()) {
 		if (!(++n % 3))
 			irq_work_queue(&w->work);
+		if (!(n % 128)) {
+			cpu = cpumask_next(cpu, cpu_online_mask);
+			if (cpu >= nr_cpu_ids)
+				cpu = cpumask_first(cpu_online_mask);
+			nmi_send(cpu);
+		}
 		record(w, TASK, sizeof(struct record) + n % 25 * 8);
 		if (!(n % 64))
 			cond_resched();
@@ -534,8 +721,9 @@ static int write_records(void *arg)
 static void read_records(struct storm *s, struct kregion_gen *g)
 {
 	struct kregion_span span = {};
-	u64 start_max = 0, i;
+	unsigned long start_max = 0;
 	int cpu;
+	u64 i;
 
 	for_each_online_cpu(cpu)
 		memset(s->w[cpu].last, 0, sizeof(s->w[cpu].last));
@@ -565,11 +753,31 @@ static void read_records(struct storm *s, struct kregion_gen *g)
 			start_max = max(start_max, rec->start);
 			w->seen[rec->context]++;
 			w->sum[rec->context] += rec->seq;
-			s->records++;
 			p += rec->bytes;
 		}
 	}
 	s->start_max = max(s->start_max, start_max);
+}
+
+static void storm_end(void *arg)
+{
+	struct storm *s = arg;
+	int cpu;
+
+	WRITE_ONCE(s->stop, true);
+	for_each_online_cpu(cpu) {
+		struct writer *w = &s->w[cpu];
+
+		if (!w->task)
+			continue;
+		thread_stop(w->task);
+		if (w->timed)
+			hrtimer_cancel(&w->timer);
+		irq_work_sync(&w->work);
+	}
+	/* A handler that has begun ends with interrupts off. */
+	WRITE_ONCE(storm_of_nmis, NULL);
+	synchronize_rcu();
 }
 
 static void nothing_is_lost_while_generations_rotate(struct kunit *test)
@@ -580,19 +788,24 @@ static void nothing_is_lost_while_generations_rotate(struct kunit *test)
 	};
 	struct storm *s = buffer(test, struct_size(s, w, nr_cpu_ids));
 	const unsigned long end = jiffies + HZ * scale;
+	u64 written[NR_CONTEXTS] = {}, refused = 0;
 	unsigned int rotates = 0, context;
-	unsigned long failed = 0;
 	int cpu;
 
 	s->r = region_make(test, &attr);
+	undo_later(test, storm_end, s);
 	for_each_online_cpu(cpu) {
 		struct writer *w = &s->w[cpu];
 
 		w->storm = s;
 		w->cpu = cpu;
 		w->work = IRQ_WORK_INIT_HARD(on_irq_work);
+		hrtimer_setup(&w->timer, on_timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL_PINNED_SOFT);
 		w->task = thread_make(test, write_records, w, cpu);
 	}
+	WRITE_ONCE(storm_of_nmis, s);
+	KUNIT_ASSERT_EQ(test, nmis_begin(), 0);
+	undo_later(test, nmis_end, NULL);
 	for_each_online_cpu(cpu)
 		wake_up_process(s->w[cpu].task);
 	while (time_before(jiffies, end)) {
@@ -602,11 +815,8 @@ static void nothing_is_lost_while_generations_rotate(struct kunit *test)
 		gen_recycle(g);
 		rotates++;
 	}
-	WRITE_ONCE(s->stop, true);
-	for_each_online_cpu(cpu) {
-		thread_stop(s->w[cpu].task);
-		irq_work_sync(&s->w[cpu].work);
-	}
+	undo_now(storm_end, s);
+	undo_now(nmis_end, NULL);
 	read_records(s, rotate(test, s->r));
 	KUNIT_EXPECT_EQ(test, s->torn, 0U);
 	KUNIT_EXPECT_EQ(test, s->disordered, 0U);
@@ -618,13 +828,16 @@ static void nothing_is_lost_while_generations_rotate(struct kunit *test)
 			KUNIT_EXPECT_EQ(test, w->seen[context], w->seq[context]);
 			KUNIT_EXPECT_EQ(test, w->sum[context], w->seq[context] *
 					(w->seq[context] + 1) / 2);
+			written[context] += w->seq[context];
+			refused += w->failed[context];
 		}
-		failed += w->failed;
 	}
 	KUNIT_EXPECT_EQ(test, stats_of(s->r).bytes_used, 0UL);
 	KUNIT_EXPECT_GT(test, rotates, 2U);
 	expect_sane(test, s->r);
-	kunit_info(test, "%lu records, %lu refused, %u rotates", s->records, failed, rotates);
+	kunit_info(test, "%llu records of tasks, %llu softirqs, %llu interrupts, %llu NMIs; %llu refused, %u rotates",
+		   written[TASK], written[SOFTIRQ], written[HARDIRQ], written[NMI], refused,
+		   rotates);
 }
 
 static struct kunit_case cases[] = {
@@ -640,6 +853,10 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE_PARAM(drop_and_reset_leave_generations, all_gen_params),
 	KUNIT_CASE_PARAM(a_second_rotate_is_refused, smp_gen_params),
 	KUNIT_CASE_PARAM(damage_in_a_generation_is_reported, damage_gen_params),
+	KUNIT_CASE_PARAM(actions_go_with_their_generation, all_gen_params),
+	KUNIT_CASE(a_rotate_ends_marks),
+	KUNIT_CASE_PARAM(generations_of_a_tree, base_gen_params),
+	KUNIT_CASE_PARAM(a_second_destroy_beside_generations_is_reported, damage_gen_params),
 	KUNIT_CASE(nothing_is_no_generation),
 	KUNIT_CASE_PARAM(nothing_is_lost_while_generations_rotate, smp_gen_params),
 	{}

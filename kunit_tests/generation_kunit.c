@@ -663,7 +663,7 @@ static void on_irq_work(struct irq_work *work)
 	struct writer *w = container_of(work, struct writer, work);
 
 	if (raw_smp_processor_id() == w->cpu)
-		record(w, HARDIRQ, sizeof(struct record) + w->seq[HARDIRQ] % 7 * 8);
+		record(w, HARDIRQ, sizeof(struct record) + (u32)w->seq[HARDIRQ] % 7 * 8);
 }
 
 static enum hrtimer_restart on_timer(struct hrtimer *timer)
@@ -672,7 +672,7 @@ static enum hrtimer_restart on_timer(struct hrtimer *timer)
 	int i;
 
 	for (i = 0; i < 10; i++)
-		record(w, SOFTIRQ, sizeof(struct record) + w->seq[SOFTIRQ] % 9 * 8);
+		record(w, SOFTIRQ, sizeof(struct record) + (u32)w->seq[SOFTIRQ] % 9 * 8);
 	hrtimer_forward_now(timer, ns_to_ktime(300 * NSEC_PER_USEC));
 	return HRTIMER_RESTART;
 }
@@ -687,7 +687,7 @@ static int __maybe_unused on_nmi(unsigned int type, struct pt_regs *regs)
 	if (!s)
 		return NMI_DONE;
 	w = &s->w[smp_processor_id()];
-	record(w, NMI, sizeof(struct record) + w->seq[NMI] % 5 * 8);
+	record(w, NMI, sizeof(struct record) + (u32)w->seq[NMI] % 5 * 8);
 	return NMI_HANDLED;
 }
 

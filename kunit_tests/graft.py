@@ -52,7 +52,7 @@ TEXT = [
     (r" \* kunit_tests/fastpath\.py checks (.|\n)*?\n \*\n", ""),
     (r",\s+&suite_trace\b", ""), (r", suite_trace\b", ""),
     (r"MODULE_VERSION.*\n", ""),
-    (r"The examples are compiled and run by the tests, .*\n\n", ""),
+    (r"The examples are compiled and run by the tests, .*\n.*\n\n", ""),
     (r"``kmod/trace/`` is a complete client of this kind\.\n\n?", ""),
     (r" Documentation/design\.rst\n \* has the measurements\.", ""),
     (r"\bkmod/include/", "include/"), (r"\bkmod/", LIB),

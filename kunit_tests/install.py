@@ -32,16 +32,18 @@ def release(kernel):
 
 
 def client(place, kernel, headers, symvers):
-    """README's client builds with nothing but these."""
+    """The sample builds with nothing but these, and README's code is of it."""
+    excerpts = re.findall(r"^```c\n(.*?)^```$", read(TOP, "README.md"), re.M | re.S)
+    expect(excerpts, "README shows no code")
+    for code in excerpts:
+        expect(code in read(SAMPLE, "kregion_json.c") + "\n", f"the sample has no such code:\n{code}")
     folder = place / "client"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    text = re.search(r"^```c\n(.*?)^```$", read(TOP, "README.md"), re.M | re.S)[1]
-    (folder / "client.c").write_text(text, encoding="utf-8")
-    run("diff", "-u", SAMPLE / "client.c", folder / "client.c")
-    (folder / "Kbuild").write_text(f"obj-m := client.o\nccflags-y := -I{headers}\n", encoding="utf-8")
+    shutil.copy(SAMPLE / "kregion_json.c", folder)
+    (folder / "Kbuild").write_text(f"obj-m := kregion_json.o\nccflags-y := -I{headers}\n", encoding="utf-8")
     make(kernel / "build", f"M={folder}", f"KBUILD_EXTRA_SYMBOLS={symvers}", "modules")
-    expect((folder / "client.ko").exists(), "no client.ko")
+    expect((folder / "kregion_json.ko").exists(), "no kregion_json.ko")
 
 
 def dkms_build(place, version, kernel):
@@ -95,7 +97,7 @@ def described(root):
 
 
 def install(place, name):
-    """README's client from what make install leaves; and make uninstall leaves nothing of that."""
+    """The sample from what make install leaves; and make uninstall leaves nothing of that."""
     kernel = lib.kernel(name)
     built, root = place / "built", place / "root"
     include = root / "usr/include/kregion"
@@ -128,7 +130,7 @@ def sample(place, name):
             shutil.copytree(SAMPLE, place / way)
         make(place / way, kdir, *args)
         (left / way).mkdir(parents=True)
-        for file in module, place / way / "client.ko":
+        for file in module, place / way / "kregion_json.ko":
             shutil.copy(file, left / way)
 
     # A tree in which make was run, named, and found from its own place in it.

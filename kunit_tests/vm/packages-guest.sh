@@ -95,7 +95,8 @@ load() {
 	test_result "without it krtrace is refused" $?
 	kregion-top --once
 	test_result "kregion-top shows regions" $?
-	insmod "$left/client/client.ko" && rmmod client
+	insmod "$left/client/kregion_json.ko" && echo '[1, 2]' >/sys/kernel/debug/kregion_json &&
+		grep 2 /sys/kernel/debug/kregion_json && rmmod kregion_json
 	test_result "the sample is loaded" $?
 	rmmod kregion_trace kregion
 	clean_log

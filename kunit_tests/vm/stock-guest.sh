@@ -8,13 +8,14 @@ built=$1
 . "$built/kunit_tests/vm/guest-lib.sh"
 exec >"$OUT/log" 2>&1
 rc=0
+json=/sys/kernel/debug/kregion_json
 
 # As insmod and rmmod for a hundred rounds, quicker to start; and what they read
 # without its debug information.
 mkdir /run/quick
 ln -s /bin/busybox /run/quick/insmod
 ln -s /bin/busybox /run/quick/rmmod
-for m in kmod/kregion kunit_tests/kregion_client kunit_tests/kregion_forgetful; do
+for m in kmod/kregion kunit_tests/kregion_json kunit_tests/kregion_forgetful; do
 	strip -g -o "/run/quick/${m##*/}.ko" "$built/$m.ko" || rc=1
 done
 
@@ -22,10 +23,10 @@ done
 # The hundred come after a few that warm caches up. What is compared is what the
 # module could leave: its own lines in vmallocinfo, slab memory, all memory.
 round() {
-	insmod /run/quick/kregion.ko && insmod /run/quick/kregion_client.ko &&
+	insmod /run/quick/kregion.ko && insmod /run/quick/kregion_json.ko && echo '[1, 2]' >"$json" &&
 		insmod /run/quick/kregion_forgetful.ko bytes=16777216 &&
 		[ -e /sys/kernel/debug/kregion/regions ] &&
-		rmmod kregion_client kregion_forgetful && rmmod kregion
+		rmmod kregion_json kregion_forgetful && rmmod kregion
 }
 
 # kB of a line in /proc/meminfo
@@ -90,7 +91,7 @@ children() {
 }
 
 born=$(children)
-insmod "$built/kmod/kregion.ko" && insmod "$built/kunit_tests/kregion_client.ko" &&
+insmod "$built/kmod/kregion.ko" && insmod "$built/kunit_tests/kregion_json.ko" &&
 	insmod "$built/kunit_tests/kregion_forgetful.ko" || rc=1
 never=' was never destroyed' freed=', never destroyed, is freed'
 before=$(forgotten "$never")
@@ -99,13 +100,13 @@ after=$(forgotten "$never")
 test_result "a client that forgets its region is named as it unloads" "$((before != 0 || after != 1))"
 insmod "$built/kunit_tests/kregion_forgetful.ko" fail=1
 test_result "... or fails to load" "$(($? == 0 || $(forgotten "$never") != 2))"
-rmmod kregion_client kregion || rc=1
+rmmod kregion_json kregion || rc=1
 test_result "... once, with name, owner and sizes" "$(($(forgotten "$never") != 2))"
 test_result "forgotten regions are reported as they are freed" "$(($(forgotten "$freed") != 2))"
 test_result "... and so are their children" "$(($(children) - born != 4))"
 ! dmesg | grep 'the action of a module that has unloaded'
 test_result "their actions do not run" $?
-dmesg | grep 'of kregion_client was never'
+dmesg | grep 'of kregion_json was never'
 test_result "a region that its client destroys is not reported" "$(($? == 0))"
 
 # charged MAX PARAMETERS...: MiB that a cgroup with that memory.max is charged
@@ -146,16 +147,43 @@ test_result "a region without it is not charged" "$((during > 2))"
 # The sample, with the allocator that it was built against.
 for d in "$2"/*/; do
 	[ -d "$d" ] || break
-	before=$(dmesg | grep -c 'client: hello')
-	insmod "$d"/kregion.ko* && insmod "$d/client.ko" && rmmod client kregion
-	test_result "the sample is loaded: $(basename "$d")" "$(($? || $(dmesg | grep -c 'client: hello') <= before))"
+	insmod "$d"/kregion.ko* && insmod "$d/kregion_json.ko" && echo '[1, 2]' >"$json" && grep 2 "$json" &&
+		rmmod kregion_json kregion
+	test_result "the sample is loaded: $(basename "$d")" $?
 done
 
+# Its checks, as an outside client where it was built as one.
+if [ -d "$2/installed" ]; then
+	insmod "$2"/installed/kregion.ko* && insmod "$2/installed/kregion_json.ko" || rc=1
+else
+	insmod "$built/kmod/kregion.ko" && insmod "$built/kunit_tests/kregion_json.ko" || rc=1
+fi
+while read -r check name; do
+	"$built/kunit_tests/vm/json_sample.py" "$check" </dev/null
+	test_result "the sample: $name" $?
+done <<'EOF'
+documents	documents are printed byte for byte
+refused	bad ones are refused, with their place and the reason
+limits	limits hold, and leave the last document
+rewind	a rewind leaves no memory behind
+readers	readers see whole documents while others replace them
+damage	damaged documents get the answer of another parser
+EOF
+exec 9<"$json"
+rmmod kregion_json
+pinned=$?
+exec 9<&-
+test_result "the sample stays while its file is open" "$((pinned == 0))"
+rmmod kregion_json && [ ! -e "$json" ] && grep -x 'regions: 0' /sys/kernel/debug/kregion/totals &&
+	grep -x 'bytes_held: 0' /sys/kernel/debug/kregion/totals
+test_result "the sample leaves no region and no file" $?
+rmmod kregion || rc=1
+
 # While a client lives, the allocator stays.
-insmod "$built/kmod/kregion.ko" && insmod "$built/kunit_tests/kregion_client.ko" || rc=1
+insmod "$built/kmod/kregion.ko" && insmod "$built/kunit_tests/kregion_json.ko" || rc=1
 rmmod kregion 2>/dev/null
 test_result "a client pins the allocator" "$(($? == 0))"
-rmmod kregion_client kregion || rc=1
+rmmod kregion_json kregion || rc=1
 
 # A machine that is busy elsewhere may keep a CPU of the VM from running in the
 # middle of an NMI; the kernel would report that as a slow handler, and warn

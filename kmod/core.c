@@ -662,8 +662,9 @@ EXPORT_SYMBOL_GPL(kregion_reset);
  * place to older large objects stays. Children are not affected.
  *
  * @m stays valid; marks made after it do not. With one that is not valid, the
- * call does nothing, and warns, once per region. The scheme of a mark that all
- * later allocations are undone to is that of obstack_free().
+ * call does nothing, and warns, once per region, unless kregion_mark() had no
+ * memory. The scheme of a mark that all later allocations are undone to is that
+ * of obstack_free().
  *
  * Context: As kregion_reset(); children do not matter. The cost is proportional
  * to the blocks taken into use since the mark, and to those of the reserve.

@@ -105,6 +105,9 @@ bool kregion_mark_valid(struct kregion_priv *rg, struct kregion_mark m)
 		return false;
 	if (mark_find(rg, m))
 		return true;
+	/* The client of a mark without a record made no mistake. */
+	if (m.region == rg->id && !m.serial)
+		return false;
 	mark_warn(rg, "the mark is not valid any more");
 	return false;
 }
@@ -121,7 +124,8 @@ bool kregion_mark_valid(struct kregion_priv *rg, struct kregion_mark m)
  *
  * Context: Wherever the page allocator may be called.
  * Return: The mark. An invalid one, counted as failed_nomem, if the slab has no
- * memory; an invalid one, with a WARN, during a drop, reset or rewind.
+ * memory: kregion_rewind() leaves the objects then, without a WARN. An invalid
+ * one, with a WARN, during a drop, reset or rewind.
  */
 struct kregion_mark kregion_mark(struct kregion *r)
 {
@@ -137,7 +141,7 @@ struct kregion_mark kregion_mark(struct kregion *r)
 	record = kmalloc(sizeof(*record), gfp);
 	if (!record) {
 		kregion_fail(rg, sizeof(*record), KREGION_FAIL_NOMEM);
-		return (struct kregion_mark){};
+		return (struct kregion_mark){ .region = rg->id };
 	}
 	kregion_sync_single(rg);
 	record->cursor = rg->cpu.fast.cur;

@@ -300,6 +300,32 @@ static void a_failed_block_leaves_the_current_one_open(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, stats_of(r).failed_nomem, 1UL);
 }
 
+/* The objects stay until the next end, and that is no mistake of the client. */
+static void a_mark_without_memory_rewinds_nothing(struct kunit *test)
+{
+	const struct kregion_attr attr = { .flags = KREGION_F_SINGLE };
+	struct kregion_mark none, m;
+	struct kregion *r;
+	struct object o;
+
+	need_faults(test);
+	r = region_make(test, &attr);
+	fault_arm(1);
+	none = kregion_mark(r);
+	KUNIT_EXPECT_TRUE(test, fault_disarm());
+	KUNIT_EXPECT_EQ(test, stats_of(r).failed_nomem, 1UL);
+	object_write(&o, kregion_alloc(r, 100, GFP_KERNEL), 100, 1);
+	kregion_rewind(r, none);
+	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_used, 104UL);
+	KUNIT_EXPECT_TRUE(test, object_intact(&o));
+	/* An older mark still takes all back. */
+	m = kregion_mark(r);
+	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, 8, GFP_KERNEL));
+	kregion_rewind(r, none);
+	kregion_rewind(r, m);
+	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_used, 104UL);
+}
+
 /* Without contiguous pages and without vmalloc, half a block serves. */
 static void a_block_is_halved_where_pages_are_short(struct kunit *test)
 {
@@ -468,6 +494,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE_PARAM(the_nth_block_fails, mode_gen_params),
 	KUNIT_CASE_PARAM(every_block_fails, mode_gen_params),
 	KUNIT_CASE(a_failed_block_leaves_the_current_one_open),
+	KUNIT_CASE(a_mark_without_memory_rewinds_nothing),
 	KUNIT_CASE_PARAM(a_block_is_halved_where_pages_are_short, halved_gen_params),
 	KUNIT_CASE(a_block_of_single_pages_is_all_or_nothing),
 	KUNIT_CASE(a_half_is_large_enough_for_the_object),

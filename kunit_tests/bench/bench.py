@@ -28,31 +28,41 @@ from lib import CACHE, TOP, VM, die, output, read, run, stage
 
 UML_RUNS = 15       # of each figure
 UML_LIMIT = 120     # seconds of processor time
+# What modules for User-mode Linux are built with.
+UML_ARGS = f"KCFLAGS=-include {BENCH}/uml-smp.h"
 
 
-def in_vm(results, name, append, *args):
-    """Run the guest's script where a tick of the clock is an instruction."""
+def build(name, *args):
+    """The folder where it is built."""
     stage(f"building for {name}")
-    built = output(VM / "build.sh", "-p", name)
+    return output(VM / "build.sh", *args)
+
+
+def in_vm(results, name, append, *command):
+    """Run a guest's script where a tick of the clock is an instruction."""
     stage(f"counting instructions, {results.stem}")
     folder = results.with_suffix("")
     # A cleared page counts a tick a byte, so none is cleared unasked.
     if lib.result(
             VM / "run.sh", "-c", "1", "-m", "4G", "-q", "-icount shift=0,sleep=off",
-            "-a", "init_on_alloc=0 " + append, lib.kernel(name), folder, VM / "bench-guest.sh", built,
-            *args, env={**os.environ, "KREGION_ACCEL": "tcg"})[0]:
+            "-a", "init_on_alloc=0 " + append, lib.kernel(name), folder, *command,
+            env={**os.environ, "KREGION_ACCEL": "tcg"})[0]:
         lib.result("tail", "-n", "20", folder / "log", stdout=sys.stderr)
         die(f"counting failed; see {folder}")
     shutil.copy(folder / "results", results)
 
 
+def count_rivals(results, name, append, *args):
+    in_vm(results, name, append, VM / "bench-guest.sh", build(name, "-p", name), *args)
+
+
 def count(out):
     """With sweeps over sizes and numbers, and with many possible CPUs."""
-    in_vm(out / "count.txt", os.environ["KERNEL"], "", "all", "sweep")
+    count_rivals(out / "count.txt", os.environ["KERNEL"], "", "all", "sweep")
     # Later kernels do not believe that there are CPUs that no firmware tells
     # of.
     cpus = out / "count-cpus.txt"
-    in_vm(cpus, "debian12-6.1", "possible_cpus=240", "percpu,shared")
+    count_rivals(cpus, "debian12-6.1", "possible_cpus=240", "percpu,shared")
     run("sed", "-i", "/what=create_destroy/!d", cpus)       # the rest is of one CPU
 
 
@@ -85,13 +95,13 @@ def native(out):
             run(out / "native/native", *line.split(), env={**os.environ, **env}, stdout=f)
 
 
-def boot_uml(kernel, built, folder):
-    """The benchmark's lines, of all runs."""
+def boot_uml(kernel, folder, *args):
+    """The lines of the modules, of all runs."""
     with open(folder / "console", "w", encoding="utf-8") as console:
         status, _ = lib.limited(
             UML_LIMIT, kernel / "kernel", "mem=2G", "rootfstype=hostfs",
             "rootflags=/", "ro", f"init={BENCH}/uml-init.sh", "con=null", "con0=null,fd:1", "quiet",
-            f"uml_dir={folder}/", f"BUILT={built}", f"OUT={folder}", f"RUNS={UML_RUNS}",
+            f"uml_dir={folder}/", f"OUT={folder}", f"RUNS={UML_RUNS}", *args,
             stdin=DEVNULL, stdout=console, stderr=STDOUT)
     if not (folder / "done").exists():
         lib.result("tail", "-n", "20", folder / "console", folder / "log", stdout=sys.stderr)
@@ -110,21 +120,26 @@ def medians(lines, ticks):
                f"min={min(values):.4f} max={max(values):.4f} {unit.replace('cycles', 'ns')}\n")
 
 
-def uml(out):
+def build_uml():
     # User-mode Linux has no get_cycles(), but the instruction can be had.
     if not re.search(r"\bconstant_tsc\b", read("/proc/cpuinfo")):
         die("the time stamp counter of this machine is no clock")
+    return build("uml", "uml", UML_ARGS)
+
+
+def in_uml(results, *args):
     CACHE.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix="uml-run.", dir=CACHE) as name:
         folder = Path(name)
-        stage("building for User-mode Linux")
-        kernel = lib.kernel("uml")
-        built = output(VM / "build.sh", "uml", f"KCFLAGS=-include {BENCH}/uml-smp.h")
         run("gcc", "-O2", "-o", folder / "tsc", BENCH / "tsc.c")
-        stage("timing in User-mode Linux")
-        lines = boot_uml(kernel, built, folder)
+        stage(f"timing in User-mode Linux, {results.stem}")
+        lines = boot_uml(lib.kernel("uml"), folder, *args)
         text = "".join(medians(lines, float(output(folder / "tsc"))))
-    (out / "uml.txt").write_text(text, encoding="utf-8")
+    results.write_text(text, encoding="utf-8")
+
+
+def uml(out):
+    in_uml(out / "uml.txt", f"BUILT={build_uml()}")
 
 
 def main(*parts):
@@ -142,7 +157,7 @@ def main(*parts):
         # What the state of the page allocator adds differs between boots: a
         # count is over its bar if it is so twice.
         for _ in range(2):
-            in_vm(out / "count.txt", os.environ["KERNEL"], "", "all")
+            count_rivals(out / "count.txt", os.environ["KERNEL"], "", "all")
             status = lib.result(report, "--check", "-o", out, out / "count.txt")[0]
             if not status:
                 break

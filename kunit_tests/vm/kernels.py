@@ -360,9 +360,14 @@ def make_initrd(folder):
     write(key, folder, "initrd.key")
 
 
+def table():
+    """The rows of the table "kernels", by name."""
+    return {r[0]: r for r in map(str.split, read(VM, "kernels").splitlines()) if r and r[0][0] != "#"}
+
+
 def main(args):
     os.makedirs(CACHE, exist_ok=True)
-    rows = {r[0]: r for r in map(str.split, read(VM, "kernels").splitlines()) if r and r[0][0] != "#"}
+    rows = table()
     if args[:1] == ["--list"]:
         print("\n".join(n for n, r in rows.items() if args[1:] in ([], [r[2]])))
     elif len(args) == 2 and args[0] == "sources":

@@ -16,7 +16,7 @@ KERNELS := $(OLD) $(NEW)
 fastpath := $(KERNELS:%=fastpath-%)
 static := $(KERNELS:%=build-%) clang i386 $(fastpath) checkpatch kernel-doc documentation labels \
 	litmus coccinelle codespell shellcheck programs krtrace native dkms install man completion sample
-seldom := dkms install shell clang i386
+seldom := dkms install shell clang i386 policy
 program := program-stress program-fuzz program-step
 stock := $(foreach k,$(KERNELS),suites-$(k) trace-$(k))
 # In this order: builds, then long ones, as two at a time end sooner so. What
@@ -80,6 +80,9 @@ $(names:%=trace-%): trace-%: build-%
 
 counts: build-$(NEW)
 	$(check) kunit_tests/bench/bench.py --check >$(OUT)/$@.ktap
+
+policy: build-$(NEW)
+	$(call ktap,kunit_tests/bench/policy.py --check)
 
 traces: $(TRACED:%=trace-%)
 	$(check) kunit_tests/traces.py $(TRACED) >$(OUT)/$@.ktap

@@ -9,6 +9,7 @@ usage: KERNEL=NAME bench.py [--check | PART...]     (default: all parts)
   count    instructions, exact, in a VM with that kernel, whose clock counts them
   native   the allocator's own source as a program, on this machine's processors
   uml      the kernel's allocators beside it, in a User-mode Linux kernel
+  policy   SELinux's policy database, see policy.py
   --check  count without sweeps, and fail if a bar is exceeded; nothing else
 """
 import os
@@ -142,8 +143,12 @@ def uml(out):
     in_uml(out / "uml.txt", f"BUILT={build_uml()}")
 
 
+def policy(_):
+    run(BENCH / "policy.py")
+
+
 def main(*parts):
-    known = {"count": count, "native": native, "uml": uml}
+    known = {"count": count, "native": native, "uml": uml, "policy": policy}
     report = BENCH / "report.py"
     check = parts == ("--check",)
     for part in () if check else parts:

@@ -25,7 +25,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
-UNITS = {"count": ("instructions", "ratio"), "native": ("ns", "ratio"), "uml": ("ns", "ratio")}
+UNITS = {view: (unit, "ratio", "bytes", "objects", "jhash")
+         for view, unit in (("count", "instructions"), ("native", "ns"), ("uml", "ns"))}
 REQUIRED = ("view", "rival", "what", "value", "unit")
 WHOLE = ("size", "block", "cpus", "threads", "objects", "regions", "blocks", "live", "runs")
 MEASURED = ("value", "min", "max", "throughput")
@@ -96,6 +97,9 @@ TARGETS = [Target(*row) for row in (
      of("trace_event", "trace_record"), "/", of("kregion_trace", "trace_record")),
     ("shared create and destroy", "count", MOST, "1200", of("shared", "create_destroy")),
     ("percpu create and destroy", "count", MOST, "4500", of("percpu", "create_destroy")),
+    *((f"SELinux's policy: kmalloc {what} / kregion {what}", "count", LEAST, least,
+       of("kmalloc", "policy_" + what), "/", of("kregion", "policy_" + what))
+      for what, least in (("read", "1.5"), ("free", "100"))),
 )]
 
 
@@ -340,6 +344,20 @@ def target_rows(verdicts):
         for v in verdicts]
 
 
+def policy_rows(results):
+    """A policy of SELinux read and freed; the objects of both rivals are the same."""
+    columns = (("objects", "count", "objects", "objects"), ("bytes", "count", "asked", "bytes"),
+               ("bytes held", "count", "held", "bytes"),
+               *((f"{unit} to {what}", view, what, unit) for view, unit in (("count", "instructions"), ("uml", "ns"))
+                 for what in ("read", "free")))
+    rows = []
+    for rival in "kmalloc", "kregion":
+        lines = [find(results, view, of("kmalloc" if what in ("objects", "asked") else rival,
+                                        "policy_" + what, unit=unit))[0] for _, view, what, unit in columns]
+        rows += [(rival, *(f"{line['value']:,.0f}" if line else "-" for line in lines))] if any(lines) else []
+    return [("SELinux's policy", *(column[0] for column in columns)), *rows] if rows else []
+
+
 def print_table(rows):
     widths = [max(map(len, column)) for column in zip(*rows)]
     for row in rows:
@@ -564,6 +582,8 @@ def html_table(rows):
 
 def page(results, columns, verdicts):
     table = [columns] + [[line.get(key, "") for key in columns] for line in results]
+    rows = policy_rows(results)
+    policy = f"<h2>SELinux's policy, read and freed</h2>{html_table(rows)}\n" if rows else ""
     return f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"/><title>kregion benchmarks</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"/>
@@ -571,7 +591,7 @@ def page(results, columns, verdicts):
 <p>Unless said otherwise: objects of 64 bytes, blocks of 64 KiB, one region, one CPU or
 thread.</p>
 <h2>Targets</h2>{html_table(target_rows(verdicts))}
-<h2>Plots</h2>{draw_plots(results)}
+{policy}<h2>Plots</h2>{draw_plots(results)}
 <h2>All results</h2>{html_table(table)}</body></html>
 """
 
@@ -617,6 +637,10 @@ def main():
     except (OSError, Malformed) as error:
         print(f"report.py: {error}", file=sys.stderr)
         return 1
+    rows = policy_rows(results)
+    if rows:
+        print_table(rows)
+        print()
     print_table(target_rows(verdicts))
     over = list(over_bars(results)) if options.check else []
     for line in over:

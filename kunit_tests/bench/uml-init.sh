@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # PID 1 of the user-mode kernel that bench.py boots. The host's files are the
 # root, read-only; the environment, from the kernel's command line, has BUILT,
-# the tree of the modules, OUT, the host's folder for results, and RUNS.
+# the tree of the modules, OUT, the host's folder for results, and RUNS. With
+# POLICY, a file, the modules of policy.py run, and not the benchmark.
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 bench=$BUILT/kunit_tests/bench/kregion_bench.ko
 
@@ -18,11 +19,30 @@ measure() {
 }
 
 # The first run is not kept: it is the one that the host gives memory to.
-if insmod "$BUILT/kmod/kregion.ko" && measure /dev/null; then
-	while [ "$RUNS" -gt 0 ] && measure /mnt/results; do
+measure_rivals() {
+	measure /dev/null || return 1
+	while [ "$RUNS" -gt 0 ]; do
+		measure /mnt/results || return 1
 		RUNS=$((RUNS - 1))
 	done
-	[ "$RUNS" -gt 0 ] || : >/mnt/done
+}
+
+# In turn, so that what else the host does meets both.
+measure_policy() {
+	for rival in kmalloc kregion; do
+		insmod "$BUILT-policy/$rival/policy_$rival.ko" policy="$POLICY" view=uml unit=cycles || return 1
+	done
+	while [ "$RUNS" -gt 0 ]; do
+		for rival in kmalloc kregion; do
+			echo 1 >"/sys/module/policy_$rival/parameters/run" || return 1
+		done
+		RUNS=$((RUNS - 1))
+	done
+	dmesg | grep -o 'view=.*' >/mnt/results
+}
+
+if insmod "$BUILT/kmod/kregion.ko"; then
+	if [ -n "${POLICY-}" ]; then measure_policy; else measure_rivals; fi && : >/mnt/done
 fi
 dmesg >/mnt/log
 exec busybox poweroff -f

@@ -17,7 +17,7 @@ for set in "$@"; do
 		want="$want qemu-system-x86 busybox-static cpio xz-utils python3 rsync" ;;
 	test) # the KUnit kernel and all checks
 		want="$want clang-19 lld-19 llvm-19 libclang-rt-19-dev gcc-12-multilib flex bison bc libssl-dev perl
-			sparse coccinelle libpython3-dev codespell shellcheck dkms udev man-db lintian spin" ;;
+			sparse coccinelle semodule-utils libpython3-dev codespell shellcheck dkms udev man-db lintian spin" ;;
 	deb) # packages of Debian
 		want="$want build-essential debhelper dh-dkms libncurses-dev pkg-config rsync" ;;
 	docs) # the documentation

@@ -26,17 +26,16 @@
  * &kregion_map.linked counts the slots whose nodes are known to be in the trie.
  * An insertion repeats the following until its bytes have a node:
  *
- * 1. Read the count n, and slot n.
- * 2. If the slot is free, search the bytes. If they are not there, write the id
- *    n + 1 to the new node, which no one else knows, and claim the slot with
- *    it.
+ * 1. Read the count n, then search the bytes. If they are there, another
+ *    insertion has added them.
+ * 2. If slot n is free, write the id n + 1 to the new node, which no one else
+ *    knows, and claim the slot with it.
  * 3. Link the node in the slot, its own or another one, into the trie. Advance
  *    the count from n to n + 1.
  *
  * Any context completes the insertion of any other one in the third step, so no
- * context waits, whatever it has interrupted. A claim that fails and a free
- * slot with a search that succeeds both mean that another insertion has
- * completed.
+ * context waits, whatever it has interrupted. A search that succeeds and a claim
+ * that fails both mean that another insertion has made progress.
  *
  * Invariants
  * ==========
@@ -50,7 +49,8 @@
  * 4. A node has one link. All contexts that link it follow the same path to its
  *    first NULL. No other node is linked until the count is advanced, so this
  *    link is NULL or has the node already: a late context finds the node, or
- *    stores the same pointer again. So a plain store with release is enough.
+ *    stores the same pointer again. So a plain store with release is enough,
+ *    at the link where the search of the third invariant has ended, too.
  * 5. A claim is the last step that may fail, and it needs no memory. A failed
  *    insertion leaves no id unused and no node in the map.
  *
@@ -61,13 +61,13 @@
  * Hashes
  * ======
  *
- * A path begins with 32 bits of a fast hash: a chain of 64-bit multiplications
- * by secret random numbers, whose products are folded. A longer path continues
+ * A path begins with the 64 bits of a fast hash: a chain of multiplications by
+ * secret random numbers, whose products are folded. A longer path continues
  * with siphash() of the same bytes, 64 bits for each key, and the keys never
  * end. So the speed of a lookup does not depend on the strength of the fast
- * hash: bytes that were chosen to break it share MAP_FAST_LEVELS nodes, and the
- * keyed siphash() spreads them from there on. Architectures without a product
- * of 128 bits use siphash() only.
+ * hash: bytes that were chosen to break it share the nodes of one path, as many
+ * as its bits select, and the keyed siphash() spreads them from there on.
+ * Architectures without a product of 128 bits use siphash() only.
  *
  * Nodes keep the 64 bits of their first hash, so a lookup compares the bytes of
  * few other nodes.
@@ -100,9 +100,6 @@
 
 #define MAP_ROOT_BITS	6
 #define MAP_LINK_BITS	2
-/* Links that a hash selects, behind the root. */
-#define MAP_FAST_LEVELS	((32 - MAP_ROOT_BITS) / MAP_LINK_BITS)
-#define MAP_LEVELS	(64 / MAP_LINK_BITS)
 
 #define MAP_CHUNK_BITS	6
 #define MAP_CHUNK_SLOTS	BIT(MAP_CHUNK_BITS)
@@ -141,8 +138,7 @@ struct map_path {
 	const void *data;
 	size_t len;
 	u64 hash;			/* map_hash() */
-	u64 bits;			/* of the present hash; the next ones are on top */
-	unsigned int levels;		/* that @bits still selects */
+	u64 bits;			/* of the present hash, the next ones on top, then a one */
 	unsigned int round;		/* number of the present hash */
 	struct map_node **link;
 };
@@ -272,14 +268,13 @@ static __always_inline struct map_node *map_follow(struct map_node **link)
 	return READ_ONCE(*link);
 }
 
-static void map_path_init(struct map_path *path, struct kregion_map *m, const void *data,
-			  size_t len, u64 hash)
+static __always_inline void map_path_init(struct map_path *path, struct kregion_map *m,
+					  const void *data, size_t len, u64 hash)
 {
 	path->data = data;
 	path->len = len;
 	path->hash = hash;
-	path->bits = hash << MAP_ROOT_BITS;
-	path->levels = MAP_FAST_LEVELS;
+	path->bits = hash << MAP_ROOT_BITS | BIT(MAP_ROOT_BITS - 1);
 	path->round = 0;
 	path->link = map_root_link(m, hash);
 }
@@ -288,16 +283,14 @@ static void map_path_init(struct map_path *path, struct kregion_map *m, const vo
  * The node of the bytes, or NULL at the link where it is missing. Continues
  * where the last walk ended.
  */
-static struct map_node *map_walk(const struct kregion_map *m, struct map_path *path)
+static noinline struct map_node *map_walk(const struct kregion_map *m, struct map_path *path)
 {
 	struct map_node *node;
 
 	while ((node = map_follow(path->link)) &&
 	       !map_node_is(node, path->hash, path->data, path->len)) {
-		if (!path->levels--) {
-			path->bits = map_rehash(m, path->data, path->len, ++path->round);
-			path->levels = MAP_LEVELS - 1;
-		}
+		if (unlikely(!(path->bits << MAP_LINK_BITS)))
+			path->bits = map_rehash(m, path->data, path->len, ++path->round) | 1;
 		path->link = map_child_link(node, path->bits);
 		path->bits <<= MAP_LINK_BITS;
 	}
@@ -305,43 +298,28 @@ static struct map_node *map_walk(const struct kregion_map *m, struct map_path *p
 }
 
 /*
- * A walk by the first hash only, all of whose variables are in registers.
- * Sets @deep if the path is longer.
+ * A walk by the first hash only, all of whose variables are in registers. NULL
+ * without bits left says nothing, as the walk has followed the first links from
+ * there on.
  */
-static __always_inline const struct kregion_item *map_lookup(struct kregion_map *m,
-							     const void *data, size_t len,
-							     bool *deep)
+static __always_inline struct map_node *map_lookup(struct map_path *path)
 {
-	unsigned int levels = MAP_FAST_LEVELS;
-	struct map_node **link, *node;
-	u64 hash, bits;
+	struct map_node *node = map_follow(path->link);
 
-	if (unlikely(len > KREGION_MAP_ITEM_MAX))
-		return NULL;
-	hash = map_hash(m, data, len);
-	link = map_root_link(m, hash);
-	for (bits = hash << MAP_ROOT_BITS; (node = map_follow(link)); bits <<= MAP_LINK_BITS) {
-		if (map_node_is(node, hash, data, len))
-			return &node->item;
-		if (unlikely(!levels--)) {
-			*deep = true;
-			return NULL;
-		}
-		link = map_child_link(node, bits);
+	while (node && !map_node_is(node, path->hash, path->data, path->len)) {
+		node = map_follow(map_child_link(node, path->bits));
+		path->bits <<= MAP_LINK_BITS;
 	}
-	return NULL;
+	return node;
 }
 
-/* As map_lookup(), by all hashes. */
-static noinline const struct kregion_item *map_lookup_deep(struct kregion_map *m, const void *data,
-							   size_t len)
+static noinline struct map_node *map_lookup_deep(struct kregion_map *m, const void *data,
+						 size_t len, u64 hash)
 {
-	struct map_node *node;
 	struct map_path path;
 
-	map_path_init(&path, m, data, len, map_hash(m, data, len));
-	node = map_walk(m, &path);
-	return node ? &node->item : NULL;
+	map_path_init(&path, m, data, len, hash);
+	return map_walk(m, &path);
 }
 
 /* ---- memory -------------------------------------------------------------- */
@@ -422,49 +400,40 @@ static struct map_node *map_node_new(const struct kregion_map *m, const struct m
 	return node;
 }
 
-/*
- * Put @node, of slot @n, into the trie and advance the count, as far as no other
- * context has done so.
- */
-static void map_complete(struct kregion_map *m, unsigned long n, struct map_node *node)
+/* Put @node, of slot @n, into the trie at its link, and advance the count. */
+static void map_complete(struct kregion_map *m, unsigned long n, struct map_node *node,
+			 struct map_node **link)
 {
-	struct map_path path;
-
-	map_path_init(&path, m, node->item.data, node->item.len, node->hash);
-	if (!map_walk(m, &path)) {
-		/*
-		 * LMM(map_complete:A) pairs with LMM(map_follow:A),
-		 * LMM(kregion_map_item:A) and LMM(kregion_map_count:A)
-		 */
-		smp_store_release(path.link, node);
-	}
+	/*
+	 * LMM(map_complete:A) pairs with LMM(map_follow:A),
+	 * LMM(kregion_map_item:A) and LMM(kregion_map_count:A)
+	 */
+	smp_store_release(link, node);
 	/* LMM(map_complete:B) pairs with LMM(map_add:A) */
 	cmpxchg(&m->linked, n, n + 1);
 }
 
 /* The item of bytes that a lookup has not found; NULL without memory. */
 static noinline const struct kregion_item *map_add(struct kregion_map *m, const void *data,
-						   size_t len, struct map_source source)
+						   size_t len, u64 hash, struct map_source source)
 {
 	struct map_node *node = NULL, *found;
-	struct map_path path;
+	struct map_path path, other;
 	unsigned long n;
 	void **slot;
 
-	if (len > KREGION_MAP_ITEM_MAX)
-		return NULL;
-	map_path_init(&path, m, data, len, map_hash(m, data, len));
-	found = map_walk(m, &path);
-	if (found)
-		return &found->item;
-	/* Where an NMI may not allocate, it may not claim or link, either. */
-	if (!__KREGION_NMI_SAFE && source.nofill && in_nmi()) {
-		kregion_nofill_refuse(m->r, struct_size(node, item.data, len));
-		return NULL;
-	}
+	map_path_init(&path, m, data, len, hash);
 	for (;;) {
 		/* LMM(map_add:A) pairs with LMM(map_complete:B) */
 		n = smp_load_acquire(&m->linked);
+		found = map_walk(m, &path);
+		if (found)
+			return &found->item;
+		/* Where an NMI may not allocate, it may not claim or link, either. */
+		if (!__KREGION_NMI_SAFE && source.nofill && in_nmi()) {
+			kregion_nofill_refuse(m->r, struct_size(node, item.data, len));
+			return NULL;
+		}
 		if (n == U32_MAX)
 			return NULL;
 		slot = map_slot(m, n, &source);
@@ -473,9 +442,6 @@ static noinline const struct kregion_item *map_add(struct kregion_map *m, const 
 		/* LMM(map_add:B) pairs with LMM(map_add:C) */
 		found = READ_ONCE(*slot);
 		if (!found) {
-			found = map_walk(m, &path);
-			if (found)
-				return &found->item;
 			if (!node)
 				node = map_node_new(m, &path, &source);
 			if (!node)
@@ -485,12 +451,29 @@ static noinline const struct kregion_item *map_add(struct kregion_map *m, const 
 			 * LMM(map_add:C) pairs with LMM(map_add:B) and
 			 * LMM(map_follow:A)
 			 */
-			found = cmpxchg(slot, NULL, node) ?: (void *)node;
+			found = cmpxchg(slot, NULL, node);
+			if (!found) {
+				map_complete(m, n, node, path.link);
+				return &node->item;
+			}
 		}
-		map_complete(m, n, found);
-		if (found == node)
-			return &node->item;
+		map_path_init(&other, m, found->item.data, found->item.len, found->hash);
+		map_walk(m, &other);
+		map_complete(m, n, found, other.link);
 	}
+}
+
+static __always_inline const struct kregion_item *map_put(struct kregion_map *m, const void *data,
+							  size_t len, struct map_source source)
+{
+	struct map_node *node;
+	struct map_path path;
+
+	if (unlikely(len > KREGION_MAP_ITEM_MAX))
+		return NULL;
+	map_path_init(&path, m, data, len, map_hash(m, data, len));
+	node = map_lookup(&path);
+	return likely(node) ? &node->item : map_add(m, data, len, path.hash, source);
 }
 
 /* ---- calls --------------------------------------------------------------- */
@@ -547,14 +530,8 @@ EXPORT_SYMBOL_GPL(kregion_map_create);
 const struct kregion_item *kregion_map_put(struct kregion_map *m, const void *data, size_t len,
 					   gfp_t gfp)
 {
-	const struct kregion_item *item;
-	bool deep;
-
 	__kregion_might_alloc(gfp);
-	item = map_lookup(m, data, len, &deep);
-	if (likely(item))
-		return item;
-	return map_add(m, data, len, (struct map_source){ .gfp = gfp });
+	return map_put(m, data, len, (struct map_source){ .gfp = gfp });
 }
 EXPORT_SYMBOL_GPL(kregion_map_put);
 
@@ -576,12 +553,7 @@ EXPORT_SYMBOL_GPL(kregion_map_put);
 const struct kregion_item *kregion_map_put_nofill(struct kregion_map *m, const void *data,
 						  size_t len)
 {
-	bool deep;
-	const struct kregion_item *item = map_lookup(m, data, len, &deep);
-
-	if (likely(item))
-		return item;
-	return map_add(m, data, len, (struct map_source){ .nofill = true });
+	return map_put(m, data, len, (struct map_source){ .nofill = true });
 }
 EXPORT_SYMBOL_GPL(kregion_map_put_nofill);
 
@@ -596,10 +568,16 @@ EXPORT_SYMBOL_GPL(kregion_map_put_nofill);
  */
 const struct kregion_item *kregion_map_find(struct kregion_map *m, const void *data, size_t len)
 {
-	bool deep = false;
-	const struct kregion_item *item = map_lookup(m, data, len, &deep);
+	struct map_node *node;
+	struct map_path path;
 
-	return unlikely(deep) ? map_lookup_deep(m, data, len) : item;
+	if (unlikely(len > KREGION_MAP_ITEM_MAX))
+		return NULL;
+	map_path_init(&path, m, data, len, map_hash(m, data, len));
+	node = map_lookup(&path);
+	if (unlikely(!node && !path.bits))
+		node = map_lookup_deep(m, data, len, path.hash);
+	return node ? &node->item : NULL;
 }
 EXPORT_SYMBOL_GPL(kregion_map_find);
 

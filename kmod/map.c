@@ -8,10 +8,10 @@
  *
  * A map has two structures over the same nodes, both of memory of the region:
  *
- * - The trie finds bytes. Each node is an item with four links to children. The
- *   path of some bytes starts at one of the links in &kregion_map.root, and
- *   each further link is chosen by the next two bits of their hash. The node of
- *   the bytes is the one that ends their path: no path is ever rebuilt.
+ * - The trie finds bytes. Each node is an item with eight links to children.
+ *   The path of some bytes starts at one of the links in &kregion_map.root, and
+ *   each further link is chosen by the next three bits of their hash. The node
+ *   of the bytes is the one that ends their path: no path is ever rebuilt.
  * - The table finds ids: slot n has the node with the id n + 1. It is a row of
  *   trees of chunks, each one level higher than the one before it, as the block
  *   map of an inode. A chunk is at most an eighth of the smallest block, so
@@ -26,7 +26,8 @@
  * &kregion_map.linked counts the slots whose nodes are known to be in the trie.
  * An insertion repeats the following until its bytes have a node:
  *
- * 1. Read the count n, then search the bytes. If they are there, another
+ * 1. Read the count n, then search the bytes, from the link where the lookup has
+ *    ended: the path to a link never changes. If they are there, another
  *    insertion has added them.
  * 2. If slot n is free, write the id n + 1 to the new node, which no one else
  *    knows, and claim the slot with it.
@@ -61,13 +62,14 @@
  * Hashes
  * ======
  *
- * A path begins with the 64 bits of a fast hash: a chain of multiplications by
- * secret random numbers, whose products are folded. A longer path continues
- * with siphash() of the same bytes, 64 bits for each key, and the keys never
- * end. So the speed of a lookup does not depend on the strength of the fast
- * hash: bytes that were chosen to break it share the nodes of one path, as many
- * as its bits select, and the keyed siphash() spreads them from there on.
- * Architectures without a product of 128 bits use siphash() only.
+ * A path begins with the 64 bits of a fast hash: two words at a time, masked
+ * with secret random numbers, are multiplied, and the product is folded into
+ * the next two. A longer path continues with siphash() of the same bytes, 64
+ * bits for each key, and the keys never end. So the speed of a lookup does not
+ * depend on the strength of the fast hash: bytes that were chosen to break it
+ * share the nodes of one path, as many as its bits select, and the keyed
+ * siphash() spreads them from there on. Architectures without a product of 128
+ * bits use siphash() only.
  *
  * Nodes keep the 64 bits of their first hash, so a lookup compares the bytes of
  * few other nodes.
@@ -83,11 +85,16 @@
  * insertion reads the count, with acquire, before it searches. The pairs and
  * their litmus tests are in the table of core.c.
  *
+ * &kregion_map.last_slot is a hint, and relaxed: a node that is found through it
+ * says which slot it is in, and chunks are clear in all CPUs before they are
+ * published, by a full barrier.
+ *
  * Costs
  * =====
  *
- * On 64 bits, a node has 48 bytes besides its data, rounded up to 8. A chunk of
- * the table has 512 bytes, and holds 64 ids. On 32 bits, these are 32 and 256.
+ * On 64 bits, a map has some 2 KiB, and a node has 80 bytes besides its data,
+ * rounded up to 8. A chunk of the table has 512 bytes, and holds 64 ids. On 32
+ * bits, these are 1 KiB, 48 and 256 bytes.
  */
 
 #include <linux/bitops.h>
@@ -98,8 +105,8 @@
 
 #include "internal.h"
 
-#define MAP_ROOT_BITS	6
-#define MAP_LINK_BITS	2
+#define MAP_ROOT_BITS	8
+#define MAP_LINK_BITS	3
 
 #define MAP_CHUNK_BITS	6
 #define MAP_CHUNK_SLOTS	BIT(MAP_CHUNK_BITS)
@@ -117,30 +124,19 @@ struct map_chunk {
 	void *slot[MAP_CHUNK_SLOTS];	/* A: chunks, or nodes in the lowest level */
 };
 
-/* One per call that inserts: where its memory comes from. */
-struct map_source {
-	gfp_t gfp;
-	bool nofill;
-};
+/* In the place of flags for kregion_alloc(). */
+#define MAP_NOFILL	((__force gfp_t)~0U)	/* kregion_alloc_nofill() */
+#define MAP_NONE	((__force gfp_t)~1U)	/* nothing is allocated */
 
 struct kregion_map {
+	struct map_node *root[1 << MAP_ROOT_BITS];	/* A; first, for shorter code */
 	struct kregion *r;		/* I */
 	unsigned long epoch;		/* I: of the region */
-	u64 secret[3];			/* I: of the fast hash */
+	u64 secret[2];			/* I: of the fast hash */
 	siphash_key_t key;		/* I */
 	unsigned long linked;		/* A: first slots, whose nodes are in the trie */
 	void *table[MAP_TREES];		/* A */
-	struct map_node *root[1 << MAP_ROOT_BITS];	/* A */
-};
-
-/* A position on the path of some bytes. */
-struct map_path {
-	const void *data;
-	size_t len;
-	u64 hash;			/* map_hash() */
-	u64 bits;			/* of the present hash, the next ones on top, then a one */
-	unsigned int round;		/* number of the present hash */
-	struct map_node **link;
+	void **last_slot;		/* A: one of the last that were claimed; NULL at first */
 };
 
 /* ---- hashes -------------------------------------------------------------- */
@@ -183,28 +179,52 @@ static noinline u64 map_rehash(const struct kregion_map *m, const void *data, si
 }
 
 #if defined(CONFIG_ARCH_SUPPORTS_INT128) && defined(__SIZEOF_INT128__)
+#ifdef CONFIG_X86_64
+/* For a variable of 128 bits, gcc aligns the stack. */
+static __always_inline u64 map_fold(u64 a, u64 b)
+{
+	u64 high;
+
+	asm("mulq %2" : "+a" (a), "=d" (high) : "r" (b) : "cc");
+	return a ^ high;
+}
+#else
 static __always_inline u64 map_fold(u64 a, u64 b)
 {
 	const unsigned __int128 product = (unsigned __int128)a * b;
 
 	return (u64)product ^ (u64)(product >> 64);
 }
+#endif
 
-/* Two words at a time; the last ones may overlap those before them. */
+/* Two words. */
+static __always_inline u64 map_mix(u64 hash, u64 secret, const u8 *p)
+{
+	return map_fold(hash ^ map_load(p), secret ^ map_load(p + 8));
+}
+
+/* The last bytes may overlap those before them. */
 static __always_inline u64 map_hash(const struct kregion_map *m, const u8 *p, size_t len)
 {
 	const u64 secret = m->secret[0];
 	u64 hash = m->secret[1] ^ len, a = 0, b = 0;
-	const u8 *last = p + len - 16;
+	const u8 *last = p + len - 32;
 
 	if (map_weak(0))
 		return 0;
-	if (likely(len >= 16)) {
-		for (; p < last; p += 16)
-			hash = map_fold(hash ^ map_load(p), secret ^ map_load(p + 8));
-		a = map_load(last);
-		b = map_load(last + 8);
-	} else if (len >= 8) {
+	if (likely(len >= 32)) {
+		for (; p < last; p += 32) {
+			hash = map_mix(hash, secret, p);
+			hash = map_mix(hash, secret, p + 16);
+		}
+		hash = map_mix(hash, secret, last);
+		return map_mix(hash, secret, last + 16);
+	}
+	if (len >= 16) {
+		hash = map_mix(hash, secret, p);
+		return map_mix(hash, secret, last + 16);
+	}
+	if (len >= 8) {
 		a = map_load(p);
 		b = map_load(p + len - 8);
 	} else if (len >= 4) {
@@ -213,7 +233,7 @@ static __always_inline u64 map_hash(const struct kregion_map *m, const u8 *p, si
 	} else if (len) {
 		a = p[0] | p[len / 2] << 8 | p[len - 1] << 16;
 	}
-	return map_fold(map_fold(hash ^ a, secret ^ b), m->secret[2]);
+	return map_fold(hash ^ a, secret ^ b);
 }
 #else
 static u64 map_hash(const struct kregion_map *m, const u8 *p, size_t len)
@@ -224,31 +244,40 @@ static u64 map_hash(const struct kregion_map *m, const u8 *p, size_t len)
 
 /* ---- the trie ------------------------------------------------------------ */
 
+/* Two words. */
+static __always_inline bool map_same(const u8 *a, const u8 *b)
+{
+	return map_load(a) == map_load(b) && map_load(a + 8) == map_load(b + 8);
+}
+
 /*
- * Without a call, so that a lookup needs no stack. The last bytes may overlap
- * those before them.
+ * Without a call, so that a lookup needs little stack. The last bytes may
+ * overlap those before them.
  */
 static __always_inline bool map_equal(const u8 *a, const u8 *b, size_t len)
 {
-	const u8 *last = a + len - 16;
+	const u8 *last = b + len - 32;
 
-	if (unlikely(len < 16)) {
-		while (len--)
-			if (a[len] != b[len])
+	if (likely(len >= 32)) {
+		for (; b < last; a += 32, b += 32)
+			if (!map_same(a, b) || !map_same(a + 16, b + 16))
 				return false;
-		return true;
+		a -= b - last;
+		return map_same(a, last) && map_same(a + 16, last + 16);
 	}
-	for (; a < last; a += 16, b += 16)
-		if (map_load(a) != map_load(b) || map_load(a + 8) != map_load(b + 8))
+	if (len >= 16)
+		return map_same(a, b) && map_same(a + len - 16, last + 16);
+	while (len--)
+		if (a[len] != b[len])
 			return false;
-	b -= a - last;
-	return map_load(last) == map_load(b) && map_load(last + 8) == map_load(b + 8);
+	return true;
 }
 
 static __always_inline bool map_node_is(const struct map_node *node, u64 hash, const void *data,
 					size_t len)
 {
-	return node->hash == hash && node->item.len == len && map_equal(node->item.data, data, len);
+	return node->hash == hash && node->item.len == (u32)len &&
+	       map_equal(node->item.data, data, len);
 }
 
 /* The link that the topmost bits select. */
@@ -268,58 +297,48 @@ static __always_inline struct map_node *map_follow(struct map_node **link)
 	return READ_ONCE(*link);
 }
 
-static __always_inline void map_path_init(struct map_path *path, struct kregion_map *m,
-					  const void *data, size_t len, u64 hash)
-{
-	path->data = data;
-	path->len = len;
-	path->hash = hash;
-	path->bits = hash << MAP_ROOT_BITS | BIT(MAP_ROOT_BITS - 1);
-	path->round = 0;
-	path->link = map_root_link(m, hash);
-}
-
 /*
- * The node of the bytes, or NULL at the link where it is missing. Continues
- * where the last walk ended.
+ * The node of the bytes, or NULL at the @link where they are missing. A hash ends
+ * with the last bit that is set.
  */
-static noinline struct map_node *map_walk(const struct kregion_map *m, struct map_path *path)
+static noinline struct map_node *map_walk(struct kregion_map *m, const void *data, size_t len,
+					  u64 hash, struct map_node ***link)
 {
+	u64 bits = hash << MAP_ROOT_BITS;
+	unsigned int round = 0;
 	struct map_node *node;
 
-	while ((node = map_follow(path->link)) &&
-	       !map_node_is(node, path->hash, path->data, path->len)) {
-		if (unlikely(!(path->bits << MAP_LINK_BITS)))
-			path->bits = map_rehash(m, path->data, path->len, ++path->round) | 1;
-		path->link = map_child_link(node, path->bits);
-		path->bits <<= MAP_LINK_BITS;
+	*link = map_root_link(m, hash);
+	while ((node = map_follow(*link)) && !map_node_is(node, hash, data, len)) {
+		if (unlikely(!bits))
+			bits = map_rehash(m, data, len, ++round) | 1;
+		*link = map_child_link(node, bits);
+		bits <<= MAP_LINK_BITS;
 	}
 	return node;
 }
 
 /*
- * A walk by the first hash only, all of whose variables are in registers. NULL
- * without bits left says nothing, as the walk has followed the first links from
- * there on.
+ * The same by the first hash only, with all variables in registers. NULL
+ * without @link if it cannot tell: at the end of the hash, from where it has
+ * followed the first links, or at another node with the same hash.
  */
-static __always_inline struct map_node *map_lookup(struct map_path *path)
+static __always_inline struct map_node *map_lookup(struct kregion_map *m, const void *data,
+						   size_t len, u64 hash, struct map_node ***link)
 {
-	struct map_node *node = map_follow(path->link);
+	u64 bits = hash << MAP_ROOT_BITS;
+	struct map_node *node;
 
-	while (node && !map_node_is(node, path->hash, path->data, path->len)) {
-		node = map_follow(map_child_link(node, path->bits));
-		path->bits <<= MAP_LINK_BITS;
+	*link = map_root_link(m, hash);
+	while ((node = map_follow(*link)) && node->hash != hash) {
+		*link = map_child_link(node, bits);
+		bits <<= MAP_LINK_BITS;
 	}
-	return node;
-}
-
-static noinline struct map_node *map_lookup_deep(struct kregion_map *m, const void *data,
-						 size_t len, u64 hash)
-{
-	struct map_path path;
-
-	map_path_init(&path, m, data, len, hash);
-	return map_walk(m, &path);
+	if (likely(node && node->item.len == (u32)len && map_equal(node->item.data, data, len)))
+		return node;
+	if (node || !bits)
+		*link = NULL;
+	return NULL;
 }
 
 /* ---- memory -------------------------------------------------------------- */
@@ -331,23 +350,23 @@ static bool map_current(const struct kregion_map *m)
 }
 
 /* What a map allocates lives as long as the map itself. */
-static void *map_alloc(const struct kregion_map *m, size_t size, const struct map_source *source)
+static void *map_alloc(const struct kregion_map *m, size_t size, gfp_t gfp)
 {
 	void *p;
 
 	if (!map_current(m))
 		return NULL;
-	p = source->nofill ? kregion_alloc_nofill(m->r, size) :
-			     kregion_alloc(m->r, size, source->gfp & ~__GFP_ZERO);
+	p = gfp == MAP_NOFILL ? kregion_alloc_nofill(m->r, size) :
+				kregion_alloc(m->r, size, gfp & ~__GFP_ZERO);
 	return map_current(m) ? p : NULL;
 }
 
 /* ---- the table ----------------------------------------------------------- */
 
 static struct map_chunk *map_chunk_add(const struct kregion_map *m, void **link,
-				       const struct map_source *source)
+				       gfp_t gfp)
 {
-	struct map_chunk *chunk = map_alloc(m, sizeof(*chunk), source), *other;
+	struct map_chunk *chunk = map_alloc(m, sizeof(*chunk), gfp), *other;
 
 	if (!chunk)
 		return NULL;
@@ -358,10 +377,9 @@ static struct map_chunk *map_chunk_add(const struct kregion_map *m, void **link,
 }
 
 /*
- * Slot @n, or NULL if its chunk does not exist; with a @source, if it cannot be
- * added.
+ * Slot @n, or NULL if its chunk does not exist, and with @gfp cannot be added.
  */
-static void **map_slot(struct kregion_map *m, u32 n, const struct map_source *source)
+static void **map_slot(struct kregion_map *m, u32 n, gfp_t gfp)
 {
 	unsigned int shift = 0, tree = 0;
 	struct map_chunk *chunk;
@@ -374,8 +392,8 @@ static void **map_slot(struct kregion_map *m, u32 n, const struct map_source *so
 	for (link = &m->table[tree];; shift -= MAP_CHUNK_BITS) {
 		/* LMM(map_slot:A) pairs with LMM(map_chunk_add:A) */
 		chunk = READ_ONCE(*link);
-		if (!chunk && source)
-			chunk = map_chunk_add(m, link, source);
+		if (!chunk && gfp != MAP_NONE)
+			chunk = map_chunk_add(m, link, gfp);
 		if (!chunk)
 			return NULL;
 		link = &chunk->slot[(n >> shift) % MAP_CHUNK_SLOTS];
@@ -384,26 +402,55 @@ static void **map_slot(struct kregion_map *m, u32 n, const struct map_source *so
 	}
 }
 
+/* Slot @n, which is mostly the one after the last that was claimed. */
+static void **map_next_slot(struct kregion_map *m, u32 n, gfp_t gfp)
+{
+	void **slot = READ_ONCE(m->last_slot);
+	struct map_node *node = slot ? READ_ONCE(*slot) : NULL;
+
+	if (node && node->item.id == n && n % MAP_CHUNK_SLOTS)
+		return slot + 1;
+	return map_slot(m, n, gfp);
+}
+
+/* As map_equal(). */
+static __always_inline void map_copy(u8 *to, const u8 *from, size_t len)
+{
+	const u8 *last = from + len - 32;
+
+	if (unlikely(len < 32)) {
+		memcpy(to, from, len);
+		return;
+	}
+	for (; from < last; to += 32, from += 32)
+		memcpy(to, from, 32);
+	memcpy(to - (from - last), last, 32);
+}
+
 /* ---- insertion ----------------------------------------------------------- */
 
-static struct map_node *map_node_new(const struct kregion_map *m, const struct map_path *path,
-				     const struct map_source *source)
+static struct map_node *map_node_new(const struct kregion_map *m, const void *data, size_t len,
+				     u64 hash, gfp_t gfp)
 {
-	struct map_node *node = map_alloc(m, struct_size(node, item.data, path->len), source);
+	struct map_node *node = map_alloc(m, sizeof(*node) + len, gfp);
+	unsigned int i;
 
 	if (!node)
 		return NULL;
-	memset(node->child, 0, sizeof(node->child));
-	node->hash = path->hash;
-	node->item.len = path->len;
-	memcpy((u8 *)node->item.data, path->data, path->len);
+	/* As stores, not as a string instruction. */
+	for (i = 0; i < ARRAY_SIZE(node->child); i += 4)
+		memset(&node->child[i], 0, 4 * sizeof(node->child[0]));
+	node->hash = hash;
+	node->item.len = len;
+	map_copy((u8 *)node->item.data, data, len);
 	return node;
 }
 
-/* Put @node, of slot @n, into the trie at its link, and advance the count. */
-static void map_complete(struct kregion_map *m, unsigned long n, struct map_node *node,
-			 struct map_node **link)
+/* Put @node, of @slot @n, into the trie at its link, and advance the count. */
+static void map_complete(struct kregion_map *m, unsigned long n, void **slot,
+			 struct map_node *node, struct map_node **link)
 {
+	WRITE_ONCE(m->last_slot, slot);
 	/*
 	 * LMM(map_complete:A) pairs with LMM(map_follow:A),
 	 * LMM(kregion_map_item:A) and LMM(kregion_map_count:A)
@@ -413,37 +460,51 @@ static void map_complete(struct kregion_map *m, unsigned long n, struct map_node
 	cmpxchg(&m->linked, n, n + 1);
 }
 
-/* The item of bytes that a lookup has not found; NULL without memory. */
+/* The same for a node that another insertion has put into the slot. */
+static noinline void map_complete_other(struct kregion_map *m, unsigned long n, void **slot,
+					struct map_node *node)
+{
+	struct map_node **link;
+
+	map_walk(m, node->item.data, node->item.len, node->hash, &link);
+	map_complete(m, n, slot, node, link);
+}
+
+/*
+ * The item of bytes that a lookup has not found, at @link; NULL without memory.
+ */
 static noinline const struct kregion_item *map_add(struct kregion_map *m, const void *data,
-						   size_t len, u64 hash, struct map_source source)
+						   size_t len, u64 hash, struct map_node **link,
+						   gfp_t gfp)
 {
 	struct map_node *node = NULL, *found;
-	struct map_path path, other;
 	unsigned long n;
 	void **slot;
 
-	map_path_init(&path, m, data, len, hash);
 	for (;;) {
 		/* LMM(map_add:A) pairs with LMM(map_complete:B) */
 		n = smp_load_acquire(&m->linked);
-		found = map_walk(m, &path);
-		if (found)
-			return &found->item;
+		/* The path to the link is the same as before. */
+		if (unlikely(!link || map_follow(link))) {
+			found = map_walk(m, data, len, hash, &link);
+			if (found)
+				return &found->item;
+		}
 		/* Where an NMI may not allocate, it may not claim or link, either. */
-		if (!__KREGION_NMI_SAFE && source.nofill && in_nmi()) {
+		if (!__KREGION_NMI_SAFE && gfp == MAP_NOFILL && in_nmi()) {
 			kregion_nofill_refuse(m->r, struct_size(node, item.data, len));
 			return NULL;
 		}
 		if (n == U32_MAX)
 			return NULL;
-		slot = map_slot(m, n, &source);
+		slot = map_next_slot(m, n, gfp);
 		if (!slot)
 			return NULL;
 		/* LMM(map_add:B) pairs with LMM(map_add:C) */
 		found = READ_ONCE(*slot);
 		if (!found) {
 			if (!node)
-				node = map_node_new(m, &path, &source);
+				node = map_node_new(m, data, len, hash, gfp);
 			if (!node)
 				return NULL;
 			node->item.id = n + 1;
@@ -453,27 +514,25 @@ static noinline const struct kregion_item *map_add(struct kregion_map *m, const 
 			 */
 			found = cmpxchg(slot, NULL, node);
 			if (!found) {
-				map_complete(m, n, node, path.link);
+				map_complete(m, n, slot, node, link);
 				return &node->item;
 			}
 		}
-		map_path_init(&other, m, found->item.data, found->item.len, found->hash);
-		map_walk(m, &other);
-		map_complete(m, n, found, other.link);
+		map_complete_other(m, n, slot, found);
 	}
 }
 
 static __always_inline const struct kregion_item *map_put(struct kregion_map *m, const void *data,
-							  size_t len, struct map_source source)
+							  size_t len, gfp_t gfp)
 {
-	struct map_node *node;
-	struct map_path path;
+	struct map_node *node, **link;
+	u64 hash;
 
 	if (unlikely(len > KREGION_MAP_ITEM_MAX))
 		return NULL;
-	map_path_init(&path, m, data, len, map_hash(m, data, len));
-	node = map_lookup(&path);
-	return likely(node) ? &node->item : map_add(m, data, len, path.hash, source);
+	hash = map_hash(m, data, len);
+	node = map_lookup(m, data, len, hash, &link);
+	return likely(node) ? &node->item : map_add(m, data, len, hash, link, gfp);
 }
 
 /* ---- calls --------------------------------------------------------------- */
@@ -531,7 +590,7 @@ const struct kregion_item *kregion_map_put(struct kregion_map *m, const void *da
 					   gfp_t gfp)
 {
 	__kregion_might_alloc(gfp);
-	return map_put(m, data, len, (struct map_source){ .gfp = gfp });
+	return map_put(m, data, len, gfp);
 }
 EXPORT_SYMBOL_GPL(kregion_map_put);
 
@@ -540,7 +599,7 @@ EXPORT_SYMBOL_GPL(kregion_map_put);
  * @m: The map.
  * @data: The bytes, as for kregion_map_put().
  * @len: Their number. A missing item has to fit in an eighth of a block, with
- *	the header of its node (48 bytes on 64 bits).
+ *	the header of its node (80 bytes on 64 bits).
  *
  * Adds the item with kregion_alloc_nofill(), up to twice in a call and rarely
  * more often: besides the item, the table of ids needs 512 bytes for every 64
@@ -553,7 +612,7 @@ EXPORT_SYMBOL_GPL(kregion_map_put);
 const struct kregion_item *kregion_map_put_nofill(struct kregion_map *m, const void *data,
 						  size_t len)
 {
-	return map_put(m, data, len, (struct map_source){ .nofill = true });
+	return map_put(m, data, len, MAP_NOFILL);
 }
 EXPORT_SYMBOL_GPL(kregion_map_put_nofill);
 
@@ -568,15 +627,15 @@ EXPORT_SYMBOL_GPL(kregion_map_put_nofill);
  */
 const struct kregion_item *kregion_map_find(struct kregion_map *m, const void *data, size_t len)
 {
-	struct map_node *node;
-	struct map_path path;
+	struct map_node *node, **link;
+	u64 hash;
 
 	if (unlikely(len > KREGION_MAP_ITEM_MAX))
 		return NULL;
-	map_path_init(&path, m, data, len, map_hash(m, data, len));
-	node = map_lookup(&path);
-	if (unlikely(!node && !path.bits))
-		node = map_lookup_deep(m, data, len, path.hash);
+	hash = map_hash(m, data, len);
+	node = map_lookup(m, data, len, hash, &link);
+	if (unlikely(!node && !link))
+		node = map_walk(m, data, len, hash, &link);
 	return node ? &node->item : NULL;
 }
 EXPORT_SYMBOL_GPL(kregion_map_find);
@@ -596,7 +655,7 @@ const struct kregion_item *kregion_map_item(struct kregion_map *m, u32 id)
 
 	/* LMM(kregion_map_item:A) pairs with LMM(map_complete:A) */
 	smp_rmb();
-	slot = id ? map_slot(m, id - 1, NULL) : NULL;
+	slot = id ? map_slot(m, id - 1, MAP_NONE) : NULL;
 	node = slot ? READ_ONCE(*slot) : NULL;
 	return node ? &node->item : NULL;
 }
@@ -620,7 +679,7 @@ u32 kregion_map_count(struct kregion_map *m)
 	/* LMM(kregion_map_count:A) pairs with LMM(map_complete:A) */
 	smp_rmb();
 	n = READ_ONCE(m->linked);
-	slot = n < U32_MAX ? map_slot(m, n, NULL) : NULL;
+	slot = n < U32_MAX ? map_slot(m, n, MAP_NONE) : NULL;
 	return n + (slot && READ_ONCE(*slot));
 }
 EXPORT_SYMBOL_GPL(kregion_map_count);

@@ -23,7 +23,7 @@ IGNORED = {
     "kmod/compat.h": "LINUX_VERSION_CODE,CONSTANT_COMPARISON,MACRO_ARG_UNUSED",
     "*/trace/stream.c": "COMPLEX_MACRO,MACRO_ARG_UNUSED",
     "*/trace/types.h": "COMPLEX_MACRO,MACRO_ARG_UNUSED",
-    "*/bench.c": "COMPLEX_MACRO,MACRO_ARG_REUSE",
+    "*/bench.[ch]": "COMPLEX_MACRO,MACRO_ARG_REUSE",
     "userspace_demo/*": PROGRAM, "kunit_tests/krtrace/*": PROGRAM, "*/native.c": PROGRAM,
     "kunit_tests/program/*": PROGRAM,
 }

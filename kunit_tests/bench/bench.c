@@ -26,6 +26,7 @@
 #include <linux/vmalloc.h>
 
 #include "../../kmod/compat.h"
+#include "bench.h"
 
 static char *rivals = "all";
 module_param(rivals, charp, 0444);
@@ -39,20 +40,21 @@ static char *record;
 module_param(record, charp, 0444);
 MODULE_PARM_DESC(record, "measure the probes of sched_switch instead, and call them so");
 
-static char *unit = "cycles";
-module_param(unit, charp, 0444);
+static unsigned int maps;
+module_param(maps, uint, 0444);
+MODULE_PARM_DESC(maps, "measure maps of as many items instead; with sweep, of all sizes");
+
+char *bench_unit = "cycles";
+module_param_named(unit, bench_unit, charp, 0444);
 MODULE_PARM_DESC(unit, "what a tick of get_cycles() is");
 
-static char *view = "cycles";
-module_param(view, charp, 0444);
+char *bench_view = "cycles";
+module_param_named(view, bench_view, charp, 0444);
 MODULE_PARM_DESC(view, "what to call the results");
 
 #define OBJECT	64		/* bytes of an object, where it is a constant */
-#define BATCH	128		/* objects between two looks at the clock */
-#define RUNS	21		/* batches a figure */
 #define LIVES	5		/* lives of many objects a figure */
 #define LIFE	20000		/* objects of a life */
-#define GFP	(GFP_KERNEL | __GFP_NOWARN)
 
 /* What rivals.h leaves to its includer. */
 struct rival_pages {
@@ -519,7 +521,7 @@ static int by_value(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static u64 median(u64 *t, unsigned int n)
+u64 bench_median(u64 *t, unsigned int n)
 {
 	sort(t, n, sizeof(*t), by_value, NULL);
 	return t[n / 2];
@@ -542,11 +544,11 @@ static u64 idle(loop_fn loop, struct run *u, void **keep, unsigned int n)
 
 	for (i = 0; i < LIVES; i++)
 		t[i] = timed(loop, u, keep, n);
-	return median(t, LIVES);
+	return bench_median(t, LIVES);
 }
 
 /* Ten thousandths of a quotient, its whole part left out. */
-static u32 fraction(u64 dividend, u64 divisor)
+u32 bench_fraction(u64 dividend, u64 divisor)
 {
 	u32 rest;
 
@@ -554,16 +556,11 @@ static u32 fraction(u64 dividend, u64 divisor)
 	return rest;
 }
 
-/* For "%llu.%04u"; a figure below zero is noise, and shows as zero. */
-#define QUOTIENT(dividend, divisor) \
-	div64_u64(dividend, divisor), fraction(dividend, divisor)
-#define PER(ticks, n)	QUOTIENT(max_t(s64, ticks, 0), n)
-
 static void say(const char *rival, const char *what, const struct run *u, const char *key,
 		unsigned long n, s64 ticks, unsigned long work)
 {
 	pr_info("view=%s rival=%s what=%s size=%zu block=%zu %s=%lu value=%llu.%04u unit=%s\n",
-		view, rival, what, u->size, u->block, key, n, PER(ticks, work), unit);
+		bench_view, rival, what, u->size, u->block, key, n, PER(ticks, work), bench_unit);
 }
 
 /* ---- one figure each ----------------------------------------------------- */
@@ -591,7 +588,7 @@ static s64 batches_of(unsigned int n, const struct rival *v, struct run *u, loop
 		idle[i] = timed(nothing, u, keep, n);
 		cond_resched();
 	}
-	return (s64)(median(t, RUNS) - median(idle, RUNS));
+	return (s64)(bench_median(t, RUNS) - bench_median(idle, RUNS));
 }
 
 /*
@@ -653,8 +650,8 @@ static void bench_life(const struct rival *v, struct run *u, void **keep)
 		}
 		cond_resched();
 	}
-	fill = (s64)(median(made, LIVES) - idle(empty.fixed, u, keep, n));
-	drop = (s64)(median(freed, LIVES) - (v->drop ? 0 : idle(empty.free, u, keep, n)));
+	fill = (s64)(bench_median(made, LIVES) - idle(empty.fixed, u, keep, n));
+	drop = (s64)(bench_median(freed, LIVES) - (v->drop ? 0 : idle(empty.free, u, keep, n)));
 	say(v->name, "fill", u, "objects", n, fill, n);
 	say(v->name, "drop", u, "objects", n, drop, n);
 	say(v->name, "life", u, "objects", n, fill + drop, n);
@@ -680,7 +677,7 @@ static s64 refill(const struct rival *v, struct run *u, void **keep, s64 hot)
 			hit[hits++ % ARRAY_SIZE(hit)] = took;
 		last = keep[0];
 	}
-	return (s64)(median(miss, n) - median(hit, ARRAY_SIZE(hit))) + hot;
+	return (s64)(bench_median(miss, n) - bench_median(hit, ARRAY_SIZE(hit))) + hot;
 }
 
 static bool is_region(const struct rival *v)
@@ -729,7 +726,7 @@ static u64 forget_blocks(const struct rival *v, struct run *u, void **keep, unsi
 		t[i] = get_cycles() - start;
 		cond_resched();
 	}
-	return median(t, LIVES);
+	return bench_median(t, LIVES);
 }
 
 static void bench_reset(const struct rival *v, struct run *u, void **keep)
@@ -759,7 +756,7 @@ static void bench_drop(const struct rival *v, struct run *u, void **keep, unsign
 		cond_resched();
 	}
 	say(v->name, "drop_all", u, "blocks", blocks,
-	    (s64)(median(t, LIVES) - idle(empty.free, u, keep, n)), 1);
+	    (s64)(bench_median(t, LIVES) - idle(empty.free, u, keep, n)), 1);
 }
 
 static void bench_create(const struct rival *v, struct run *u)
@@ -776,7 +773,7 @@ static void bench_create(const struct rival *v, struct run *u)
 		v->end(u);
 		t[i] = get_cycles() - start;
 	}
-	say(v->name, "create_destroy", u, "cpus", num_possible_cpus(), median(t, RUNS), 1);
+	say(v->name, "create_destroy", u, "cpus", num_possible_cpus(), bench_median(t, RUNS), 1);
 }
 
 /* Bytes held per byte allocated. */
@@ -800,7 +797,7 @@ static void bench_memory(const struct rival *v, struct run *u, void **keep)
 		v->free(u, keep, n);
 	}
 	pr_info("view=%s rival=%s what=memory size=%zu block=%zu objects=%u value=%llu.%04u unit=ratio\n",
-		view, v->name, u->size, u->block, n, QUOTIENT(held, out));
+		bench_view, v->name, u->size, u->block, n, QUOTIENT(held, out));
 }
 
 /* One object of each region in turn. */
@@ -831,7 +828,7 @@ static void bench_regions(const struct rival *v, struct run *u, void **keep, uns
 		cond_resched();
 	}
 	/* The median has a first fill only with as many regions as objects. */
-	say(v->name, "alloc", u, "regions", n, median(t, LIVES) - median(none, LIVES),
+	say(v->name, "alloc", u, "regions", n, bench_median(t, LIVES) - bench_median(none, LIVES),
 	    SZ_4K);
 out:
 	while (made--)
@@ -893,7 +890,7 @@ static int bench_record(void)
 		idle[i] = probe_batch(none);
 	}
 	say(record, "trace_record", &u, "batch", BATCH,
-	    (s64)(median(t, RUNS) - median(idle, RUNS)), BATCH);
+	    (s64)(bench_median(t, RUNS) - bench_median(idle, RUNS)), BATCH);
 	return 0;
 }
 
@@ -986,6 +983,8 @@ static int __init bench_init(void)
 
 	if (record)
 		return bench_record();
+	if (maps)
+		return bench_maps(maps, sweep);
 	keep = vmalloc(array_size(MOST_OBJECTS, sizeof(*keep)));
 	if (!keep)
 		return -ENOMEM;

@@ -39,13 +39,13 @@ def build(name, *args):
     return output(VM / "build.sh", *args)
 
 
-def in_vm(results, name, append, *command):
-    """Run a guest's script where a tick of the clock is an instruction."""
+def in_vm(results, name, append, *command, cpus=1):
+    """Run a guest's script where a tick of the clock is an instruction, of any CPU."""
     stage(f"counting instructions, {results.stem}")
     folder = results.with_suffix("")
     # A cleared page counts a tick a byte, so none is cleared unasked.
     if lib.result(
-            VM / "run.sh", "-c", "1", "-m", "4G", "-q", "-icount shift=0,sleep=off",
+            VM / "run.sh", "-c", str(cpus), "-m", "4G", "-q", "-icount shift=0,sleep=off",
             "-a", "init_on_alloc=0 " + append, lib.kernel(name), folder, *command,
             env={**os.environ, "KREGION_ACCEL": "tcg"})[0]:
         lib.result("tail", "-n", "20", folder / "log", stdout=sys.stderr)
@@ -53,17 +53,18 @@ def in_vm(results, name, append, *command):
     shutil.copy(folder / "results", results)
 
 
-def count_rivals(results, name, append, *args):
-    in_vm(results, name, append, VM / "bench-guest.sh", build(name, "-p", name), *args)
+def count_rivals(results, name, append, *args, cpus=1):
+    in_vm(results, name, append, VM / "bench-guest.sh", build(name, "-p", name), *args, cpus=cpus)
 
 
 def count(out):
-    """With sweeps over sizes and numbers, and with many possible CPUs."""
-    count_rivals(out / "count.txt", os.environ["KERNEL"], "", "all", "sweep")
+    """With sweeps over sizes and numbers, with two CPUs, and with many possible ones."""
+    count_rivals(out / "count.txt", os.environ["KERNEL"], "", "all", "1000000", "sweep")
+    count_rivals(out / "count-two.txt", os.environ["KERNEL"], "", "none", "1", cpus=2)
     # Later kernels do not believe that there are CPUs that no firmware tells
     # of.
     cpus = out / "count-cpus.txt"
-    count_rivals(cpus, "debian12-6.1", "possible_cpus=240", "percpu,shared")
+    count_rivals(cpus, "debian12-6.1", "possible_cpus=240", "percpu,shared", "0")
     run("sed", "-i", "/what=create_destroy/!d", cpus)       # the rest is of one CPU
 
 
@@ -162,7 +163,7 @@ def main(*parts):
         # What the state of the page allocator adds differs between boots: a
         # count is over its bar if it is so twice.
         for _ in range(2):
-            count_rivals(out / "count.txt", os.environ["KERNEL"], "", "all")
+            count_rivals(out / "count.txt", os.environ["KERNEL"], "", "all", "100000")
             status = lib.result(report, "--check", "-o", out, out / "count.txt")[0]
             if not status:
                 break

@@ -28,7 +28,8 @@ from typing import NamedTuple
 UNITS = {view: (unit, "ratio", "bytes", "objects", "jhash")
          for view, unit in (("count", "instructions"), ("native", "ns"), ("uml", "ns"))}
 REQUIRED = ("view", "rival", "what", "value", "unit")
-WHOLE = ("size", "block", "cpus", "threads", "objects", "regions", "blocks", "live", "runs")
+WHOLE = ("size", "block", "cpus", "threads", "objects", "regions", "blocks", "live", "runs",
+         "items")
 MEASURED = ("value", "min", "max", "throughput")
 COLUMNS = ("view", "rival", "what") + WHOLE + MEASURED + ("unit",)
 # What a selection asks for unless it says otherwise; a key absent or 0 in a
@@ -64,6 +65,17 @@ def held(rival):
     return of(rival, "memory", size=72, objects=1000000, unit="ratio")
 
 
+# Of what interning 64 bytes costs in stackdepot. make check goes up to as many
+# items.
+SHARES = ("hit", "1/3"), ("miss", "1/2")
+ITEMS = 100, 1000, 10000, 100000
+
+
+def beside_stackdepot(what, most, items):
+    return Target(f"map {what} / stackdepot {what}, {items:,} items", "count", MOST, most,
+                  of("kregion_map", what, items=items), "/", of("stackdepot", what, items=items))
+
+
 LIFE = {"objects": 20000}
 MOST, LEAST = "at most", "at least"
 TARGETS = [Target(*row) for row in (
@@ -95,6 +107,7 @@ TARGETS = [Target(*row) for row in (
      held("percpu"), "", None, (held("kmalloc"), held("kmem_cache"))),
     ("trace_event record / kregion_trace record", "count", LEAST, "8",
      of("trace_event", "trace_record"), "/", of("kregion_trace", "trace_record")),
+    *(beside_stackdepot(*share, items) for share in SHARES for items in (*ITEMS, 1000000)),
     ("shared create and destroy", "count", MOST, "1200", of("shared", "create_destroy")),
     ("percpu create and destroy", "count", MOST, "4500", of("percpu", "create_destroy")),
     *((f"SELinux's policy: kmalloc {what} / kregion {what}", "count", LEAST, least,
@@ -320,7 +333,7 @@ def judge(results, target):
     numbers = [number for number, _ in figures]
     text = target.text + (" (native, informative)" if target.view == "native" else "")
     verdict = {"target": text, "view": target.view, "figures": "", "figure": None,
-               "comparison": target.comparison, "bound": float(target.bound)}
+               "comparison": target.comparison, "bound": float(Fraction(target.bound))}
     if None in numbers:
         return {**verdict, "figures": "; ".join(remarks), "verdict": "no data"}
     total = numbers[0]
@@ -611,6 +624,11 @@ def write_files(folder, results, verdicts):
 
 def over_bars(results):
     """A line for each count that is over its bar, or that nobody took."""
+    for share in SHARES:
+        for items in ITEMS:
+            verdict = judge(results, beside_stackdepot(*share, items))
+            if verdict["verdict"] != "reached":
+                yield f"{verdict['target']}: {verdict['figures']}, at most {share[1]}"
     for selection, most in BARS:
         line = find(results, "count", selection)[0]
         name = f"{selection['rival']} {selection['what']}"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The reserve: reserve_take(), refill_request(), reserve_append(),
+ * The reserve: reserve_take(), refill_request(), kregion_reserve_append(),
  * reserve_ready(), reserve_promise() and refill_work() of kmod/reserve.c.
  *
  * Nofill calls of two CPUs take from the reserve while a promise is made. Once
@@ -169,7 +169,7 @@ inline append_link()
 	fi
 }
 
-inline reserve_append()
+inline kregion_reserve_append()
 {
 	assert(nr_blocks < BLOCKS);
 #ifdef EARLY_LINK
@@ -189,7 +189,7 @@ inline reserve_fill(need)
 		reserve_ready();
 		if
 		:: ready >= need -> region_unlock(); break
-		:: else -> reserve_append(); region_unlock()
+		:: else -> kregion_reserve_append(); region_unlock()
 		fi
 	od
 }

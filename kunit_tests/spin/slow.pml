@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The slow path of a shared region beside its fast path: alloc_small(),
- * kregion_take_current(), kregion_block_install(), kregion_link() and
+ * kregion_take_current(), block_install(), kregion_link() and
  * kregion_take_spare() of kmod/alloc.c.
  *
  * No byte is handed out twice, and none below a cursor is lost; a block is

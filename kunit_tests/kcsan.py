@@ -18,7 +18,7 @@ OUT = TOP / "out/kcsan"
 # An access is in a function of these modules, or in one of the kernel that it
 # has called for memory of its own.
 OURS = re.compile(r"\bby .*:\n(?: (?:mem|str|__?list|llist)\w+\+.*\n)* .*\[kregion", re.M)
-SCENARIOS = "bump mixed contexts epochs hotplug"
+SCENARIOS = "bump mixed contexts epochs hotplug rotate"
 # One access in so many is watched where counts that change seldom are read.
 EVERY = 200
 GUEST = """cd "$OUT" && ln -sf {built}/kmod/*.ko {built}/kunit_tests/*.ko . || exit 1

@@ -10,13 +10,19 @@
  * verifies each object whole, compares the statistics with what the owners
  * counted, drops or resets the region, and continues with the next one.
  *
+ * In the scenario rotate the owners go on while the control task seals one
+ * generation after the other. Each has the objects of every owner that follow
+ * those of the one before, whole and without a gap.
+ *
  * The scenario replica runs the same owners on a bump allocator of this file.
- * Parameter busted breaks that one, and the verdict must be FAILURE.
+ * Parameter busted breaks that one, or the critical section of an owner in the
+ * scenario rotate, and the verdict must be FAILURE.
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/cpu.h>
+#include <linux/delay.h>
 #include <linux/hrtimer.h>
 #include <linux/kregion.h>
 #include <linux/kthread.h>
@@ -37,7 +43,7 @@ module_param(scenario, charp, 0444);
 MODULE_PARM_DESC(scenario, "names of scenarios, with commas between them, or all");
 static char *busted = "none";
 module_param(busted, charp, 0444);
-MODULE_PARM_DESC(busted, "run the replica with this fault: nonatomic, preempt or nolook");
+MODULE_PARM_DESC(busted, "fault of the replica: nonatomic, preempt or nolook; of rotate: late");
 static unsigned int duration = 5;
 module_param(duration, uint, 0444);
 MODULE_PARM_DESC(duration, "seconds of each scenario");
@@ -91,6 +97,9 @@ struct owner {
 	unsigned long slack;		/* most bytes of alignment */
 	unsigned long failed[NR_FAILURES];
 	u32 sequence;
+	u32 sealed;			/* sequence number that the next generation starts with */
+	u32 found;			/* objects of a generation ... */
+	u64 sum;			/* ... and the sum of their places in it */
 	unsigned long ops[NR_CONTEXTS];
 	unsigned long nmis;
 	struct kregion **churned;
@@ -127,13 +136,14 @@ struct scenario {
 	bool one_cpu;
 	bool faults;			/* threads are subject to fault injection */
 	bool promise;			/* every other epoch stays within the reserve */
+	bool rotate;			/* again and again within an epoch */
 };
 
 enum error { DAMAGED, INEXACT, HELD, PROMISE, MISSING, NR_ERRORS };
 
-enum fault { NONE, NONATOMIC, PREEMPT, NOLOOK };
+enum fault { NONE, NONATOMIC, PREEMPT, NOLOOK, LATE };
 
-static const char * const fault_names[] = { "none", "nonatomic", "preempt", "nolook" };
+static const char * const fault_names[] = { "none", "nonatomic", "preempt", "nolook", "late" };
 
 static struct {
 	const struct scenario *scenario;
@@ -150,7 +160,7 @@ static struct {
 	bool asked;			/* for the end of the epoch */
 	bool promised;
 	atomic_long_t budget;		/* what is left of the promise */
-	unsigned long epochs, moves, plugs;
+	unsigned long epochs, rotates, moves, plugs;
 	atomic_long_t regions;
 	atomic_t errors[NR_ERRORS];
 } run;
@@ -388,12 +398,37 @@ static void keep(struct owner *w, const struct request *rq, void *p)
 	o->tag = (u64)w->id << 52 | (u64)rq->size << 32 | w->sequence++;
 	o->p = p;
 	object_fill(o);
+	/* A generation has it. */
+	if (run.scenario->rotate)
+		return;
 	w->bytes += ALIGN(rq->size, KREGION_ALIGN);
 	w->slack += rq->align - KREGION_ALIGN;
 	w->nr++;
 }
 
 #define EPOCH_BYTES	SZ_2M
+
+/* Whether @w has its share of an epoch, or of the objects not sealed yet. */
+static bool has_share(struct owner *w)
+{
+	if (run.scenario->rotate)
+		return w->sequence - READ_ONCE(w->sealed) >= kinds[w->kind].objects;
+	if (w->nr < kinds[w->kind].objects && w->bytes <= EPOCH_BYTES)
+		return false;
+	if (w->kind == THREAD)
+		ask_for_end();
+	return true;
+}
+
+/* The fault: an object is written after the critical section of its allocation. */
+static void leave_section(struct owner *w)
+{
+	if (run.fault != LATE || w->kind != THREAD || w->sequence % 1024)
+		return;
+	rcu_read_unlock();
+	msleep(100);
+	rcu_read_lock();
+}
 
 static void operate(struct owner *w)
 {
@@ -403,20 +438,19 @@ static void operate(struct owner *w)
 	};
 	void *p;
 
-	if (w->nr == kinds[w->kind].objects || w->bytes > EPOCH_BYTES) {
-		if (w->kind == THREAD)
-			ask_for_end();
+	if (has_share(w))
 		return;
-	}
 	run.scenario->shape(w, &rq);
 	if (!within_promise(rq.size))
 		return;
 	p = allocate(&rq);
 	w->ops[context()]++;
-	if (p)
+	if (p) {
+		leave_section(w);
 		keep(w, &rq, p);
-	else
+	} else {
 		failed(w, &rq);
+	}
 }
 
 static void operate_atomic(struct owner *w)
@@ -479,6 +513,19 @@ static void shape_mixed(struct owner *w, struct request *rq)
 	}
 }
 
+/* An object begins with its tag, and is allocated in a critical section. */
+static void shape_rotate(struct owner *w, struct request *rq)
+{
+	shape_both(w, rq);
+	rq->size = max(rq->size, sizeof(u64));
+	if (rq->nofill)
+		return;
+	if (!(prandom_u32_state(&w->rnd) % 256))
+		rq->size += run.target->attr->block_size / 8;
+	if (rq->gfp & __GFP_DIRECT_RECLAIM)
+		rq->gfp = GFP_NOWAIT | __GFP_NOWARN;
+}
+
 /* ---- owners -------------------------------------------------------------- */
 
 static void thread_body(struct owner *w)
@@ -487,7 +534,7 @@ static void thread_body(struct owner *w)
 
 	down_read(&gate);
 	for (i = 0; i < 64 && !READ_ONCE(run.asked); i++)
-		operate(w);
+		(run.scenario->rotate ? operate_atomic : operate)(w);
 	up_read(&gate);
 	if (READ_ONCE(run.asked)) {
 		wake_up(&control_wait);
@@ -848,6 +895,81 @@ static void watch_end(void)
 		kregion_destroy(run.owners[i].watched);
 }
 
+/* ---- rotate: generations are sealed while all allocate ------------------- */
+
+static void span_verify(const struct kregion_span *span)
+{
+	const char *p = span->start, *end = p + span->bytes;
+
+	while (p < end) {
+		const struct object o = { *(const u64 *)p, (void *)p };
+		const size_t size = ALIGN(object_size(&o), KREGION_ALIGN);
+		const u32 id = o.tag >> 52;
+		struct owner *w;
+
+		if (id >= run.nr_owners || !size || size > end - p) {
+			error(DAMAGED, "%#llx is no tag of an object", o.tag);
+			return;
+		}
+		object_verify(&o);
+		w = &run.owners[id];
+		w->found++;
+		w->sum += (u32)o.tag - w->sealed;
+		p += size;
+	}
+}
+
+/*
+ * The objects of @w follow those of the last generation. The sum is that of
+ * 0 to found - 1.
+ */
+static void sequence_verify(struct owner *w)
+{
+	const u32 n = w->found;
+
+	if (n && w->sum != (u64)n * (n - 1) / 2)
+		error(DAMAGED, "%u objects of owner %u are not those from %u on, by a sum of %llu",
+		      n, w->id, w->sealed, w->sum);
+	w->found = 0;
+	w->sum = 0;
+	WRITE_ONCE(w->sealed, w->sealed + n);
+}
+
+static void generation_verify(void)
+{
+	struct kregion_gen *g = kregion_rotate(run.target->r);
+	struct kregion_span span = {};
+	unsigned int i;
+
+	if (IS_ERR(g)) {
+		error(MISSING, "no generation: %ld", PTR_ERR(g));
+		return;
+	}
+	run.rotates++;
+	while (kregion_gen_next(g, &span)) {
+		span_verify(&span);
+		cond_resched();
+	}
+	for (i = 0; i < run.nr_owners; i++)
+		sequence_verify(&run.owners[i]);
+	if (run.rotates % 4)
+		kregion_gen_recycle(g);
+	else
+		kregion_gen_free(g);
+}
+
+/* The last generation of an epoch; all owners are excluded. */
+static void rotate_end(void)
+{
+	unsigned int i;
+
+	generation_verify();
+	for (i = 0; i < run.nr_owners; i++)
+		if (run.owners[i].sealed != run.owners[i].sequence)
+			error(DAMAGED, "owner %u: %u objects, %u in generations", i,
+			      run.owners[i].sequence, run.owners[i].sealed);
+}
+
 /* ---- epochs -------------------------------------------------------------- */
 
 /* Compare the statistics of an idle region with what its owners counted. */
@@ -903,6 +1025,8 @@ static void epoch_verify(void)
 		}
 	}
 	run.epochs++;
+	if (run.scenario->rotate)
+		rotate_end();
 	if (run.target) {
 		target_check(run.target, bytes, slack);
 		target_end(run.target);
@@ -1048,6 +1172,13 @@ static const struct scenario scenarios[] = {
 			{ SHARED, PAGE_SIZE },
 		},
 	},
+	{
+		.name = "rotate", .shape = shape_rotate, .epoch = 500, .tick = 200, .rotate = true,
+		.attr = {
+			{ PERCPU, PAGE_SIZE, 0, SZ_16K }, { SHARED, PAGE_SIZE, 0, SZ_16K },
+			{ PERCPU, SZ_64K, 0, SZ_16K }, { SHARED, SZ_64K, 0, SZ_16K },
+		},
+	},
 	{ .name = "churn", .body = churn_body, .epoch = 100 },
 	{ .name = "watch", .body = watch_body, .epoch = 100 },
 	{
@@ -1111,7 +1242,10 @@ static void epoch_wait(void)
 
 	do {
 		shuffle();
-		wait_event_interruptible_timeout(control_wait, READ_ONCE(run.asked), 1);
+		if (run.scenario->rotate)
+			generation_verify();
+		else
+			wait_event_interruptible_timeout(control_wait, READ_ONCE(run.asked), 1);
 	} while (time_before(jiffies, end) && !READ_ONCE(run.asked) && !signal_pending(current));
 }
 
@@ -1145,11 +1279,13 @@ static void report(const struct kregion_stats *sum)
 	if (run.scenario->must_fail &&
 	    !*(unsigned long *)((char *)sum + run.scenario->must_fail))
 		error(MISSING, "no request failed");
-	pr_info("%s: operations %lu task %lu softirq %lu hardirq %lu nmi %lu nmis %lu failed nomem %lu limit %lu size %lu nofill %lu epochs %lu drops %lu resets %lu regions %lu moves %lu plugs %lu errors damaged %d inexact %d held %d promise %d missing %d\n",
+	if (run.scenario->rotate && run.rotates <= run.epochs)
+		error(MISSING, "no rotate beside allocations");
+	pr_info("%s: operations %lu task %lu softirq %lu hardirq %lu nmi %lu nmis %lu failed nomem %lu limit %lu size %lu nofill %lu epochs %lu rotates %lu drops %lu resets %lu regions %lu moves %lu plugs %lu errors damaged %d inexact %d held %d promise %d missing %d\n",
 		run.scenario->name, all, ops[TASK], ops[SOFTIRQ], ops[HARDIRQ], ops[NMI], nmis,
 		sum->failed_nomem, sum->failed_limit, sum->failed_size, sum->failed_nofill,
-		run.epochs, sum->drops, sum->resets, atomic_long_read(&run.regions), run.moves,
-		run.plugs, atomic_read(&run.errors[DAMAGED]), atomic_read(&run.errors[INEXACT]),
+		run.epochs, run.rotates, sum->drops, sum->resets, atomic_long_read(&run.regions),
+		run.moves, run.plugs, atomic_read(&run.errors[DAMAGED]), atomic_read(&run.errors[INEXACT]),
 		atomic_read(&run.errors[HELD]), atomic_read(&run.errors[PROMISE]),
 		atomic_read(&run.errors[MISSING]));
 }
@@ -1162,6 +1298,7 @@ static int scenario_run(const struct scenario *s)
 	run.scenario = s;
 	run.target = NULL;
 	run.epochs = 0;
+	run.rotates = 0;
 	run.moves = 0;
 	run.plugs = 0;
 	cpumask_copy(&run.cpus, s->one_cpu ? cpumask_of(cpumask_last(cpu_online_mask)) :
@@ -1217,7 +1354,7 @@ static bool parameters_ok(void)
 		return false;
 	run.fault = fault;
 	if (fault)
-		scenario = "replica";
+		scenario = fault == LATE ? "rotate" : "replica";
 	for (i = 0; i < ARRAY_SIZE(scenarios); i++)
 		n += chosen(&scenarios[i]);
 	threads = threads ?: 2 * num_online_cpus();

@@ -3,7 +3,7 @@
 """Run the torture test, kunit_tests/stress.c, in a VM.
 
 Each scenario is a result, as KTAP on standard output: SUCCESS is expected, and
-FAILURE of each fault in the replica. While the module runs, the VM's monitor
+FAILURE of each fault. While the module runs, the VM's monitor
 injects NMIs. What the VM leaves is in out/stress/KERNEL.
 
 usage: stress.py [-d SECONDS] [-s SEED] [-t THREADS] KERNEL [SCENARIO | FAULT]...
@@ -22,9 +22,9 @@ import time
 
 from lib import TOP, VM, die, kernel, output, stage
 
-SCENARIOS = ("bump", "mixed", "contexts", "reserve", "epochs", "limits", "hotplug", "churn", "watch", "hog", "memcg",
-             "replica")
-FAULTS = "nonatomic", "preempt", "nolook"
+SCENARIOS = ("bump", "mixed", "contexts", "reserve", "epochs", "limits", "hotplug", "rotate", "churn", "watch", "hog",
+             "memcg", "replica")
+FAULTS = "nonatomic", "preempt", "nolook", "late"
 # Without interrupts of its own.
 QUIET = "churn", "watch", "replica"
 LINE = re.compile(r"kregion_stress: (\w+): (.*?)\r?$|(Out of memory: Killed)")

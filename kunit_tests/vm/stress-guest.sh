@@ -21,6 +21,7 @@ for run in $runs; do
 	case $run in
 	log) rmmod kregion && clean_log && insmod kregion.ko && continue ;;
 	scenario=churn) while :; do cat $debug/kregion/*; done >/dev/null & ;;
+	scenario=rotate) echo 1 >/sys/kernel/rcu_expedited ;; # for more rotates
 	scenario=memcg) echo $$ >$cgroup/memcg/cgroup.procs ;;
 	scenario=hog) # all memory but 24 MiB is taken, as a hog is slow
 		mount -t ramfs fill /fill && dd if=/dev/zero of=/fill/it bs=1M \
@@ -35,7 +36,7 @@ for run in $runs; do
 	: >"nmi.$run" && insmod kregion_stress.ko "$run" "$@"
 	rm "nmi.$run" && rmmod kregion_stress
 	# shellcheck disable=SC2046 # a list of pids
-	{ kill $(jobs -p); umount /fill; echo $$ >$cgroup/cgroup.procs; } 2>/dev/null
+	{ kill $(jobs -p); umount /fill; echo $$ >$cgroup/cgroup.procs; echo 0 >/sys/kernel/rcu_expedited; } 2>/dev/null
 	grep -q '^bytes_held: 0$' $debug/kregion/totals
 	test_result "nothing is held after $run" $?
 done

@@ -1285,8 +1285,9 @@ static void report(const struct kregion_stats *sum)
 		run.scenario->name, all, ops[TASK], ops[SOFTIRQ], ops[HARDIRQ], ops[NMI], nmis,
 		sum->failed_nomem, sum->failed_limit, sum->failed_size, sum->failed_nofill,
 		run.epochs, run.rotates, sum->drops, sum->resets, atomic_long_read(&run.regions),
-		run.moves, run.plugs, atomic_read(&run.errors[DAMAGED]), atomic_read(&run.errors[INEXACT]),
-		atomic_read(&run.errors[HELD]), atomic_read(&run.errors[PROMISE]),
+		run.moves, run.plugs, atomic_read(&run.errors[DAMAGED]),
+		atomic_read(&run.errors[INEXACT]), atomic_read(&run.errors[HELD]),
+		atomic_read(&run.errors[PROMISE]),
 		atomic_read(&run.errors[MISSING]));
 }
 

@@ -470,7 +470,8 @@ static int maps_together(const struct maps_rival *v)
 		ticks = both ? pair_ticks(v, &u, keys) :
 			timed(v->loop, &u, keys, TOGETHER) + timed(v->loop, &u, keys, TOGETHER);
 		if (ticks > 0)
-			say(v, both ? "put_both" : "put_twice", &u, ticks, 2 * TOGETHER, bench_unit);
+			say(v, both ? "put_both" : "put_twice", &u, ticks, 2 * TOGETHER,
+			    bench_unit);
 		v->end(&u);
 	}
 	vfree(keys);

@@ -325,6 +325,57 @@ static void recycled_blocks_need_no_page(struct kunit *test)
 	expect_sane(test, r);
 }
 
+static atomic_t blocks_seen;
+
+static void see_block(void *data, u64 id, const char *name, unsigned long held, int backing)
+{
+	if (!strcmp(name, "kunit"))
+		atomic_inc(&blocks_seen);
+}
+
+static struct probe block_probes[] = {
+	{ "kregion_block_alloc", see_block },
+	{ "kregion_block_free", see_block },
+};
+
+static void block_probes_off(void *unused)
+{
+	probes_off(block_probes, ARRAY_SIZE(block_probes));
+}
+
+/* After a warm-up blocks go round: none is allocated, and none freed. */
+static void a_steady_state_makes_no_call_of_the_page_allocator(struct kunit *test)
+{
+	enum { N = 100, WARM_UP = 5, ROUNDS = 100 };
+	struct kregion *r = region_of_mode(test, test->param_value);
+	struct object *o = buffer(test, N * sizeof(*o));
+	unsigned long pages = 0, fills = 0;
+	long bytes = 0;
+	int round, i;
+
+	KUNIT_ASSERT_EQ(test, probes_on(block_probes, ARRAY_SIZE(block_probes)), 0);
+	undo_later(test, block_probes_off, NULL);
+	atomic_set(&blocks_seen, 0);
+	set_cpus_allowed_ptr(current, cpumask_of(raw_smp_processor_id()));
+	for (round = 0; round < WARM_UP + ROUNDS; round++) {
+		if (round == WARM_UP) {
+			KUNIT_EXPECT_GT(test, atomic_read(&blocks_seen), 0);
+			atomic_set(&blocks_seen, 0);
+			pages = pages_outstanding();
+			bytes = bytes_outstanding();
+			fills = stats_of(r).fills;
+		}
+		for (i = 0; i < N; i++)
+			object_write(&o[i], kregion_alloc(r, hidden(1 + i), GFP_KERNEL), 1 + i, i);
+		gen_recycle(rotate(test, r));
+	}
+	set_cpus_allowed_ptr(current, cpu_possible_mask);
+	KUNIT_EXPECT_EQ(test, atomic_read(&blocks_seen), 0);
+	KUNIT_EXPECT_EQ(test, pages_outstanding(), pages);
+	KUNIT_EXPECT_EQ(test, bytes_outstanding(), bytes);
+	KUNIT_EXPECT_EQ(test, stats_of(r).fills, fills);
+}
+
 /* ---- life ---------------------------------------------------------------- */
 
 static void a_generation_outlives_its_region(struct kunit *test)
@@ -849,6 +900,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE_PARAM(the_reserve_is_ready_after_a_rotate, promise_gen_params),
 	KUNIT_CASE_PARAM(each_cpu_that_allocated_has_a_block, base_gen_params),
 	KUNIT_CASE_PARAM(recycled_blocks_need_no_page, promise_gen_params),
+	KUNIT_CASE_PARAM(a_steady_state_makes_no_call_of_the_page_allocator, base_gen_params),
 	KUNIT_CASE_PARAM(a_generation_outlives_its_region, all_gen_params),
 	KUNIT_CASE_PARAM(drop_and_reset_leave_generations, all_gen_params),
 	KUNIT_CASE_PARAM(a_second_rotate_is_refused, smp_gen_params),

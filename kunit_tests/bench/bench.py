@@ -29,6 +29,7 @@ from lib import CACHE, TOP, VM, die, output, read, run, stage
 
 UML_RUNS = 15       # of each figure
 UML_LIMIT = 120     # seconds of processor time
+ROTATED = 1, 2, 64, 240     # CPUs
 # What modules for User-mode Linux are built with.
 UML_ARGS = f"KCFLAGS=-include {BENCH}/uml-smp.h"
 
@@ -87,7 +88,10 @@ def native(out):
         "--threads 64 --rival bump,percpu,shared,go",
         "--what life",
         "--what memory",
-        "--what memory --threads 64 --rival percpu"]
+        "--what memory --threads 64 --rival percpu",
+        # Instructions; one thread is all CPUs.
+        *(f"--what rotate --threads {n} --rival percpu" for n in ROTATED),
+        "--what rotate --rival shared,single"]
     runs = [(line, {}) for line in lines]
     for name in "jemalloc", "mimalloc":
         preload = {"LD_PRELOAD": library(f"lib{name}.so")}

@@ -34,12 +34,19 @@
  * what=life is a round of 20,000 objects with a drop, which gives all blocks
  * back, in the place of the reset. what=memory is the bytes held for each byte
  * asked for by a million objects.
+ *
+ * what=rotate is not a time: the instructions in kmod/ of a rotate and of a
+ * recycle, when --threads CPUs have a block each. One thread is all CPUs in
+ * turn, and is traced by the trap flag. What the kernel does for it, that is
+ * pages, slab, the sort of a list and the grace period, is not in it.
  */
 
 #include <getopt.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include <linux/kregion.h>
@@ -77,10 +84,9 @@ bool shim_fail(void)
 	return false;
 }
 
-/* Nothing here rotates. */
+/* Only one thread rotates, and there is no other one. */
 void synchronize_rcu(void)
 {
-	die("synchronize_rcu()");
 }
 
 void shim_short(void)
@@ -562,9 +568,9 @@ static void rival_free(const struct rival *rival, void *from, size_t array)
 
 /* ---- measuring ----------------------------------------------------------- */
 
-enum what { ALLOC, LIFE, MEMORY };
+enum what { ALLOC, LIFE, MEMORY, ROTATE };
 
-static const char * const what_name[] = { "alloc", "life", "memory" };
+static const char * const what_name[] = { "alloc", "life", "memory", "rotate" };
 
 static struct thread {
 	pthread_t id;
@@ -692,6 +698,98 @@ static void measure(const struct rival *who, size_t *held)
 	qsort(took + 1, runs, sizeof(*took), compare);
 }
 
+/* ---- counting ------------------------------------------------------------ */
+
+#define TRAP_FLAG	0x100
+#define WARM_UP		4		/* rotates until all blocks are spare ones */
+
+extern char __start_kmod_text[], __stop_kmod_text[];
+static bool counting;
+static unsigned long counted;	/* both are the handler's, too */
+
+/* After each instruction, in front of the next one. */
+static void on_trap(int sig, siginfo_t *info, void *context)
+{
+	greg_t *regs = ((ucontext_t *)context)->uc_mcontext.gregs;
+	const char *pc = (char *)regs[REG_RIP];
+
+	(void)sig;
+	(void)info;
+	if (pc >= __start_kmod_text && pc < __stop_kmod_text)
+		WRITE_ONCE(counted, counted + 1);
+	if (READ_ONCE(counting))
+		regs[REG_EFL] |= TRAP_FLAG;
+	else
+		regs[REG_EFL] &= ~TRAP_FLAG;
+}
+
+static void count_begin(void)
+{
+	WRITE_ONCE(counted, 0);
+	WRITE_ONCE(counting, true);
+	raise(SIGTRAP);
+}
+
+static void count_end(const struct rival *who, const char *of)
+{
+	WRITE_ONCE(counting, false);
+	printf("view=count rival=%s what=%s size=%zu block=%zu cpus=%u ", who->name, of, size,
+	       block_size, nr_cpu_ids);
+	printf("value=%lu unit=instructions\n", READ_ONCE(counted));
+}
+
+/* An object of each CPU. */
+static void all_alloc(struct kregion *r)
+{
+	unsigned int cpu;
+
+	for (cpu = 0; cpu < nr_cpu_ids; cpu++) {
+		percpu_enter(cpu);
+		if (!kregion_alloc(r, size, GFP_KERNEL))
+			die("out of memory");
+	}
+	percpu_enter(0);
+}
+
+static struct kregion_gen *rotate(struct kregion *r)
+{
+	struct kregion_gen *g = kregion_rotate(r);
+
+	if (IS_ERR(g))
+		die("out of memory");
+	return g;
+}
+
+/* The first rotate gets new blocks, the last one spare ones. */
+static void count_rotate(const struct rival *who)
+{
+	const struct sigaction action = { .sa_sigaction = on_trap, .sa_flags = SA_SIGINFO };
+	struct kregion *r = rival_make(who, 0);
+	struct kregion_gen *g;
+	unsigned int i;
+
+	if (!r || sigaction(SIGTRAP, &action, NULL))
+		die("cannot count");
+	all_alloc(r);
+	count_begin();
+	g = rotate(r);
+	count_end(who, "rotate_pages");
+	for (i = 0; i < WARM_UP; i++) {
+		kregion_gen_recycle(g);
+		all_alloc(r);
+		g = rotate(r);
+	}
+	kregion_gen_recycle(g);
+	all_alloc(r);
+	count_begin();
+	g = rotate(r);
+	count_end(who, "rotate");
+	count_begin();
+	kregion_gen_recycle(g);
+	count_end(who, "recycle");
+	rival_free(who, r, 0);
+}
+
 /* ---- command line -------------------------------------------------------- */
 
 static const char *label;
@@ -699,7 +797,7 @@ static size_t live = 256 << 10;
 
 static bool rival_fits(const struct rival *who)
 {
-	return what != MEMORY || who->round == kregion_rival_round;
+	return what < MEMORY || who->round == kregion_rival_round;
 }
 
 /* @base: of the empty loop, ns a round. */
@@ -735,6 +833,11 @@ static void run(const struct rival * const *list, size_t nr)
 	double base = 0;
 	size_t i, held;
 
+	for (i = 0; i < nr && what == ROTATE; i++)
+		if (rival_fits(list[i]))
+			count_rotate(list[i]);
+	if (what == ROTATE)
+		return;
 	objects = (what == ALLOC ? live / size : what == LIFE ? LIFE_OBJECTS : MEMORY_OBJECTS) /
 		  (what == ALLOC ? 1 : nr_cpu_ids);
 	rounds = what == MEMORY ? 1 : max(RUN_OBJECTS / nr_cpu_ids / objects, RUN_ROUNDS);
@@ -754,7 +857,7 @@ static void run(const struct rival * const *list, size_t nr)
 static const char usage[] =
 "usage: native [OPTION]...\n"
 "Time the region allocator as a program, beside rivals.\n\n"
-"  --what alloc|life|memory  what is measured [alloc]\n"
+"  --what WHAT               alloc, life, memory or rotate [alloc]\n"
 "  --rival NAME[,NAME...]    whom, see --list [all]\n"
 "  --size N[,N...]           bytes of an object, 8 to an eighth of a block [64; memory: 72]\n"
 "  --threads N               1 to 256, pinned in turn to the processors [1]\n"
@@ -764,7 +867,8 @@ static const char usage[] =
 "  --label TEXT              the rival malloc is called malloc-TEXT\n"
 "  --list, --help, --version\n\n"
 "One line of key=value words a result; value is in ns an object and thread, the loop's\n"
-"own cost subtracted, or for memory in bytes held a byte asked for.\n";
+"own cost subtracted, or for memory in bytes held a byte asked for.\n"
+"rotate is in instructions, with N CPUs.\n";
 
 static unsigned long number(const char *option, const char *text, unsigned long least,
 			    unsigned long most)
@@ -809,9 +913,8 @@ int main(int argc, char **argv)
 		switch (c) {
 		case WHAT:
 			for (what = ALLOC; strcmp(optarg, what_name[what]); what++)
-				if (what == MEMORY)
-					die("--what: alloc, life or memory is expected, not '%s'",
-					    optarg);
+				if (what == ROTATE)
+					die("--what: '%s' is none, see --help", optarg);
 			break;
 		case RIVAL:
 			for (nr = 0; (word = strsep(&optarg, ",")); list[nr++] = rival_named(word))

@@ -110,6 +110,9 @@ TARGETS = [Target(*row) for row in (
     *(beside_stackdepot(*share, items) for share in SHARES for items in (*ITEMS, 1000000)),
     ("shared create and destroy", "count", MOST, "1200", of("shared", "create_destroy")),
     ("percpu create and destroy", "count", MOST, "4500", of("percpu", "create_destroy")),
+    ("percpu rotate, 240 CPUs / 1 CPU", "count", MOST, "240",
+     of("percpu", "rotate", cpus=240), "/", of("percpu", "rotate"),
+     (of("percpu", "rotate", cpus=2), of("percpu", "rotate", cpus=64))),
     *((f"SELinux's policy: kmalloc {what} / kregion {what}", "count", LEAST, least,
        of("kmalloc", "policy_" + what), "/", of("kregion", "policy_" + what))
       for what, least in (("read", "1.5"), ("free", "100"))),

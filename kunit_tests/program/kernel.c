@@ -5,6 +5,7 @@
 #include "kernel.h"
 
 #include <linux/irq_work.h>
+#include <linux/list_sort.h>
 #include <linux/siphash.h>
 #include <linux/vmalloc.h>
 #include <linux/workqueue.h>
@@ -41,6 +42,35 @@ void kregion_debugfs_init(void)
 
 void kregion_debugfs_exit(void)
 {
+}
+
+/* A stable merge sort, as that of the kernel. */
+void list_sort(void *priv, struct list_head *head, list_cmp_func_t cmp)
+{
+	struct list_head half[2], *entry;
+	unsigned int n = 0, i;
+	bool second;
+
+	INIT_LIST_HEAD(&half[0]);
+	INIT_LIST_HEAD(&half[1]);
+	for (entry = head->next; entry != head; entry = entry->next)
+		n++;
+	if (n < 2)
+		return;
+	for (i = 0; i < n; i++) {
+		entry = head->next;
+		list_del(entry);
+		list_add_tail(entry, &half[i >= n / 2]);
+	}
+	list_sort(priv, &half[0], cmp);
+	list_sort(priv, &half[1], cmp);
+	for (i = 0; i < n; i++) {
+		second = list_empty(&half[0]) || (!list_empty(&half[1]) &&
+						  cmp(priv, half[0].next, half[1].next) > 0);
+		entry = half[second].next;
+		list_del(entry);
+		list_add_tail(entry, head);
+	}
 }
 
 /* ---- memory -------------------------------------------------------------- */

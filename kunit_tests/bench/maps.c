@@ -452,7 +452,12 @@ static s64 pair_ticks(const struct maps_rival *v, struct maps_run *u, const void
 
 static const size_t sizes[] = { 64, 16, 512 };
 
-/* Put all keys twice: one CPU after itself, then both at once, into another map. */
+/* All keys twice by this CPU. */
+static s64 twice_ticks(const struct maps_rival *v, struct maps_run *u, const void *keys)
+{
+	return timed(v->loop, u, keys, TOGETHER) + timed(v->loop, u, keys, TOGETHER);
+}
+
 static int maps_together(const struct maps_rival *v)
 {
 	struct maps_run u = { .size = sizes[0], .items = TOGETHER };
@@ -467,8 +472,7 @@ static int maps_together(const struct maps_rival *v)
 		ticks = v->begin(&u);
 		if (ticks)
 			break;
-		ticks = both ? pair_ticks(v, &u, keys) :
-			timed(v->loop, &u, keys, TOGETHER) + timed(v->loop, &u, keys, TOGETHER);
+		ticks = both ? pair_ticks(v, &u, keys) : twice_ticks(v, &u, keys);
 		if (ticks > 0)
 			say(v, both ? "put_both" : "put_twice", &u, ticks, 2 * TOGETHER,
 			    bench_unit);

@@ -15,6 +15,7 @@
 #define TRACE_BLOCK_SIZE	SZ_1M
 
 static struct kregion *region;	/* of the records */
+static struct krtrace_memory memory;	/* the same, with the names */
 
 /* Wait for the next tick. */
 static void tick(void)
@@ -34,8 +35,11 @@ static struct kregion *begin(struct kunit *test)
 		.flags = KREGION_F_PERCPU, .block_size = TRACE_BLOCK_SIZE,
 	});
 	KUNIT_ASSERT_NOT_NULL(test, kregion_zalloc(region, 8, GFP_KERNEL));
+	memory.region = region;
+	memory.names = kregion_map_create(region, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, memory.names);
 	for_each_possible_cpu(cpu)
-		cpu_reset(per_cpu_ptr(&krtrace_cpu, cpu), region);
+		cpu_reset(per_cpu_ptr(&krtrace_cpu, cpu), &memory);
 	krtrace_clock.start = krtrace_ticks();
 	tick();
 	return region;
@@ -62,12 +66,15 @@ static struct krtrace_cpu *end(void)
 /* The stream has the announced size, and its records are in the region. */
 static void expect_stream(struct kunit *test)
 {
-	const char *section = (char *)&raw_cpu_ptr(&krtrace_cpu)->section;
+	const char *section;
 	u64 size = 0;
 
 	while (size <= krtrace_stream_size() && reader_next()) {
 		size += reader.len;
-		if (reader.next != PART_RUN || reader.data == section || !reader.len)
+		if (reader.next != PART_RUN || !reader.len)
+			continue;
+		section = (char *)&per_cpu_ptr(&krtrace_cpu, reader.cpu)->section;
+		if (reader.data == section)
 			continue;
 		KUNIT_EXPECT_TRUE(test, kregion_contains(region, reader.data));
 		KUNIT_EXPECT_TRUE(test, kregion_contains(region, reader.data + reader.len - 1));
@@ -178,7 +185,7 @@ static void a_cpu_begins_with_its_current_task(struct kunit *test)
 	const struct krtrace_cpu *c;
 
 	begin(test);
-	cpu_begin(region);
+	cpu_begin(&memory);
 	c = end();
 	KUNIT_EXPECT_EQ(test, c->records, 2);
 	rec = (void *)(c->first + 1);
@@ -233,6 +240,96 @@ static void idle_has_no_name(struct kunit *test)
 		switch_to_task(idle);
 	}
 	KUNIT_EXPECT_EQ(test, end()->records, 2 * rounds + 1);
+	expect_stream(test);
+}
+
+/* Name records of all CPUs. */
+static int names_recorded(void)
+{
+	struct krtrace_run *run;
+	int cpu, n = 0;
+	char *p;
+
+	for_each_possible_cpu(cpu) {
+		for (run = per_cpu_ptr(&krtrace_cpu, cpu)->first; run; run = run->next) {
+			for (p = (char *)(run + 1); p < run->end;) {
+				const u8 type = *(u64 *)p >> KREGION_TRACE_TIME_BITS;
+
+				n += type == KREGION_TRACE_NAME;
+				p += record_size[type];
+			}
+		}
+	}
+	return n;
+}
+
+static void switch_on_cpu(void *p)
+{
+	probe_switch(NULL, false, current, p, 0);
+}
+
+/* Once, whatever CPUs it runs on. */
+static void a_name_is_recorded_once(struct kunit *test)
+{
+	struct task_struct *p = task_make(test, 1), *other = task_make(test, 1 + KRTRACE_NAMED);
+	int i, cpu;
+
+	need_two_cpus(test);
+	begin(test);
+	for (i = 0; i < 3; i++) {
+		for_each_online_cpu(cpu) {
+			smp_call_function_single(cpu, switch_on_cpu, p, 1);
+			/* It has the place of the other one in the cache. */
+			smp_call_function_single(cpu, switch_on_cpu, other, 1);
+		}
+	}
+	KUNIT_EXPECT_EQ(test, names_recorded(), 2);
+	KUNIT_EXPECT_EQ(test, kregion_map_count(memory.names), 2);
+	end();
+	expect_stream(test);
+}
+
+/* Even one that it had before. */
+static void a_new_name_is_recorded(struct kunit *test)
+{
+	struct task_struct *p = task_make(test, 1);
+
+	begin(test);
+	switch_to_task(p);
+	probe_rename(NULL, p, "renamed");
+	probe_rename(NULL, p, p->comm);
+	switch_to_task(p);
+	KUNIT_EXPECT_EQ(test, names_recorded(), 3);
+	end();
+	expect_stream(test);
+}
+
+static void all_names_are_recorded_without_a_map(struct kunit *test)
+{
+	struct task_struct *p = task_make(test, 1), *other = task_make(test, 1 + KRTRACE_NAMED);
+
+	begin(test);
+	raw_cpu_ptr(&krtrace_cpu)->names = NULL;
+	switch_to_task(p);
+	switch_to_task(other);
+	switch_to_task(p);
+	KUNIT_EXPECT_EQ(test, names_recorded(), 3);
+	end();
+	expect_stream(test);
+}
+
+/* The map does not have what the trace lacks. */
+static void a_name_lost_at_a_switch_is_recorded_at_the_next(struct kunit *test)
+{
+	struct kregion *r = begin(test), *none = region_make(test, NULL);
+	struct task_struct *p = task_make(test, 1);
+
+	raw_cpu_ptr(&krtrace_cpu)->region = none;
+	switch_to_task(p);
+	raw_cpu_ptr(&krtrace_cpu)->region = r;
+	switch_to_task(p);
+	KUNIT_EXPECT_EQ(test, names_recorded(), 1);
+	end();
 	expect_stream(test);
 }
 
@@ -404,6 +501,10 @@ static struct kunit_case trace_cases[] = {
 	KUNIT_CASE(a_cpu_begins_with_its_current_task),
 	KUNIT_CASE(counts_are_those_of_all_cpus),
 	KUNIT_CASE(idle_has_no_name),
+	KUNIT_CASE(a_name_is_recorded_once),
+	KUNIT_CASE(a_new_name_is_recorded),
+	KUNIT_CASE(all_names_are_recorded_without_a_map),
+	KUNIT_CASE(a_name_lost_at_a_switch_is_recorded_at_the_next),
 	KUNIT_CASE(a_lost_name_is_recorded_later),
 	KUNIT_CASE_PARAM(records_of_a_damaged_run_are_lost, damage_gen_params),
 	KUNIT_CASE(records_after_the_stop_are_left_out),

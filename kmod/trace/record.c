@@ -9,6 +9,9 @@
  * run->end advances only over an object that begins there, so a run never
  * extends beyond the memory that the region handed out for it.
  *
+ * An intern map in the same region has the names that the trace has, so that a
+ * CPU does not record one that another CPU has recorded.
+ *
  * All state that probes use is set before they are registered, except for the
  * region: a CPU gets it when all probes are registered, and has a region
  * without memory until then. tracepoint_synchronize_unregister() waits for
@@ -42,10 +45,21 @@ DEFINE_PER_CPU(struct krtrace_cpu, krtrace_cpu);
 /* Sentinel for krtrace_cpu.run: its end equals neither an object nor NULL. */
 static struct krtrace_run no_run = { .end = (char *)1 };
 
-static void cpu_reset(struct krtrace_cpu *c, struct kregion *region)
+/* A name of a task, as an item of krtrace_cpu.names. */
+struct name_key {
+	u32 pid, tgid;
+	char comm[TASK_COMM_LEN];
+	u32 lost;		/* names_lost */
+};
+
+/* A: incremented when a new name is lost: those in the map are not up to date. */
+static u32 names_lost;
+
+static void cpu_reset(struct krtrace_cpu *c, const struct krtrace_memory *memory)
 {
 	memset(c, 0, sizeof(*c));
-	c->region = region;
+	c->region = memory->region;
+	c->names = memory->names;
 	c->run = &no_run;
 	c->link = &c->first;
 }
@@ -164,20 +178,35 @@ static __always_inline void record_event_irqsave(u64 type, u64 ids)
 	local_irq_restore(flags);
 }
 
-/* @comm is the current or the new name of @p. */
-static noinline void record_name(const struct task_struct *p, const char *comm)
+/*
+ * @comm is the current or, if @is_new, the new name of @p. Others are recorded
+ * unless the map has them. The map may lack a recorded one for want of memory.
+ */
+static noinline void record_name(const struct task_struct *p, const char *comm, bool is_new)
 {
+	struct kregion_map *names = __this_cpu_read(krtrace_cpu.names);
+	struct name_key key = {
+		.pid = p->pid, .tgid = p->tgid, .lost = READ_ONCE(names_lost),
+	};
 	struct kregion_trace_name *name;
 
 	if (!p->pid)
 		return;		/* idle tasks have no name in a trace */
-	name = record_write(KREGION_TRACE_NAME, (u64)(u32)p->tgid << 32 | (u32)p->pid,
-			    sizeof(*name));
-	__this_cpu_write(krtrace_cpu.named[p->pid % KRTRACE_NAMED], name ? p->pid : 0);
-	if (!name)
-		return;
+	__this_cpu_write(krtrace_cpu.named[p->pid % KRTRACE_NAMED], p->pid);
 	/* @p->comm may change concurrently; its last byte is always 0. */
-	strscpy_pad(name->comm, comm, sizeof(name->comm));
+	strscpy(key.comm, comm, sizeof(key.comm));
+	if (!is_new && names && kregion_map_find(names, &key, sizeof(key)))
+		return;
+	name = record_write(KREGION_TRACE_NAME, (u64)key.tgid << 32 | key.pid, sizeof(*name));
+	if (!name) {
+		__this_cpu_write(krtrace_cpu.named[p->pid % KRTRACE_NAMED], 0);
+		if (is_new)
+			WRITE_ONCE(names_lost, key.lost + 1);
+		return;
+	}
+	memcpy(name->comm, key.comm, sizeof(name->comm));
+	if (names)
+		kregion_map_put_nofill(names, &key, sizeof(key));
 }
 
 /* ---- probes ------------------------------------------------------------- */
@@ -211,7 +240,7 @@ static void probe_switch(void *data, bool preempt, struct task_struct *prev,
 	record_event(KREGION_TRACE_SWITCH, ids);
 	/* An empty entry is 0, the pid of the idle tasks. */
 	if (unlikely(__this_cpu_read(krtrace_cpu.named[pid % KRTRACE_NAMED]) != pid))
-		record_name(next, next->comm);
+		record_name(next, next->comm, false);
 }
 
 static void probe_wakeup(void *data, struct task_struct *p)
@@ -230,7 +259,7 @@ static void probe_fork(void *data, struct task_struct *parent, struct task_struc
 
 	local_irq_save(flags);
 	record_event(KREGION_TRACE_FORK, record_ids(child->pid, child->prio, parent->pid, 0));
-	record_name(child, child->comm);
+	record_name(child, child->comm, true);
 	local_irq_restore(flags);
 }
 
@@ -240,7 +269,7 @@ static void probe_exec(void *data, struct task_struct *p, pid_t old_pid, struct 
 
 	local_irq_save(flags);
 	record_event(KREGION_TRACE_EXEC, record_ids(p->pid, p->prio, old_pid, 0));
-	record_name(p, p->comm);
+	record_name(p, p->comm, true);
 	local_irq_restore(flags);
 }
 
@@ -262,7 +291,7 @@ static void probe_rename(void *data, struct task_struct *p, const char *comm)
 	unsigned long flags;
 
 	local_irq_save(flags);
-	record_name(p, comm);
+	record_name(p, comm, true);
 	local_irq_restore(flags);
 }
 
@@ -345,14 +374,14 @@ int krtrace_record_init(void)
  * Begin the trace of this CPU with its current task, once all probes are
  * registered. This discards the losses that probes have counted until then.
  */
-static void cpu_begin(void *region)
+static void cpu_begin(void *memory)
 {
 	unsigned long flags;
 
 	local_irq_save(flags);
-	cpu_reset(this_cpu_ptr(&krtrace_cpu), region);
+	cpu_reset(this_cpu_ptr(&krtrace_cpu), memory);
 	record_event(KREGION_TRACE_RUNNING_TASK, record_ids(current->pid, current->prio, 0, 0));
-	record_name(current, current->comm);
+	record_name(current, current->comm, false);
 	local_irq_restore(flags);
 }
 
@@ -361,15 +390,15 @@ static void cpu_begin(void *region)
  * after it comes online. Probes run with interrupts off, so none of them uses
  * the previous region after the IPIs.
  */
-static void cpus_begin(struct kregion *region)
+static void cpus_begin(struct krtrace_memory *memory)
 {
 	int cpu;
 
 	cpus_read_lock();
-	on_each_cpu(cpu_begin, region, 1);
+	on_each_cpu(cpu_begin, memory, 1);
 	for_each_possible_cpu(cpu) {
 		if (!cpu_online(cpu))
-			cpu_reset(per_cpu_ptr(&krtrace_cpu, cpu), region);
+			cpu_reset(per_cpu_ptr(&krtrace_cpu, cpu), memory);
 	}
 	cpus_read_unlock();
 }
@@ -377,20 +406,23 @@ static void cpus_begin(struct kregion *region)
 /* Begin a trace in @region; on failure, no probe is registered. */
 int krtrace_record_start(struct kregion *region)
 {
-	struct kregion *none;
+	struct krtrace_memory none = {}, memory = { .region = region };
 	int cpu, err;
 
+	memory.names = kregion_map_create(region, GFP_KERNEL);
+	if (!memory.names)
+		return -ENOMEM;
 	/* No reserve, so kregion_alloc_nofill() finds no memory in it. */
-	none = kregion_create("kregion_trace", NULL);
-	if (IS_ERR(none))
-		return PTR_ERR(none);
+	none.region = kregion_create("kregion_trace", NULL);
+	if (IS_ERR(none.region))
+		return PTR_ERR(none.region);
 	for_each_possible_cpu(cpu)
-		cpu_reset(per_cpu_ptr(&krtrace_cpu, cpu), none);
+		cpu_reset(per_cpu_ptr(&krtrace_cpu, cpu), &none);
 	krtrace_clock_start();
 	err = probes_register();
 	if (!err)
-		cpus_begin(region);
-	kregion_destroy(none);
+		cpus_begin(&memory);
+	kregion_destroy(none.region);
 	return err;
 }
 

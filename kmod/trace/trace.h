@@ -33,8 +33,15 @@ struct krtrace_run {
 	char *end;			/* C: of the last record */
 };
 
+/* Where records and names are. */
+struct krtrace_memory {
+	struct kregion *region;
+	struct kregion_map *names;	/* NULL: all names are recorded */
+};
+
 struct krtrace_cpu {
 	struct kregion *region;		/* C: of the records; no memory before start */
+	struct kregion_map *names;	/* C: the names that the trace has; NULL before start */
 	struct krtrace_run *run;	/* C: current run */
 	s64 last;			/* C: time of the last event, in ticks from the start */
 	u64 records;			/* C: lockless read by krtrace_record_counts() */

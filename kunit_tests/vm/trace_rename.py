@@ -1,6 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0
-"""Trace threads that rename themselves or are renamed by another CPU; runs in the VM."""
+"""Trace threads that rename themselves or are renamed by another CPU, and one that
+migrates, whose name is recorded once; runs in the VM.
+"""
 import ctypes
 import fcntl
 import os
@@ -27,6 +29,12 @@ class Renamed(threading.Thread):
         self.go.wait()
         if self.comm:
             libc.prctl(PR_SET_NAME, self.comm.encode())
+
+
+def migrate():
+    """Run on each CPU in turn."""
+    for i in range(20):
+        os.sched_setaffinity(0, {i % 2})
 
 
 def names(data):
@@ -58,6 +66,9 @@ def main():
     other.go.set()
     own.join()
     other.join()
+    mover = threading.Thread(target=migrate)
+    mover.start()
+    mover.join()
     fcntl.ioctl(fd, STOP)
     data = b""
     while more := os.read(fd, 1 << 20):
@@ -70,7 +81,9 @@ def main():
         print(thread.native_id, seen)
         failed |= len(seen) < 2 or seen[-1][3] != comm or comm == seen[0][3] or \
             (cpu, comm) not in [(name[1], name[3]) for name in seen]
-    return failed
+    seen = [name for name in names(data) if name[2] == mover.native_id]
+    print(mover.native_id, seen)
+    return failed or len(seen) != 1
 
 
 sys.exit(main())

@@ -8,13 +8,13 @@ during a trace, which the tracer must report in the log.
 """
 import json
 import os
-import struct
 import subprocess
 import sys
 import time
 
+import trace_file
+
 SOURCES = "/sys/devices/system/clocksource/clocksource0/"
-EXEC = 6
 failures = 0
 
 
@@ -44,20 +44,10 @@ def starts():
 
 def execs(path):
     """Pid and monotonic time of all exec records."""
-    with open(path, "rb") as f:
-        data = f.read()
-    header, type_size, nr_types, field_size, nr_fields, nr_cpus = struct.unpack_from("6I", data, 16)
-    start, = struct.unpack_from("Q", data, 48)
-    sizes = dict(struct.unpack_from("HH", data, header + i * type_size) for i in range(nr_types))
-    at = header + nr_types * type_size + nr_fields * field_size
-    for _ in range(nr_cpus):
-        head, size = struct.unpack_from("=IQ", data, at + 4)
-        end, at = at + size, at + head
-        while at < end:
-            first, second = struct.unpack_from("QQ", data, at)
-            if first >> 56 == EXEC:
-                yield second & 0xffffff, start + (first & (1 << 56) - 1)
-            at += sizes[first >> 56]
+    trace = trace_file.read(path)
+    for _, _, kind, when, words in trace.records():
+        if kind == trace_file.EXEC:
+            yield words[0] & 0xffffff, trace.start + when
 
 
 def record(path, *args):

@@ -10,8 +10,10 @@ import struct
 import sys
 import threading
 
+import trace_file
+
 START, STOP = 0x4010BB40, 0xBB41
-NAME, PR_SET_NAME = 8, 15
+PR_SET_NAME = 15
 libc = ctypes.CDLL(None)
 
 
@@ -37,20 +39,12 @@ def migrate():
         os.sched_setaffinity(0, {i % 2})
 
 
-def names(data):
+def names(trace):
     """Yield time, CPU, pid and name of all name records."""
-    header, type_size, nr_types, field_size, nr_fields, nr_cpus = struct.unpack_from("6I", data, 16)
-    sizes = dict(struct.unpack_from("HH", data, header + i * type_size) for i in range(nr_types))
-    at = header + nr_types * type_size + nr_fields * field_size
-    for _ in range(nr_cpus):
-        head, size, cpu = struct.unpack_from("=IQI", data, at + 4)
-        end, at = at + size, at + head
-        while at < end:
-            first, ids = struct.unpack_from("2Q", data, at)
-            if first >> 56 == NAME:
-                comm = data[at + 16:at + 32].split(b"\0")[0].decode()
-                yield first & (1 << 56) - 1, cpu, ids & 0xffffffff, comm
-            at += sizes[first >> 56]
+    for _, cpu, kind, when, words in trace.records():
+        if kind == trace_file.NAME:
+            comm = words[1:].tobytes().split(b"\0")[0].decode()
+            yield when, cpu, words[0] & 0xffffffff, comm
 
 
 def main():
@@ -74,14 +68,15 @@ def main():
     while more := os.read(fd, 1 << 20):
         data += more
     os.close(fd)
+    trace = trace_file.TraceFile(data)
 
     failed = False
     for thread, cpu, comm in (own, 0, "own-name"), (other, 1, "a name that is "):
-        seen = sorted(name for name in names(data) if name[2] == thread.native_id)
+        seen = sorted(name for name in names(trace) if name[2] == thread.native_id)
         print(thread.native_id, seen)
         failed |= len(seen) < 2 or seen[-1][3] != comm or comm == seen[0][3] or \
             (cpu, comm) not in [(name[1], name[3]) for name in seen]
-    seen = [name for name in names(data) if name[2] == mover.native_id]
+    seen = [name for name in names(trace) if name[2] == mover.native_id]
     print(mover.native_id, seen)
     return failed or len(seen) != 1
 

@@ -525,13 +525,6 @@ static struct kregion_block *region_invalidate(struct kregion_priv *rg, bool as_
 	return large;
 }
 
-/* Free a chain of blocks and return their number. */
-unsigned int kregion_region_put(struct kregion_priv *rg, struct kregion_block *chain)
-{
-	return unlikely(region_debug(rg)) ? kregion_quarantine_blocks(rg, chain) :
-					    kregion_blocks_put(rg, chain);
-}
-
 /* Free the large blocks and all spare ones. */
 static void region_release(struct kregion_priv *rg, struct kregion_block *large)
 {
@@ -549,9 +542,9 @@ static void region_release(struct kregion_priv *rg, struct kregion_block *large)
 	}
 	region_unlock(rg, flags);
 
-	kregion_region_put(rg, large);
+	region_put(rg, large);
 	for (i = 0; i < nr_buckets; i++)
-		nr += kregion_region_put(rg, spare[i]);
+		nr += region_put(rg, spare[i]);
 	region_uncount(rg, nr, true);
 }
 
@@ -948,25 +941,6 @@ struct kregion *kregion_create_child_owned(struct kregion *parent, const char *n
 }
 EXPORT_SYMBOL_GPL(kregion_create_child_owned);
 
-static void region_forget(struct kregion_priv *rg)
-{
-	if (unlikely(region_debug(rg)))
-		kregion_quarantine_region(rg);
-	else
-		kfree(rg);
-}
-
-/* @rg is destroyed, or one of its generations, or a child's last one, is freed. */
-void kregion_priv_put(struct kregion_priv *rg)
-{
-	struct kregion_priv *parent;
-
-	for (; rg && atomic_dec_return(&rg->refs) < 0; rg = parent) {
-		parent = rg->lingers;
-		region_forget(rg);
-	}
-}
-
 /* Free @rg, which is quiesced and has no children any more. */
 static void region_free(struct kregion_priv *rg)
 {
@@ -996,7 +970,7 @@ static void region_free(struct kregion_priv *rg)
 	rg->lingers = rg->parent;
 	if (rg->parent)
 		atomic_inc(&rg->parent->refs);
-	kregion_priv_put(rg);
+	kregion_ref_put(rg);
 }
 
 /*

@@ -289,11 +289,13 @@ static bool put_spare(struct kregion_priv *rg, struct kregion_block *b)
 	return !busy;
 }
 
-/* Free @b, which is in no chain. */
-static void put_system(struct kregion_priv *rg, struct kregion_block *b)
+/* Free @b, which is in no chain; with @spare, make it a spare block if possible. */
+static void block_put(struct kregion_priv *rg, struct kregion_block *b, bool spare)
 {
+	if (spare && put_spare(rg, b))
+		return;
 	b->chain = NULL;
-	kregion_region_put(rg, b);
+	region_put(rg, b);
 }
 
 /* Undo a rotate that has not switched. */
@@ -317,8 +319,7 @@ static void rotate_undo(struct rotate *rot)
 	for (i = 0; i < KREGION_BUCKETS; i++) {
 		for (b = rot->bucket[i].blocks; b; b = next) {
 			next = b->chain;
-			if (b->fresh || !put_spare(rg, b))
-				put_system(rg, b);
+			block_put(rg, b, !b->fresh);
 			cond_resched();
 		}
 	}
@@ -612,8 +613,7 @@ static void rotate_collect(struct rotate *rot, struct kregion_gen *g)
 		if (!block_used(b)) {
 			list_del(&b->list);
 			g->held -= block_held(b);
-			if (!put_spare(rg, b))
-				put_system(rg, b);
+			block_put(rg, b, true);
 		}
 		cond_resched();
 	}
@@ -784,11 +784,34 @@ EXPORT_SYMBOL_GPL(kregion_gen_stats);
 
 /* ---- end ----------------------------------------------------------------- */
 
+/* @rg is destroyed, or one of its generations, or a child's last one, is freed. */
+void kregion_ref_put(struct kregion_priv *rg)
+{
+	struct kregion_priv *parent;
+
+	for (; rg && atomic_dec_return(&rg->refs) < 0; rg = parent) {
+		parent = rg->lingers;
+		region_forget(rg);
+	}
+}
+
+/* The objects of the blocks of @list go. */
+static void blocks_end(struct kregion_priv *rg, struct list_head *list, bool recycle)
+{
+	struct kregion_block *b, *next;
+
+	list_for_each_entry_safe(b, next, list, list) {
+		if (region_debug(rg))
+			kregion_debug_check_block(rg, b, 0, block_used(b));
+		block_put(rg, b, recycle);
+		cond_resched();
+	}
+}
+
 /* Free the blocks of @g, or give them back to the region if that lives. */
 static void gen_end(struct kregion_gen *g, bool recycle)
 {
 	struct kregion_priv *rg = g->rg;
-	struct kregion_block *b, *next;
 	unsigned long flags;
 
 	mutex_lock(&gens_lock);
@@ -799,19 +822,9 @@ static void gen_end(struct kregion_gen *g, bool recycle)
 	WRITE_ONCE(rg->generations, rg->generations - 1);
 	WRITE_ONCE(rg->sealed, rg->sealed - g->held);
 	region_unlock(rg, flags);
-	list_for_each_entry_safe(b, next, &g->blocks, list) {
-		if (region_debug(rg))
-			kregion_debug_check_block(rg, b, 0, block_used(b));
-		if (!recycle || !put_spare(rg, b))
-			put_system(rg, b);
-		cond_resched();
-	}
-	list_for_each_entry_safe(b, next, &g->large, list) {
-		if (region_debug(rg))
-			kregion_debug_check_block(rg, b, 0, block_used(b));
-		put_system(rg, b);
-	}
-	kregion_priv_put(rg);
+	blocks_end(rg, &g->blocks, recycle);
+	blocks_end(rg, &g->large, false);
+	kregion_ref_put(rg);
 	kfree(g);
 }
 

@@ -10,6 +10,7 @@
 #include <linux/kregion.h>
 #include <linux/list.h>
 #include <linux/llist.h>
+#include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/workqueue.h>
 #include <trace/events/kregion_enums.h>
@@ -508,12 +509,25 @@ static inline size_t region_bytes(const struct kregion_priv *rg, size_t size, si
 unsigned int kregion_quarantine_blocks(struct kregion_priv *rg, struct kregion_block *chain);
 void kregion_quarantine_region(struct kregion_priv *rg);
 
+/* Free a chain of blocks and return their number. */
+static inline unsigned int region_put(struct kregion_priv *rg, struct kregion_block *chain)
+{
+	return unlikely(region_debug(rg)) ? kregion_quarantine_blocks(rg, chain) :
+					    kregion_blocks_put(rg, chain);
+}
+
+/* Free @rg itself. */
+static inline void region_forget(struct kregion_priv *rg)
+{
+	if (unlikely(region_debug(rg)))
+		kregion_quarantine_region(rg);
+	else
+		kfree(rg);
+}
+
 /* generation.c: sealed generations */
 void kregion_gen_exit(void);
-
-/* core.c: the end of a region */
-void kregion_priv_put(struct kregion_priv *rg);
-unsigned int kregion_region_put(struct kregion_priv *rg, struct kregion_block *chain);
+void kregion_ref_put(struct kregion_priv *rg);
 
 /* stats.c: readers of a live region */
 enum kregion_block_kind {

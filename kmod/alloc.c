@@ -223,21 +223,30 @@ void kregion_bucket_insert(struct kregion_bucket *bucket, struct kregion_block *
 static void region_count(struct kregion_priv *rg)
 {
 	WRITE_ONCE(rg->fills, rg->fills + 1);
-	WRITE_ONCE(rg->nr_blocks, rg->nr_blocks + 1);
-	if (rg->nr_blocks > rg->peak)
-		WRITE_ONCE(rg->peak, rg->nr_blocks);
+	region_count_blocks(rg, rg->nr_blocks + 1);
+}
+
+/* Publish a block that is not new, as a spare one. */
+void kregion_link_spare(struct kregion_priv *rg, struct kregion_block *b)
+{
+	lockdep_assert_held(&rg->lock);
+	bucket_insert(&rg->bucket[cpu_bucket(b->cpu)], b, true);
+	WRITE_ONCE(rg->nr_spare, rg->nr_spare + 1);
+	rg->spare_miss = 0;
+	region_count_blocks(rg, rg->nr_blocks + 1);
 }
 
 /* Publish a new block. */
 void kregion_link(struct kregion_priv *rg, struct kregion_block *b, bool spare)
 {
 	lockdep_assert_held(&rg->lock);
-	bucket_insert(&rg->bucket[cpu_bucket(b->cpu)], b, spare);
 	if (spare) {
-		rg->nr_spare++;
-		rg->spare_miss = 0;
+		WRITE_ONCE(rg->fills, rg->fills + 1);
+		kregion_link_spare(rg, b);
+	} else {
+		bucket_insert(&rg->bucket[cpu_bucket(b->cpu)], b, false);
+		region_count(rg);
 	}
-	region_count(rg);
 }
 
 static void region_link_large(struct kregion_priv *rg, struct kregion_block *b)

@@ -277,14 +277,8 @@ static bool put_spare(struct kregion_priv *rg, struct kregion_block *b)
 	b->epoch = 0;
 	region_lock(rg, flags);
 	busy = test_bit(KREGION_BUSY, &rg->flags);
-	if (!busy) {
-		kregion_bucket_insert(&rg->bucket[cpu_bucket(b->cpu)], b, true);
-		WRITE_ONCE(rg->nr_spare, rg->nr_spare + 1);
-		WRITE_ONCE(rg->nr_blocks, rg->nr_blocks + 1);
-		if (rg->nr_blocks > rg->peak)
-			WRITE_ONCE(rg->peak, rg->nr_blocks);
-		rg->spare_miss = 0;
-	}
+	if (!busy)
+		kregion_link_spare(rg, b);
 	region_unlock(rg, flags);
 	return !busy;
 }
@@ -390,10 +384,8 @@ static void switch_chains(struct rotate *rot)
 	WRITE_ONCE(rg->large, NULL);
 	rg->unlink_seq++;
 	rg->spare_seq++;
-	WRITE_ONCE(rg->nr_blocks, rg->nr_spare + rot->nr);
+	region_count_blocks(rg, rg->nr_spare + rot->nr);
 	WRITE_ONCE(rg->fills, rg->fills + rot->nr_fresh);
-	if (rg->nr_blocks > rg->peak)
-		WRITE_ONCE(rg->peak, rg->nr_blocks);
 }
 
 static void region_switch(struct rotate *rot)

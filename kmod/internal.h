@@ -370,6 +370,14 @@ struct kregion_spare_scan {
 #define region_WARN_ONCE(rg, fmt, ...) \
 	WARN_ONCE(1, pr_fmt("%s: " fmt), (rg)->name, ##__VA_ARGS__)
 
+/* Under the lock; kregion_stats() reads them without it. */
+static inline void region_count_blocks(struct kregion_priv *rg, unsigned int nr)
+{
+	WRITE_ONCE(rg->nr_blocks, nr);
+	if (nr > rg->peak)
+		WRITE_ONCE(rg->peak, nr);
+}
+
 /* alloc.c: shared by the slow paths */
 extern struct kregion_bucket kregion_no_bucket;
 void kregion_sync_single(struct kregion_priv *rg);
@@ -383,6 +391,7 @@ void *kregion_standby_install(struct kregion_priv *rg, struct kregion_cpu *c,
 			      struct kregion_block *b, unsigned long epoch, size_t bytes);
 void kregion_bucket_insert(struct kregion_bucket *bucket, struct kregion_block *b, bool spare);
 void kregion_link(struct kregion_priv *rg, struct kregion_block *b, bool spare);
+void kregion_link_spare(struct kregion_priv *rg, struct kregion_block *b);
 struct kregion_block *kregion_take_spare(struct kregion_priv *rg, int cpu, size_t min,
 					 struct kregion_spare_scan *scan);
 void kregion_activate(struct kregion_priv *rg, struct kregion_cpu *c);

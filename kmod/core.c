@@ -224,7 +224,7 @@
  *	read the promise in refill_request(). Either that call queues a refill
  *	or this one sees what it took.
  *
- * region_quiesce:B / region_enter:A : region-enter
+ * region_quiesce:B / region_users_inc:A : region-enter
  *	Set KREGION_BUSY, then read the count of calls; count the call, then
  *	read KREGION_BUSY. Either the call is refused or it is waited for.
  *
@@ -439,7 +439,7 @@ static bool region_quiesce(struct kregion_priv *rg, const char *call, bool sleep
 	/* Not in region_unquiesce(): a late call may still set it there. */
 	clear_bit(KREGION_MISUSED, &rg->flags);
 	region_fast_off(rg);
-	/* LMM(region_quiesce:B) pairs with LMM(region_enter:A) */
+	/* LMM(region_quiesce:B) pairs with LMM(region_users_inc:A) */
 	smp_mb();
 	for (i = 0; atomic_read(&rg->users); i++) {
 		kregion_warn(rg, "drop or reset while an allocation is under way");

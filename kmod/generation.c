@@ -679,9 +679,8 @@ struct kregion_gen *kregion_rotate(struct kregion *r)
 	g->rg = rg;
 	INIT_LIST_HEAD(&g->blocks);
 	INIT_LIST_HEAD(&g->large);
-	atomic_inc(&rg->users);
 	/* As region_enter(), without the warning. */
-	smp_mb__after_atomic();
+	region_users_inc(rg);
 	if (!test_bit(KREGION_BUSY, &rg->flags) &&
 	    !test_and_set_bit(KREGION_ROTATING, &rg->flags)) {
 		trace_kregion_rotate(rg->id, rg->name, atomic_long_read(&rg->held));

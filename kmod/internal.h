@@ -412,6 +412,14 @@ static inline void region_leave(struct kregion_priv *rg)
 	atomic_dec(&rg->users);
 }
 
+/* Count a call, before it reads KREGION_BUSY. */
+static inline void region_users_inc(struct kregion_priv *rg)
+{
+	atomic_inc(&rg->users);
+	/* LMM(region_users_inc:A) pairs with LMM(region_quiesce:B) */
+	smp_mb__after_atomic();
+}
+
 /*
  * Start of a call that uses the region without its lock, in any context.
  * Returns false, with a warning, during a drop or reset; otherwise these wait
@@ -419,9 +427,7 @@ static inline void region_leave(struct kregion_priv *rg)
  */
 static inline bool region_enter(struct kregion_priv *rg)
 {
-	atomic_inc(&rg->users);
-	/* LMM(region_enter:A) pairs with LMM(region_quiesce:B) */
-	smp_mb__after_atomic();
+	region_users_inc(rg);
 	if (likely(!region_refuse_busy(rg)))
 		return true;
 	region_leave(rg);

@@ -10,6 +10,7 @@
 #include <linux/sched.h>
 
 #include "../kmod/internal.h"
+#include "nmi.h"
 #include "test.h"
 
 MODE_PARAM(all, MODES_ALL);
@@ -620,37 +621,6 @@ static void damage_in_a_generation_is_reported(struct kunit *test)
 
 /* ---- allocation in every context, while generations rotate --------------- */
 
-/* With the latter, <linux/nmi.h> has the handlers of x86. */
-#if defined(CONFIG_X86_LOCAL_APIC) && defined(CONFIG_HAVE_ACPI_APEI_NMI)
-#include <linux/nmi.h>
-#include <asm/apic.h>
-
-static int on_nmi(unsigned int type, struct pt_regs *regs);
-
-static int nmis_begin(void)
-{
-	return register_nmi_handler(NMI_LOCAL, on_nmi, 0, "kregion");
-}
-
-static void nmis_end(void *unused)
-{
-	unregister_nmi_handler(NMI_LOCAL, "kregion");
-}
-
-static void nmi_send(int cpu)
-{
-	preempt_disable();
-	apic->send_IPI_mask(cpumask_of(cpu), NMI_VECTOR);
-	preempt_enable();
-}
-#else
-#define NMI_DONE	0
-#define NMI_HANDLED	1
-#define nmis_begin()	0
-static void nmis_end(void *unused) { }
-static void nmi_send(int cpu) { }
-#endif
-
 enum writer_context { TASK, SOFTIRQ, HARDIRQ, NMI, NR_CONTEXTS };
 
 struct record {
@@ -731,7 +701,7 @@ static enum hrtimer_restart on_timer(struct hrtimer *timer)
 
 static struct storm *storm_of_nmis;
 
-static int __maybe_unused on_nmi(unsigned int type, struct pt_regs *regs)
+static int on_nmi(unsigned int type, struct pt_regs *regs)
 {
 	struct storm *s = READ_ONCE(storm_of_nmis);
 	struct writer *w;
@@ -856,8 +826,8 @@ static void nothing_is_lost_while_generations_rotate(struct kunit *test)
 		w->task = thread_make(test, write_records, w, cpu);
 	}
 	WRITE_ONCE(storm_of_nmis, s);
-	KUNIT_ASSERT_EQ(test, nmis_begin(), 0);
-	undo_later(test, nmis_end, NULL);
+	KUNIT_ASSERT_EQ(test, nmi_handler_add(on_nmi), 0);
+	undo_later(test, nmi_handler_remove, NULL);
 	for_each_online_cpu(cpu)
 		wake_up_process(s->w[cpu].task);
 	while (time_before(jiffies, end)) {
@@ -868,7 +838,7 @@ static void nothing_is_lost_while_generations_rotate(struct kunit *test)
 		rotates++;
 	}
 	undo_now(storm_end, s);
-	undo_now(nmis_end, NULL);
+	undo_now(nmi_handler_remove, NULL);
 	read_records(s, rotate(test, s->r));
 	KUNIT_EXPECT_EQ(test, s->torn, 0U);
 	KUNIT_EXPECT_EQ(test, s->disordered, 0U);

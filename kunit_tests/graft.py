@@ -27,7 +27,7 @@ ALLOCATOR = [("kmod/*.c", LIB), ("kmod/internal.h", LIB),
              (LITMUS + "*.litmus", LITMUS + "kregion/")]
 SUITES = [("kunit_tests/*_kunit.c", TESTS)] + [
     (f"kunit_tests/{name}", TESTS)
-    for name in ("suites.c", "test.c", "test.h", "ledger.c", "nmi_unsafe.c")]
+    for name in ("suites.c", "test.c", "test.h", "ledger.c", "nmi.h", "nmi_unsafe.c")]
 TRACER = ["trace_kunit"]
 
 # What kernels differ in: (header, name, whether it has that, text, replacement).

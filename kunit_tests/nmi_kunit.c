@@ -2,22 +2,19 @@
 /*
  * kregion_alloc_nofill() and kregion_map_put_nofill() in NMIs that interrupt an
  * allocation or insertion. One CPU sends NMIs, the other one allocates with and
- * without new blocks. x86 only: no portable way to cause an NMI exists.
+ * without new blocks.
  */
 
 #include <linux/completion.h>
 #include <linux/delay.h>
 
+#include "nmi.h"
 #include "test.h"
 
 MODE_PARAM(base, MODES_BASE);
 MODE_PARAM(smp, MODES_SMP);
 
-/* With the latter, <linux/nmi.h> has the handlers of x86. */
-#if defined(CONFIG_X86_LOCAL_APIC) && defined(CONFIG_HAVE_ACPI_APEI_NMI)
-#include <linux/nmi.h>
-#include <asm/apic.h>
-
+#if HAVE_NMIS
 #define NMIS		(300 * scale)
 #define OBJECTS		(20000 * scale)
 
@@ -79,28 +76,23 @@ static int allocate(void *unused)
 	return 0;
 }
 
-static void undo_handler(void *unused)
-{
-	unregister_nmi_handler(NMI_LOCAL, "kregion");
-}
-
 /* Send NMIs to load.cpu until a thread there, of @fn, completes load.done. */
 static void send_nmis(struct kunit *test, int (*fn)(void *unused))
 {
 	const unsigned long deadline = jiffies + 20 * HZ;
 	struct task_struct *task = thread_make(test, fn, NULL, load.cpu);
 
-	KUNIT_ASSERT_EQ(test, register_nmi_handler(NMI_LOCAL, on_nmi, 0, "kregion"), 0);
-	undo_later(test, undo_handler, NULL);
+	KUNIT_ASSERT_EQ(test, nmi_handler_add(on_nmi), 0);
+	undo_later(test, nmi_handler_remove, NULL);
 	set_cpus_allowed_ptr(current, cpumask_of(cpumask_first(cpu_online_mask)));
 	wake_up_process(task);
 	while (!try_wait_for_completion(&load.done) && time_before(jiffies, deadline)) {
-		apic->send_IPI_mask(cpumask_of(load.cpu), NMI_VECTOR);
+		nmi_send(load.cpu);
 		usleep_range(50, 100);
 	}
 	thread_stop(task);
 	set_cpus_allowed_ptr(current, cpu_possible_mask);
-	undo_now(undo_handler, NULL);
+	undo_now(nmi_handler_remove, NULL);
 }
 
 static void nmis_beside_allocations(struct kunit *test,

@@ -37,6 +37,7 @@
 #include <linux/wait.h>
 
 #include "../kmod/compat.h"
+#include "nmi.h"
 
 static char *scenario = "all";
 module_param(scenario, charp, 0444);
@@ -588,34 +589,11 @@ static void nmi_operate(void)
 	operate_atomic(w);
 }
 
-#if defined(CONFIG_X86_LOCAL_APIC) && defined(CONFIG_HAVE_ACPI_APEI_NMI)
-#include <linux/nmi.h>
-
 static int on_nmi(unsigned int type, struct pt_regs *regs)
 {
 	nmi_operate();
 	return NMI_HANDLED;
 }
-
-static int nmi_open(void)
-{
-	return register_nmi_handler(NMI_LOCAL, on_nmi, 0, "kregion_stress");
-}
-
-static void nmi_close(void)
-{
-	unregister_nmi_handler(NMI_LOCAL, "kregion_stress");
-}
-#else
-static int nmi_open(void)
-{
-	return 0;
-}
-
-static void nmi_close(void)
-{
-}
-#endif
 
 #ifdef CONFIG_PERF_EVENTS
 static DEFINE_PER_CPU(struct perf_event *, counter);
@@ -1381,7 +1359,7 @@ static int __init stress_init(void)
 	replica_blocks = vzalloc(array_size(REPLICA_BLOCKS, sizeof(*replica_blocks)));
 	if (!replica_blocks)
 		return -ENOMEM;
-	err = nmi_open();
+	err = nmi_handler_add(on_nmi);
 	if (err)
 		goto out;
 	run.memcg = get_mem_cgroup_from_mm(current->mm);
@@ -1393,7 +1371,7 @@ static int __init stress_init(void)
 	if (run.memcg)
 		mem_cgroup_put(run.memcg);
 	if (err)
-		nmi_close();
+		nmi_handler_remove(NULL);
 out:
 	vfree(replica_blocks);
 	return err;
@@ -1401,7 +1379,7 @@ out:
 
 static void __exit stress_exit(void)
 {
-	nmi_close();
+	nmi_handler_remove(NULL);
 }
 
 module_init(stress_init);

@@ -11,11 +11,6 @@
 
 MODE_PARAM(mode, MODES_DEBUG);
 
-static noinline __no_sanitize_address void poke(char *p, long at, char value)
-{
-	WRITE_ONCE(p[at], value);
-}
-
 static noinline __no_sanitize_address char peek(const char *p, long at)
 {
 	return READ_ONCE(p[at]);

@@ -599,11 +599,6 @@ static void a_second_rotate_is_refused(struct kunit *test)
 	clear_bit(KREGION_BUSY, &to_priv(r)->flags);
 }
 
-static noinline __no_sanitize_address void poke(char *p, long at, char value)
-{
-	WRITE_ONCE(p[at], value);
-}
-
 static void damage_in_a_generation_is_reported(struct kunit *test)
 {
 	const struct mode *mode = test->param_value;

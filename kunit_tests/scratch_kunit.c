@@ -499,11 +499,6 @@ static void the_reserve_is_that_of_the_mark(struct kunit *test)
 	}
 }
 
-static __no_sanitize_address void poke(char *p, long at, char value)
-{
-	WRITE_ONCE(p[at], value);
-}
-
 static void rewind_checks_what_it_forgets(struct kunit *test)
 {
 	struct kregion *r = debug_named(test, KREGION_F_SINGLE | KREGION_F_DEBUG);

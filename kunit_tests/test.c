@@ -500,6 +500,11 @@ bool object_intact(const struct object *o)
 	       !memchr_inv(o->p + head, o->tag & 0xff, o->size - head);
 }
 
+noinline __no_sanitize_address void poke(char *p, long at, char value)
+{
+	WRITE_ONCE(p[at], value);
+}
+
 void expect_intact(struct kunit *test, const struct object *o, int n)
 {
 	int i;

@@ -514,9 +514,9 @@ static void actions_may_use_objects(struct kunit *test)
 
 MODE_PARAM(debug, MODES_DEBUG);
 
-static __no_sanitize_address void write_behind(void *arg)
+static void write_behind(void *arg)
 {
-	WRITE_ONCE(((char *)arg)[13], 'X');
+	poke(arg, 13, 'X');
 }
 
 /* The objects are checked after the actions have used them. */

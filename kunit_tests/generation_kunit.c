@@ -720,9 +720,7 @@ static int write_records(void *arg)
 		if (!(++n % 3))
 			irq_work_queue(&w->work);
 		if (!(n % 128)) {
-			cpu = cpumask_next(cpu, cpu_online_mask);
-			if (cpu >= nr_cpu_ids)
-				cpu = cpumask_first(cpu_online_mask);
+			cpu = next_online_cpu(cpu);
 			nmi_send(cpu);
 		}
 		record(w, TASK, sizeof(struct record) + n % 25 * 8);

@@ -268,6 +268,12 @@ static int team_thread(void *data)
 	return 0;
 }
 
+int next_online_cpu(int cpu)
+{
+	cpu = cpumask_next(cpu, cpu_online_mask);
+	return cpu < nr_cpu_ids ? cpu : cpumask_first(cpu_online_mask);
+}
+
 void threads_run(struct kunit *test, int nr, void (*fn)(void *arg, int i), void *arg)
 {
 	struct task_struct **tasks = buffer(test, nr * sizeof(*tasks));
@@ -279,9 +285,7 @@ void threads_run(struct kunit *test, int nr, void (*fn)(void *arg, int i), void 
 
 	/* None is woken before all are there: those wait for one another. */
 	for (i = 0; i < nr; i++) {
-		cpu = cpumask_next(cpu, cpu_online_mask);
-		if (cpu >= nr_cpu_ids)
-			cpu = cpumask_first(cpu_online_mask);
+		cpu = next_online_cpu(cpu);
 		tasks[i] = thread_make(test, team_thread, &team, cpu);
 	}
 	for (i = 0; i < nr; i++)

@@ -211,6 +211,9 @@ void undo_forget(void (*fn)(void *arg), void *arg);
 struct task_struct *thread_make(struct kunit *test, int (*fn)(void *arg), void *arg, int cpu);
 void thread_stop(struct task_struct *task);
 
+/* The online CPU after @cpu, or the first one. */
+int next_online_cpu(int cpu);
+
 /*
  * Call @fn with 0 to @nr - 1 in a thread each, on the online CPUs in turn. They
  * start together; returns when all have ended.

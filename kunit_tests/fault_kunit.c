@@ -10,9 +10,11 @@
 
 #include <linux/cpumask.h>
 #include <linux/nodemask.h>
+#include <linux/percpu.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 
+#include "../kmod/internal.h"
 #include "test.h"
 
 #define NTH_MAX	400
@@ -101,6 +103,69 @@ static void create_fails_at_each_allocation(struct kunit *test)
 	}
 	KUNIT_EXPECT_FALSE(test, hit);
 	KUNIT_EXPECT_GT(test, failures, 0U);
+	kunit_info(test, "%u faults, %u failures\n", n - 2, failures);
+}
+
+#define CACHED	64		/* regions, at most, whose per-CPU memory is kept */
+#define HOG	8192
+
+/* Take the per-CPU memory that needs no page. */
+static unsigned int hog_percpu(void __percpu **p)
+{
+	const size_t sizes[] = { PAGE_SIZE, sizeof(struct kregion_cpu) };
+	unsigned int i, n = 0;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		do {
+			fault_arm(1);
+			p[n] = __alloc_percpu_gfp(sizes[i], __alignof__(struct kregion_cpu),
+						  GFP_KERNEL | __GFP_NOWARN);
+			fault_disarm();
+		} while (p[n] && ++n < HOG);
+	}
+	return n;
+}
+
+/* The first allocation of create is the region, a later one is its per-CPU memory. */
+static void create_fails_without_percpu_memory(struct kunit *test)
+{
+	const struct kregion_attr attr = { .flags = KREGION_F_PERCPU };
+	void __percpu **hog = buffer(test, HOG * sizeof(*hog));
+	struct kregion *r, *cached[CACHED];
+	unsigned int i, n, nr, failures = 0;
+	bool hit = true;
+	long before;
+
+	need_faults(test);
+	for (n = 1; hit && n < NTH_MAX; n++) {
+		for (i = 0; i < CACHED; i++)
+			cached[i] = kregion_create("kunit", &attr);
+		before = bytes_outstanding();
+		/* Before the worker that adds pages runs. */
+		set_cpus_allowed_ptr(current, cpumask_of(raw_smp_processor_id()));
+		sched_set_fifo(current);
+		nr = hog_percpu(hog);
+		fault_arm(n);
+		r = kregion_create("kunit", &attr);
+		hit = fault_disarm();
+		sched_set_normal(current, 0);
+		set_cpus_allowed_ptr(current, cpu_possible_mask);
+		if (IS_ERR(r)) {
+			KUNIT_EXPECT_TRUE(test, hit);
+			KUNIT_EXPECT_EQ(test, PTR_ERR(r), (long)-ENOMEM);
+			failures++;
+		} else {
+			kregion_destroy(r);
+		}
+		KUNIT_EXPECT_EQ(test, bytes_outstanding(), before);
+		KUNIT_EXPECT_LT(test, nr, (unsigned int)HOG);
+		while (nr)
+			free_percpu(hog[--nr]);
+		for (i = 0; i < CACHED; i++)
+			kregion_destroy(cached[i]);
+	}
+	KUNIT_EXPECT_FALSE(test, hit);
+	KUNIT_EXPECT_GE(test, failures, 2U);
 	kunit_info(test, "%u faults, %u failures\n", n - 2, failures);
 }
 
@@ -490,6 +555,7 @@ static void reserve_fails_at_each_allocation(struct kunit *test)
 
 static struct kunit_case cases[] = {
 	KUNIT_CASE_PARAM(create_fails_at_each_allocation, mode_gen_params),
+	KUNIT_CASE(create_fails_without_percpu_memory),
 	KUNIT_CASE_PARAM(each_request_survives_a_fault_at_each_allocation, mode_gen_params),
 	KUNIT_CASE_PARAM(the_nth_block_fails, mode_gen_params),
 	KUNIT_CASE_PARAM(every_block_fails, mode_gen_params),

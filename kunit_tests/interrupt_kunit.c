@@ -4,6 +4,7 @@
  * region, too.
  */
 
+#include <linux/completion.h>
 #include <linux/hrtimer.h>
 
 #include "../kmod/internal.h"
@@ -113,6 +114,65 @@ static void a_block_of_an_interrupt_serves(struct kunit *test)
 
 	run_interrupted(test, &last_block, r, 300 * scale);
 	expect_sane(test, r);
+}
+
+/* ---- a block in flight --------------------------------------------------- */
+
+struct hit_call {
+	struct other_call call;
+	struct hrtimer timer;
+	u32 ns;				/* from the begin of the call */
+};
+
+static void hit_later(struct other_call *call)
+{
+	struct hit_call *hit = container_of(call, struct hit_call, call);
+
+	hrtimer_start(&hit->timer, ns_to_ktime(hit->ns), HRTIMER_MODE_REL_PINNED_SOFT);
+}
+
+/* As much as a block has, and no more. */
+static enum hrtimer_restart take_block(struct hrtimer *timer)
+{
+	struct hit_call *hit = container_of(timer, struct hit_call, timer);
+	const size_t capacity = PAGE_SIZE - sizeof(struct kregion_block);
+	size_t left = capacity, size;
+
+	for (; left; left -= size) {
+		size = left >= capacity / 8 ? ALIGN_DOWN(capacity / 8, KREGION_ALIGN) :
+					      KREGION_ALIGN;
+		kregion_alloc(hit->call.r, hidden(size), GFP_ATOMIC | __GFP_NOWARN);
+	}
+	return HRTIMER_NORESTART;
+}
+
+/* Of the two blocks that the limit allows, the interrupt takes the other one. */
+static void a_block_in_flight_is_waited_for(struct kunit *test)
+{
+	const struct kregion_attr attr = {
+		.flags = KREGION_F_PAGES, .block_size = PAGE_SIZE, .limit = 2 * PAGE_SIZE,
+	};
+	struct hit_call *hit = buffer(test, sizeof(*hit));
+	struct kregion *r = region_make(test, &attr);
+	unsigned int i, waits = 0, refused = 0;
+	struct rnd_state rnd;
+
+	random_begin(test, &rnd);
+	hrtimer_setup(&hit->timer, take_block, CLOCK_MONOTONIC, HRTIMER_MODE_REL_PINNED_SOFT);
+	for (i = 0; i < 400 * scale; i++) {
+		hit->call = (struct other_call){
+			.r = r, .gfp = GFP_KERNEL, .patience = 2, .begin = hit_later,
+		};
+		hit->ns = prandom_u32_state(&rnd) % 30000;
+		call_during(test, r, &hit->call);
+		hrtimer_cancel(&hit->timer);
+		waits += !hit->call.in_time;
+		refused += !hit->call.p;
+		kregion_drop(r);
+	}
+	KUNIT_EXPECT_EQ(test, refused, 0U);
+	KUNIT_EXPECT_GT(test, waits, 0U);
+	kunit_info(test, "%u of %u calls waited\n", waits, i);
 }
 
 /* ---- a search for a spare block ------------------------------------------ */
@@ -289,11 +349,124 @@ static void a_promise_is_kept_when_spent_at_once(struct kunit *test)
 	run_interrupted(test, &reservation, NULL, 60 * scale);
 }
 
+/* ---- a standby block ----------------------------------------------------- */
+
+#define PIECE	480			/* a block of a page has room for eight */
+
+static struct {
+	struct kregion *r;
+	struct kregion_gen *sealed;
+	bool go;
+	struct completion done;
+} rotation;
+
+/* Rotates on another CPU when the interrupt says so. */
+static int rotation_thread(void *unused)
+{
+	while (!kthread_should_stop()) {
+		if (READ_ONCE(rotation.go)) {
+			WRITE_ONCE(rotation.go, false);
+			rotation.sealed = kregion_rotate(rotation.r);
+			complete(&rotation.done);
+		}
+		cond_resched();
+		cpu_relax();
+	}
+	return 0;
+}
+
+/* Of the current block of this CPU. */
+static long current_room(struct kregion_priv *rg)
+{
+	const struct __kregion_cursor *cur = *region_current(rg, region_this_cpu(rg));
+
+	return (long)cur - atomic_long_read(&cur->shared);
+}
+
+/* The next call takes the standby block. */
+static void leave_no_room(struct interrupted *in)
+{
+	refill_finish(in->r);
+	while (current_room(to_priv(in->r)) >= PIECE)
+		if (!kregion_alloc(in->r, PIECE, GFP_KERNEL))
+			break;
+	reinit_completion(&rotation.done);
+}
+
+static void take_standby(struct interrupted *in)
+{
+	in->p = kregion_alloc_nofill(in->r, hidden(PIECE));
+}
+
+/* Until the generation of the call has been replaced. */
+static void rotate_in_irq(struct interrupted *in)
+{
+	const unsigned long epoch = READ_ONCE(to_priv(in->r)->epoch);
+
+	WRITE_ONCE(rotation.go, true);
+	(void)spin_until(READ_ONCE(to_priv(in->r)->epoch) != epoch);
+}
+
+static size_t sealed_bytes(void)
+{
+	struct kregion_span span = {};
+	size_t bytes = 0;
+
+	while (kregion_gen_next(rotation.sealed, &span))
+		bytes += span.bytes;
+	return bytes;
+}
+
+/* Nothing more is allocated from what is sealed. */
+static void expect_sealed(struct kunit *test, struct interrupted *in)
+{
+	struct object o[3] = {};
+	size_t bytes, i;
+
+	KUNIT_EXPECT_NOT_NULL(test, in->p);
+	if (!in->inside)
+		return;
+	KUNIT_ASSERT_GT(test, wait_for_completion_timeout(&rotation.done, 10 * HZ), 0UL);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(rotation.sealed));
+	bytes = sealed_bytes();
+	for (i = 0; i < ARRAY_SIZE(o); i++)
+		object_write(&o[i], kregion_alloc(in->r, 100, GFP_KERNEL), 100, i);
+	KUNIT_EXPECT_EQ(test, sealed_bytes(), bytes);
+	kregion_gen_free(rotation.sealed);
+	expect_intact(test, o, ARRAY_SIZE(o));
+}
+
+static const struct steps standby = {
+	.begin = leave_no_room, .call = take_standby, .irq = rotate_in_irq,
+	.check = expect_sealed,
+};
+
+/* A rotate between its claim and its use leaves the object in one generation. */
+static void a_standby_block_meets_a_rotate(struct kunit *test)
+{
+	const struct kregion_attr attr = {
+		.flags = KREGION_F_PERCPU, .block_size = PAGE_SIZE, .reserve = 2000,
+	};
+	struct task_struct *task;
+
+	set_cpus_allowed_ptr(current, cpumask_of(raw_smp_processor_id()));
+	rotation.r = region_make(test, &attr);
+	rotation.go = false;
+	init_completion(&rotation.done);
+	task = thread_make(test, rotation_thread, NULL, another_cpu(test));
+	wake_up_process(task);
+	run_interrupted(test, &standby, rotation.r, 100 * scale);
+	thread_stop(task);
+	set_cpus_allowed_ptr(current, cpu_possible_mask);
+}
+
 static struct kunit_case cases[] = {
 	KUNIT_CASE_PARAM(a_block_of_an_interrupt_serves, smp_gen_params),
+	KUNIT_CASE(a_block_in_flight_is_waited_for),
 	KUNIT_CASE_PARAM(a_search_skips_blocks_taken_meanwhile, smp_gen_params),
 	KUNIT_CASE_PARAM(a_walk_survives_a_reset, base_gen_params),
 	KUNIT_CASE(a_promise_is_kept_when_spent_at_once),
+	KUNIT_CASE(a_standby_block_meets_a_rotate),
 	{}
 };
 #else

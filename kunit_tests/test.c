@@ -455,6 +455,8 @@ static int other_call_thread(void *data)
 {
 	struct other_call *call = data;
 
+	if (call->begin)
+		call->begin(call);
 	call->p = kregion_alloc(call->r, hidden(8), call->gfp);
 	WRITE_ONCE(call->ended, true);
 	return 0;
@@ -480,6 +482,8 @@ void call_during(struct kunit *test, struct kregion *r, struct other_call *call)
 	pages_hook(other_call_wake, call);
 	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, hidden(8), GFP_KERNEL));
 	pages_hook(NULL, NULL);
+	/* Stopped before it has begun, it would not run at all. */
+	KUNIT_EXPECT_TRUE(test, wait_until(READ_ONCE(call->ended)));
 	thread_stop(call->task);
 }
 

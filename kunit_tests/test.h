@@ -302,6 +302,7 @@ struct other_call {
 	struct kregion *r;
 	gfp_t gfp;
 	unsigned int patience;		/* ms; 0: as long as it takes */
+	void (*begin)(struct other_call *call);	/* called before it, there; or NULL */
 	struct task_struct *task;
 	void *p;
 	bool woken, ended, in_time;

@@ -326,6 +326,8 @@ static void a_deep_tree_ends(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, bytes_outstanding(), 0L);
 }
 
+#define LEFT	300		/* children of a thread */
+
 struct nursery {
 	struct kregion *parent;
 	int failed;
@@ -334,18 +336,18 @@ struct nursery {
 static void come_and_go(void *data, int me)
 {
 	struct nursery *n = data;
-	struct kregion *r[4] = {};
+	const struct kregion_attr attr = { .block_size = PAGE_SIZE };
+	struct kregion *r;
 	int i;
 
-	for (i = 0; i < 400; i++) {
-		kregion_destroy(r[i % 4]);
-		r[i % 4] = kregion_create_child(n->parent, "kunit-born", NULL);
-		if (IS_ERR(r[i % 4]) || !kregion_alloc(r[i % 4], 100, GFP_KERNEL))
+	/* Every other one is left to the parent, so that none is lost unseen. */
+	for (i = 0; i < 2 * LEFT; i++) {
+		r = kregion_create_child(n->parent, "kunit-born", &attr);
+		if (IS_ERR(r) || !kregion_alloc(r, 100, GFP_KERNEL))
 			WRITE_ONCE(n->failed, 1);
+		if (i % 2)
+			kregion_destroy(r);
 	}
-	/* Two of the four are left to the parent. */
-	for (i = 0; i < 2; i++)
-		kregion_destroy(r[i]);
 }
 
 static void children_come_and_go_at_once(struct kunit *test)
@@ -364,8 +366,8 @@ static void children_come_and_go_at_once(struct kunit *test)
 		column_text(line, 1, name, sizeof(name));
 		left += !strcmp(name, "kunit-born");
 	}
-	KUNIT_EXPECT_EQ(test, left, 2 * nr);
-	KUNIT_EXPECT_EQ(test, charged(n->parent), 2 * nr * (unsigned long)KREGION_BLOCK_SIZE);
+	KUNIT_EXPECT_EQ(test, left, LEFT * nr);
+	KUNIT_EXPECT_EQ(test, charged(n->parent), nr * LEFT * PAGE_SIZE);
 	kregion_drop(n->parent);
 	KUNIT_EXPECT_EQ(test, region_number(test, "kunit-born"), 0ULL);
 	KUNIT_EXPECT_EQ(test, charged(n->parent), 0UL);

@@ -18,6 +18,7 @@ MODE_PARAM(base, MODES_BASE);
 MODE_PARAM(smp, MODES_SMP);
 MODE_PARAM(promise, MODES_PROMISE);
 MODE_PARAM(damage, MODES_DAMAGE);
+MODE_PARAM(debug, MODES_DEBUG);
 
 /* ---- helpers ------------------------------------------------------------- */
 
@@ -150,6 +151,64 @@ static void an_empty_region_seals_nothing(struct kunit *test)
 	expect_sane(test, r);
 }
 
+/* Of a region whose ordinary blocks are all spare, it takes the large one. */
+static void a_rotate_leaves_spare_blocks(struct kunit *test)
+{
+	enum { N = 200 };
+	const struct mode *mode = test->param_value;
+	const size_t size = 2 * block_of(mode);
+	struct kregion *r = region_of_mode(test, mode);
+	struct object *o = buffer(test, N * sizeof(*o)), large;
+	struct kregion_stats spare, all, st;
+	struct kregion_gen *g;
+
+	fill(test, r, mode, o, N, 0);
+	kregion_reset(r);
+	spare = stats_of(r);
+	KUNIT_ASSERT_GT(test, spare.blocks_spare, 0UL);
+	object_write(&large, kregion_alloc(r, size, GFP_KERNEL), size, 1);
+	all = stats_of(r);
+	g = rotate(test, r);
+	st = stats_of(r);
+	KUNIT_EXPECT_EQ(test, gen_stats(g).bytes_held, all.bytes_held - spare.bytes_held);
+	KUNIT_EXPECT_EQ(test, blocks_of(&st), spare.blocks_spare);
+	KUNIT_EXPECT_EQ(test, st.bytes_held, spare.bytes_held);
+	fill(test, r, mode, o, N, 0);
+	expect_intact(test, &large, 1);
+	gen_free(g);
+	expect_intact(test, o, N);
+	expect_sane(test, r);
+}
+
+/*
+ * The objects of 96 bytes begin with a number that grows. Those of a CPU are in
+ * order, the CPUs are, too, and what belongs to none comes last. Returns the
+ * number of objects.
+ */
+static int expect_order(struct kunit *test, struct kregion_gen *g)
+{
+	struct kregion_span span = {};
+	int cpu = 0, n = 0;
+	u64 last = 0;
+	size_t i;
+
+	while (kregion_gen_next(g, &span)) {
+		const u64 *p = span.start;
+
+		KUNIT_EXPECT_TRUE(test, span.cpu == -1 || (cpu >= 0 && span.cpu >= cpu));
+		if (span.cpu != cpu)
+			last = 0;
+		cpu = span.cpu;
+		KUNIT_EXPECT_EQ(test, span.bytes % 96, (size_t)0);
+		for (i = 0; i < span.bytes / 96; i++, p += 12, n++) {
+			if (cpu >= 0)
+				KUNIT_EXPECT_GT(test, p[0], last);
+			last = p[0];
+		}
+	}
+	return n;
+}
+
 /* Objects of one CPU lie one after the other, padding of alignments included. */
 static void spans_are_in_the_order_of_allocation(struct kunit *test)
 {
@@ -159,41 +218,137 @@ static void spans_are_in_the_order_of_allocation(struct kunit *test)
 		.flags = mode->flags, .block_size = 2 * PAGE_SIZE, .reserve = 1000,
 	};
 	struct kregion *r = region_make(test, &attr);
-	struct kregion_span span = {};
-	struct kregion_gen *g;
-	int i, cpu = -2, n = 0;
-	u64 last = 0;
+	int i, cpu = raw_smp_processor_id();
 
-	set_cpus_allowed_ptr(current, cpumask_of(raw_smp_processor_id()));
 	for (i = 1; i <= N; i++) {
-		/* Standby blocks serve some of these. */
-		u64 *p = i % 3 ? kregion_alloc_nofill(r, 96) :
-		     i % 5 ? kregion_alloc(r, 96, GFP_KERNEL) : NULL;
+		u64 *p;
 
+		if (!(i % 50)) {
+			cpu = next_online_cpu(cpu);
+			usleep_range(1000, 2000);
+		}
+		set_cpus_allowed_ptr(current, cpumask_of(cpu));
+		/* Standby blocks serve some of these. */
+		p = i % 3 ? kregion_alloc_nofill(r, 96) :
+		    i % 5 ? kregion_alloc(r, 96, GFP_KERNEL) : NULL;
 		if (!p)
 			p = kregion_alloc(r, 96, GFP_KERNEL);
 		KUNIT_ASSERT_NOT_NULL(test, p);
 		p[0] = i;
-		if (!(i % 50))
-			usleep_range(1000, 2000);
 	}
 	set_cpus_allowed_ptr(current, cpu_possible_mask);
-	g = rotate(test, r);
-	while (kregion_gen_next(g, &span)) {
-		const u64 *p = span.start;
+	KUNIT_EXPECT_EQ(test, expect_order(test, rotate(test, r)), N);
+}
 
-		KUNIT_EXPECT_TRUE(test, span.cpu >= cpu || (span.cpu == -1 && cpu >= 0));
-		if (span.cpu != cpu)
-			last = 0;
-		cpu = span.cpu;
-		KUNIT_EXPECT_EQ(test, span.bytes % 96, (size_t)0);
-		for (i = 0; i < (int)(span.bytes / 96); i++, p += 12, n++) {
-			if (cpu >= 0)
-				KUNIT_EXPECT_GT(test, p[0], last);
-			last = p[0];
+/* Between the steps of a rotate, which the case takes itself. */
+static void a_closed_cpu_goes_on_with_its_block(struct kunit *test)
+{
+	const struct kregion_attr attr = { .flags = KREGION_F_PERCPU, .block_size = PAGE_SIZE };
+	struct kregion *r = region_make(test, &attr);
+	struct kregion_priv *rg = to_priv(r);
+	struct __kregion_cursor *gate, *closed;
+	struct kregion_cpu *c;
+	char *p, *next;
+	int i;
+
+	set_cpus_allowed_ptr(current, cpumask_of(raw_smp_processor_id()));
+	p = kregion_alloc(r, hidden(8), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	c = region_this_cpu(rg);
+	gate = region_gate(c, rg->epoch);
+	atomic_long_set(&gate->shared, (long)gate);
+	closed = c->fast.cur;
+	c->closed = closed;
+	c->fast.cur = gate;
+	set_bit(KREGION_CLOSED, &rg->flags);
+
+	KUNIT_EXPECT_PTR_EQ(test, (char *)kregion_alloc_nofill(r, hidden(8)), p + 8);
+	next = kregion_alloc(r, hidden(8), GFP_KERNEL);
+	KUNIT_EXPECT_PTR_EQ(test, next, p + 16);
+	KUNIT_EXPECT_PTR_EQ(test, c->closed, closed);
+	/* A new block does not open the CPU. */
+	for (i = 0; i < 16; i++)
+		KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, hidden(PAGE_SIZE / 16), GFP_KERNEL));
+	KUNIT_EXPECT_PTR_EQ(test, c->fast.cur, gate);
+	KUNIT_EXPECT_PTR_NE(test, c->closed, closed);
+
+	clear_bit(KREGION_CLOSED, &rg->flags);
+	c->fast.cur = c->closed;
+	c->closed = NULL;
+	set_cpus_allowed_ptr(current, cpu_possible_mask);
+	expect_sane(test, r);
+}
+
+/* In a debug region, a span is an object, without what the check adds. */
+static void a_debug_span_is_an_object(struct kunit *test)
+{
+	enum { N = 100 };
+	const struct mode *mode = test->param_value;
+	struct kregion *r = region_of_mode(test, mode);
+	struct object *o = buffer(test, N * sizeof(*o));
+	struct kregion_span span = {};
+	struct kregion_gen *g;
+	int i, n = 0;
+
+	fill(test, r, mode, o, N, 0);
+	g = rotate(test, r);
+	while (kregion_gen_next(g, &span))
+		n++;
+	KUNIT_EXPECT_EQ(test, n, N);
+	for (i = 0; i < N; i++) {
+		span = span_of(g, &o[i]);
+		KUNIT_EXPECT_PTR_EQ(test, (char *)span.start, o[i].p);
+		KUNIT_EXPECT_EQ(test, span.bytes, ALIGN(o[i].size, KREGION_ALIGN));
+	}
+}
+
+static struct kregion_block *block_at(struct kregion *r, const void *p)
+{
+	struct kregion_priv *rg = to_priv(r);
+	struct kregion_block *b;
+	unsigned int i;
+
+	for (i = 0; i < region_buckets(rg); i++)
+		for (b = rg->bucket[i].blocks; b; b = b->chain)
+			if ((char *)p >= b->start && (char *)p < (char *)b)
+				return b;
+	return NULL;
+}
+
+/*
+ * Two blocks that replaced the same one: that of a nofill call, and that of the
+ * call which it interrupted, as the case sets it.
+ */
+static void a_block_of_an_interrupt_comes_first(struct kunit *test)
+{
+	const struct kregion_attr attr = {
+		.flags = KREGION_F_PERCPU, .block_size = PAGE_SIZE, .reserve = 1000,
+	};
+	struct kregion *r = region_make(test, &attr);
+	struct kregion_block *b, *first = NULL;
+	bool both = false;
+	u64 i, *p;
+
+	set_cpus_allowed_ptr(current, cpumask_of(raw_smp_processor_id()));
+	for (i = 1; i < 1000 && !both; i++) {
+		refill_finish(r);
+		p = i > 1 && !first ? kregion_alloc_nofill(r, hidden(96)) :
+				      kregion_alloc(r, hidden(96), GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, p);
+		p[0] = i;
+		b = block_at(r, p);
+		KUNIT_ASSERT_NOT_NULL(test, b);
+		if (!first && b->cpu >= 0 && b->replaced > 1 && b->replaced & 1) {
+			first = b;
+		} else if (first && b != first) {
+			KUNIT_ASSERT_EQ(test, b->replaced, (unsigned long)&first->cursor);
+			b->replaced = first->replaced & ~1UL;
+			both = true;
 		}
 	}
-	KUNIT_EXPECT_EQ(test, n, N);
+	set_cpus_allowed_ptr(current, cpu_possible_mask);
+	KUNIT_EXPECT_TRUE(test, both);
+	KUNIT_EXPECT_EQ(test, expect_order(test, rotate(test, r)), (int)i - 1);
 }
 
 static void the_limit_counts_sealed_memory(struct kunit *test)
@@ -857,8 +1012,12 @@ static void nothing_is_lost_while_generations_rotate(struct kunit *test)
 
 static struct kunit_case cases[] = {
 	KUNIT_CASE_PARAM(a_rotate_seals_all_objects, all_gen_params),
+	KUNIT_CASE_PARAM(a_rotate_leaves_spare_blocks, base_gen_params),
 	KUNIT_CASE_PARAM(an_empty_region_seals_nothing, base_gen_params),
 	KUNIT_CASE_PARAM(spans_are_in_the_order_of_allocation, base_gen_params),
+	KUNIT_CASE_PARAM(a_debug_span_is_an_object, debug_gen_params),
+	KUNIT_CASE(a_block_of_an_interrupt_comes_first),
+	KUNIT_CASE(a_closed_cpu_goes_on_with_its_block),
 	KUNIT_CASE_PARAM(the_limit_counts_sealed_memory, base_gen_params),
 	KUNIT_CASE_PARAM(a_rotate_that_fails_changes_nothing, base_gen_params),
 	KUNIT_CASE_PARAM(the_reserve_is_ready_after_a_rotate, promise_gen_params),

@@ -359,6 +359,28 @@ static void a_lost_name_is_recorded_later(struct kunit *test)
 	expect_stream(test);
 }
 
+/* Even if that could go on in the run of the last one. */
+static void a_loss_precedes_the_next_record(struct kunit *test)
+{
+	struct kregion *r = begin(test), *none = region_make(test, NULL);
+	const struct kregion_trace_lost *lost;
+	const struct krtrace_cpu *c;
+
+	probe_wakeup(NULL, current);
+	raw_cpu_ptr(&krtrace_cpu)->region = none;
+	probe_wakeup(NULL, current);
+	raw_cpu_ptr(&krtrace_cpu)->region = r;
+	probe_wakeup(NULL, current);
+	lost = (void *)(raw_cpu_ptr(&krtrace_cpu)->run + 1);
+	KUNIT_EXPECT_EQ(test, lost->head >> KREGION_TRACE_TIME_BITS, KREGION_TRACE_LOST);
+	KUNIT_EXPECT_EQ(test, lost->count, 1);
+	c = end();
+	KUNIT_EXPECT_EQ(test, c->records, 3);
+	KUNIT_EXPECT_EQ(test, c->lost, 1);
+	KUNIT_EXPECT_EQ(test, c->section.tail_lost, 0);
+	expect_stream(test);
+}
+
 /* ---- damage -------------------------------------------------------------- */
 
 #define RUNS		3
@@ -506,6 +528,7 @@ static struct kunit_case trace_cases[] = {
 	KUNIT_CASE(all_names_are_recorded_without_a_map),
 	KUNIT_CASE(a_name_lost_at_a_switch_is_recorded_at_the_next),
 	KUNIT_CASE(a_lost_name_is_recorded_later),
+	KUNIT_CASE(a_loss_precedes_the_next_record),
 	KUNIT_CASE_PARAM(records_of_a_damaged_run_are_lost, damage_gen_params),
 	KUNIT_CASE(records_after_the_stop_are_left_out),
 	{}

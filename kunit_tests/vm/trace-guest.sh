@@ -17,11 +17,11 @@ test_result "krtrace records, reports and converts" $?
 cp t.krt "$OUT/" && krtrace report --tsv t.krt >"$OUT/report" &&
 	krtrace convert --chrome -o "$OUT/convert" t.krt || rc=1
 # Far too small a budget for it: every record that is missing must have been
-# counted.
+# counted. The last names that are recorded may find no room in the map.
 # shellcheck disable=SC2016 # the other shell's
 krtrace record -b 64K -o small.krt -- sh -c 'for i in $(seq 200); do sleep 0.01 & done; wait' &&
 	krtrace report --tsv small.krt >small.tsv && awk '$2 == "lost" { lost = $3 } $2 == "region_failed_nofill" { failed = $3 }
-		END { exit !(lost > 0 && lost == failed) }' small.tsv
+		END { exit !(lost > 0 && lost <= failed && failed <= lost + 20) }' small.tsv
 test_result "krtrace counts what found no memory" $?
 "$built/kunit_tests/vm/trace_storm.py" "$built/kunit_tests/kregion_wakeups.ko" start
 test_result "what comes before the start takes nothing of the budget" $?

@@ -6,6 +6,7 @@
 
 #include "../kmod/trace/clock.c"
 #include "../kmod/trace/record.c"
+#include "../kmod/trace/generation.c"
 #include "../kmod/trace/stream.c"
 
 #include <linux/hrtimer.h>
@@ -41,23 +42,30 @@ static struct kregion *begin(struct kunit *test)
 	for_each_possible_cpu(cpu)
 		cpu_reset(per_cpu_ptr(&krtrace_cpu, cpu), &memory);
 	krtrace_clock.start = krtrace_ticks();
+	krtrace_generations_start(0, false);
+	krtrace_stream_start(TRACE_BLOCK_SIZE, 0, false);
 	tick();
 	return region;
 }
 
 static void stop(void)
 {
-	krtrace_clock.ticks = krtrace_ticks() - krtrace_clock.start;
-	krtrace_clock.ns = krtrace_clock.ticks;
+	krtrace_clock.stop.ticks = krtrace_ticks() - krtrace_clock.start;
+	krtrace_clock.stop.ns = krtrace_clock.stop.ticks;
 }
 
-static struct krtrace_cpu *prepare(void)
+/* The part of this CPU. */
+static struct krtrace_part *prepare(void)
 {
-	krtrace_stream_prepare(region, TRACE_BLOCK_SIZE, 0);
-	return raw_cpu_ptr(&krtrace_cpu);
+	struct krtrace_generation *g = generations.open;
+
+	krtrace_record_close(g->slot);
+	generation_seal(g, krtrace_clock.stop, true);
+	krtrace_stream_stop(region, g);
+	return part_of(g, raw_smp_processor_id());
 }
 
-static struct krtrace_cpu *end(void)
+static struct krtrace_part *end(void)
 {
 	stop();
 	return prepare();
@@ -73,7 +81,7 @@ static void expect_stream(struct kunit *test)
 		size += reader.len;
 		if (reader.next != PART_RUN || !reader.len)
 			continue;
-		section = (char *)&per_cpu_ptr(&krtrace_cpu, reader.cpu)->section;
+		section = (char *)&part_of(generations.open, reader.cpu)->section;
 		if (reader.data == section)
 			continue;
 		KUNIT_EXPECT_TRUE(test, kregion_contains(region, reader.data));
@@ -87,7 +95,7 @@ static void expect_stream(struct kunit *test)
 /* Also exposes all probes to lockdep. */
 static void probes_run_in_their_contexts(struct kunit *test)
 {
-	const struct krtrace_cpu *c;
+	const struct krtrace_part *c;
 
 	begin(test);
 	probe_wakeup(NULL, current);
@@ -145,6 +153,29 @@ static void times_do_not_step_back(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, rec->head & KREGION_TRACE_TIME_MASK, future);
 }
 
+static void cycles_off(void *unused)
+{
+	static_branch_disable(&krtrace_cycles);
+}
+
+/* By the two clock readings around them, or the last two. */
+static void cycles_become_nanoseconds(struct kunit *test)
+{
+	static const struct krtrace_time times[] = { { 100, 100 }, { 200, 1100 }, { 300, 3100 } };
+	static const struct krtrace_time same[] = { { 5, 50 }, { 5, 50 }, { 5, 50 } };
+
+	static_branch_enable(&krtrace_cycles);
+	undo_later(test, cycles_off, NULL);
+	KUNIT_EXPECT_EQ(test, krtrace_ticks_to_ns(times, 50), 100);
+	KUNIT_EXPECT_EQ(test, krtrace_ticks_to_ns(times, 100), 100);
+	KUNIT_EXPECT_EQ(test, krtrace_ticks_to_ns(times, 150), 600);
+	KUNIT_EXPECT_EQ(test, krtrace_ticks_to_ns(times, 199), 1090);
+	KUNIT_EXPECT_EQ(test, krtrace_ticks_to_ns(times, 200), 1100);
+	KUNIT_EXPECT_EQ(test, krtrace_ticks_to_ns(times, 250), 2100);
+	KUNIT_EXPECT_EQ(test, krtrace_ticks_to_ns(times, 301), 3120);
+	KUNIT_EXPECT_EQ(test, krtrace_ticks_to_ns(same, 7), 50);
+}
+
 struct nested {
 	struct hrtimer timer;
 	unsigned long calls;
@@ -158,11 +189,21 @@ static enum hrtimer_restart on_timer(struct hrtimer *timer)
 	return HRTIMER_RESTART;
 }
 
+/* Its records fit in the buffer of a reading, however long the case takes. */
+static enum hrtimer_restart on_switch_timer(struct hrtimer *timer)
+{
+	struct nested *nested = container_of(timer, struct nested, timer);
+
+	probe_switch(NULL, false, current, current, 0);
+	hrtimer_forward_now(timer, 50 * NSEC_PER_USEC);
+	return ++nested->calls < 50000 ? HRTIMER_RESTART : HRTIMER_NORESTART;
+}
+
 /* A task wakes itself, and an interrupt wakes another task. */
 static void wakeups_nest(struct kunit *test)
 {
 	struct nested *nested = buffer(test, sizeof(*nested));
-	const struct krtrace_cpu *c;
+	const struct krtrace_part *c;
 	const int calls = 30000;
 	int i;
 
@@ -182,7 +223,7 @@ static void wakeups_nest(struct kunit *test)
 static void a_cpu_begins_with_its_current_task(struct kunit *test)
 {
 	const struct kregion_trace_event *rec;
-	const struct krtrace_cpu *c;
+	const struct krtrace_part *c;
 
 	begin(test);
 	cpu_begin(&memory);
@@ -339,7 +380,7 @@ static void a_lost_name_is_recorded_later(struct kunit *test)
 	struct task_struct *p = task_make(test, 1);
 	struct kregion *r = begin(test), *none = region_make(test, NULL);
 	const struct kregion_trace_lost *lost;
-	const struct krtrace_cpu *c;
+	const struct krtrace_part *c;
 	u64 before;
 
 	switch_to_task(p);
@@ -364,7 +405,7 @@ static void a_loss_precedes_the_next_record(struct kunit *test)
 {
 	struct kregion *r = begin(test), *none = region_make(test, NULL);
 	const struct kregion_trace_lost *lost;
-	const struct krtrace_cpu *c;
+	const struct krtrace_part *c;
 
 	probe_wakeup(NULL, current);
 	raw_cpu_ptr(&krtrace_cpu)->region = none;
@@ -477,7 +518,7 @@ static void records_of_a_damaged_run_are_lost(struct kunit *test)
 {
 	const struct damage *damage = test->param_value;
 	struct kregion *r = begin(test);
-	const struct krtrace_cpu *c;
+	const struct krtrace_part *c;
 	static bool warned;
 	int i, k;
 
@@ -502,7 +543,7 @@ static void records_of_a_damaged_run_are_lost(struct kunit *test)
 /* They are not damage. */
 static void records_after_the_stop_are_left_out(struct kunit *test)
 {
-	const struct krtrace_cpu *c;
+	const struct krtrace_part *c;
 
 	begin(test);
 	probe_wakeup(NULL, current);
@@ -515,10 +556,589 @@ static void records_after_the_stop_are_left_out(struct kunit *test)
 	expect_stream(test);
 }
 
+/* ---- generations --------------------------------------------------------- */
+
+#define LIVE_BLOCK	SZ_32K
+
+/* Of a trace with these blocks. */
+#define LIVE_BUDGET	((size_t)16 * LIVE_BLOCK * num_online_cpus())
+
+/* What a reader gets of a live trace. */
+struct reading {
+	char *data;			/* whole parts */
+	size_t len, max;
+	u64 generations, lost_generations;
+	u64 records, lost;		/* of all CPUs */
+	u64 lost_records, lost_lost;	/* in lost generations */
+	u64 pids;			/* wakeups, whose pids are successive */
+	u64 skipped;			/* pids that are not there */
+	u64 names, running;		/* records of these types ... */
+	u64 names_least;		/* ... and the least of a generation */
+	u64 last[NR_CPUS];		/* times */
+	u64 until;			/* of the last generation or mark */
+	bool end;
+};
+
+static void live_drop(void *unused)
+{
+	generations.region = NULL;
+	krtrace_share = 0;
+	irq_work_sync(&generations.irq_work);
+	cancel_delayed_work_sync(&generations.work);
+	if (reader.generation)
+		krtrace_generation_done(reader.generation);
+	krtrace_generations_drop();
+	krtrace_generations_exit();
+}
+
+/*
+ * Begin a live trace of all CPUs, whose records come from this test. Each
+ * generation has a reserve of a sixteenth of the budget.
+ */
+static struct kregion *begin_live(struct kunit *test, size_t budget)
+{
+	struct krtrace_memory none = {};
+	int cpu;
+
+	region = region_make(test, &(struct kregion_attr) {
+		.flags = KREGION_F_PERCPU, .block_size = LIVE_BLOCK, .limit = budget,
+		.reserve = budget / 16,
+	});
+	nowhere = region_make(test, NULL);
+	KUNIT_ASSERT_EQ(test, krtrace_generations_init(), 0);
+	undo_later(test, live_drop, NULL);
+	memory.region = region;
+	memory.names = kregion_map_create(region, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, memory.names);
+	none.region = nowhere;
+	for_each_possible_cpu(cpu)
+		cpu_reset(per_cpu_ptr(&krtrace_cpu, cpu), &none);
+	krtrace_clock.start = krtrace_ticks();
+	krtrace_clock.start_ns = krtrace_clock.start;
+	krtrace_generations_start(budget, true);
+	krtrace_stream_start(LIVE_BLOCK, budget, true);
+	cpus_begin(&memory);
+	krtrace_generations_run(region);
+	/* A case seals generations itself, unless it sets this. */
+	krtrace_share = 0;
+	return region;
+}
+
+static void end_live(void)
+{
+	struct krtrace_generation *g = generations.open;
+
+	generations.region = NULL;
+	krtrace_clock.stop = krtrace_clock_now(&g->times[1]);
+	krtrace_record_close(g->slot);
+	generation_seal(g, krtrace_clock.stop, true);
+	krtrace_stream_stop(region, g);
+}
+
+/* Records of wakeups of the pids from @first to @end. */
+static void wake_pids(struct task_struct *p, int first, int end)
+{
+	for (p->pid = first; p->pid < end; p->pid++)
+		probe_wakeup(NULL, p);
+}
+
+static struct reading *reading_make(struct kunit *test)
+{
+	struct reading *r = buffer(test, sizeof(*r));
+
+	r->max = SZ_4M;
+	r->data = buffer(test, r->max);
+	r->names_least = U64_MAX;
+	return r;
+}
+
+/* Read the next part into a buffer as of a user; false if there is none. */
+static bool read_part(struct kunit *test, struct reading *r)
+{
+	if (!reader_next())
+		return false;
+	KUNIT_ASSERT_LE(test, r->len + reader.len, r->max);
+	memcpy(r->data + r->len, reader.data, reader.len);
+	r->len += reader.len;
+	reader.len = 0;
+	return true;
+}
+
+/* Up to the first section of a generation. */
+static void read_head(struct kunit *test, struct reading *r)
+{
+	while (reader.next != PART_RUN)
+		KUNIT_ASSERT_TRUE(test, read_part(test, r));
+}
+
+static void read_all(struct kunit *test, struct reading *r)
+{
+	while (read_part(test, r))
+		;
+}
+
+static void check_cpu(struct kunit *test, struct reading *r, const struct kregion_trace_cpu *c,
+		      u64 since)
+{
+	const char *p = (char *)c + c->section.header_size, *end = (char *)c + c->section.size;
+	u64 records = 0, lost = c->tail_lost;
+
+	for (; p < end; records++) {
+		const struct kregion_trace_event *rec = (void *)p;
+		const u64 time = rec->head & KREGION_TRACE_TIME_MASK;
+		const u8 type = rec->head >> KREGION_TRACE_TIME_BITS;
+		const u64 pid = rec->ids & KREGION_TRACE_PID_MASK;
+
+		KUNIT_ASSERT_GT(test, record_size[type], 0);
+		KUNIT_ASSERT_GE(test, time, max(since, r->last[c->cpu]));
+		KUNIT_ASSERT_LE(test, time, r->until);
+		r->last[c->cpu] = time;
+		r->names += type == KREGION_TRACE_NAME;
+		r->running += type == KREGION_TRACE_RUNNING_TASK;
+		if (type == KREGION_TRACE_LOST)
+			lost += ((struct kregion_trace_lost *)p)->count;
+		if (type == KREGION_TRACE_WAKEUP) {
+			KUNIT_ASSERT_GE(test, pid, r->pids);
+			r->skipped += pid - r->pids;
+			r->pids = pid + 1;
+		}
+		p += record_size[type];
+	}
+	KUNIT_EXPECT_PTR_EQ(test, p, end);
+	KUNIT_EXPECT_EQ(test, records, c->records);
+	KUNIT_EXPECT_EQ(test, lost, c->lost);
+	r->records += records;
+	r->lost += lost;
+}
+
+/* Everything that was read is well-formed. */
+static void check_reading(struct kunit *test, struct reading *r)
+{
+	const struct kregion_trace_section *sec;
+	const struct kregion_trace_lost_generations *lost;
+	const struct kregion_trace_generation *g = NULL;
+	u64 names = 0, cpus = 0;
+	size_t at = sizeof(header) + sizeof(types) + sizeof(fields);
+
+	for (; at < r->len; at += sec->size) {
+		sec = (void *)(r->data + at);
+		switch (sec->kind) {
+		case KREGION_TRACE_SECTION_LOST:
+			lost = (void *)sec;
+			KUNIT_EXPECT_GE(test, lost->since, g ? g->since : 0);
+			KUNIT_EXPECT_LE(test, lost->since, lost->until);
+			r->lost_generations += lost->generations;
+			r->lost_records += lost->records;
+			r->lost_lost += lost->lost;
+			r->until = lost->until;
+			break;
+		case KREGION_TRACE_SECTION_GENERATION:
+			KUNIT_EXPECT_EQ(test, cpus, 0);
+			g = (void *)sec;
+			KUNIT_EXPECT_EQ(test, g->number, r->generations + r->lost_generations);
+			KUNIT_EXPECT_LE(test, g->since, r->until);
+			KUNIT_EXPECT_GE(test, g->until, r->until);
+			r->until = g->until;
+			r->generations++;
+			cpus = g->nr_cpus;
+			names = r->names;
+			break;
+		case KREGION_TRACE_SECTION_CPU:
+			KUNIT_ASSERT_NOT_NULL(test, g);
+			check_cpu(test, r, (void *)sec, g->since);
+			cpus--;
+			if (!cpus)
+				r->names_least = min(r->names_least, r->names - names);
+			break;
+		case KREGION_TRACE_SECTION_END:
+			r->end = true;
+			break;
+		}
+	}
+	KUNIT_EXPECT_EQ(test, at, r->len);
+	KUNIT_EXPECT_EQ(test, cpus, 0);
+}
+
+static void expect_totals(struct kunit *test, const struct reading *r)
+{
+	const struct kregion_trace_live_end *end = &end_section;
+	u64 records, lost;
+
+	krtrace_record_counts(&records, &lost);
+	KUNIT_EXPECT_TRUE(test, r->end);
+	KUNIT_EXPECT_EQ(test, records, r->records + r->lost_records);
+	KUNIT_EXPECT_EQ(test, lost, r->lost + r->lost_lost);
+	KUNIT_EXPECT_EQ(test, end->generations, r->generations + r->lost_generations);
+	KUNIT_EXPECT_EQ(test, end->lost_generations, r->lost_generations);
+	KUNIT_EXPECT_EQ(test, end->lost_records, r->lost_records);
+	KUNIT_EXPECT_EQ(test, end->stop_ns - header.start_ns, r->until);
+}
+
+/* In order, each in one generation, and each generation begins on each CPU. */
+static void generations_have_all_records(struct kunit *test)
+{
+	struct task_struct *p = task_make(test, 1);
+	struct reading *r = reading_make(test);
+	const int n = 100, rounds = 20;
+	int i;
+
+	begin_live(test, SZ_1M);
+	for (i = 0; i < rounds; i++) {
+		wake_pids(p, i * n, (i + 1) * n);
+		KUNIT_ASSERT_EQ(test, krtrace_generations_turn(), 0);
+		KUNIT_EXPECT_TRUE(test, krtrace_stream_ready());
+		read_all(test, r);
+		KUNIT_EXPECT_FALSE(test, krtrace_stream_ready());
+		KUNIT_EXPECT_LE(test, stats_of(region).generations, 1UL);
+	}
+	wake_pids(p, i * n, (i + 1) * n);
+	end_live();
+	read_all(test, r);
+	check_reading(test, r);
+	expect_totals(test, r);
+	KUNIT_EXPECT_EQ(test, r->generations, rounds + 1);
+	KUNIT_EXPECT_EQ(test, r->lost_generations, 0);
+	KUNIT_EXPECT_EQ(test, r->skipped, 0);
+	KUNIT_EXPECT_EQ(test, r->pids, n * (rounds + 1));
+	KUNIT_EXPECT_EQ(test, r->running, (rounds + 1) * num_online_cpus());
+}
+
+/* A generation is of use without the ones before it. */
+static void each_generation_has_the_names(struct kunit *test)
+{
+	struct task_struct *p = task_make(test, 1), *other = task_make(test, 2);
+	struct reading *r = reading_make(test);
+	const int rounds = 5;
+	int i, k;
+	u64 names;
+
+	begin_live(test, SZ_1M);
+	for (i = 0; i < rounds; i++) {
+		for (k = 0; k < 3; k++) {
+			switch_to_task(p);
+			switch_to_task(other);
+		}
+		names = kregion_map_count(raw_cpu_ptr(&krtrace_cpu)->names);
+		KUNIT_EXPECT_GE(test, names, 2);
+		KUNIT_ASSERT_EQ(test, krtrace_generations_turn(), 0);
+		read_all(test, r);
+	}
+	end_live();
+	read_all(test, r);
+	check_reading(test, r);
+	/* The current tasks of the CPUs have names, too, but for idle ones. */
+	KUNIT_EXPECT_GE(test, r->names, 2 * rounds);
+	KUNIT_EXPECT_LE(test, r->names, 2 * rounds + (rounds + 1) * num_online_cpus());
+}
+
+/* Whole ones, the oldest ones first; what is being read is whole. */
+static void a_slow_reader_loses_generations(struct kunit *test)
+{
+	struct task_struct *p = task_make(test, 1);
+	struct reading *r = reading_make(test);
+	const int n = 3000, rounds = 30;
+	struct kregion_trace_generations counts;
+	int i;
+
+	begin_live(test, LIVE_BUDGET);
+	for (i = 0; i < rounds; i++) {
+		/* Half of one that will be lost has no memory. */
+		wake_pids(p, i * n, i * n + n / 2);
+		if (i == rounds / 2)
+			raw_cpu_ptr(&krtrace_cpu)->region = nowhere;
+		wake_pids(p, i * n + n / 2, (i + 1) * n);
+		KUNIT_ASSERT_EQ(test, krtrace_generations_turn(), 0);
+		if (!i)
+			read_head(test, r);
+	}
+	krtrace_generations_counts(&counts);
+	KUNIT_EXPECT_EQ(test, counts.sealed, rounds);
+	KUNIT_EXPECT_GT(test, counts.lost, 0);
+	KUNIT_EXPECT_EQ(test, counts.waiting, rounds - 1 - counts.lost);
+	KUNIT_EXPECT_GT(test, counts.waiting, 0);
+	read_all(test, r);
+	end_live();
+	read_all(test, r);
+	check_reading(test, r);
+	expect_totals(test, r);
+	KUNIT_EXPECT_EQ(test, r->lost, 0);
+	KUNIT_EXPECT_EQ(test, r->lost_lost, n / 2);
+	KUNIT_EXPECT_EQ(test, r->lost_generations, counts.lost);
+	KUNIT_EXPECT_EQ(test, r->skipped, counts.lost * n);
+	KUNIT_EXPECT_EQ(test, r->pids, n * rounds);
+}
+
+struct waker {
+	struct hrtimer timer;
+	struct task_struct *p;
+};
+
+static enum hrtimer_restart on_wake_timer(struct hrtimer *timer)
+{
+	struct waker *waker = container_of(timer, struct waker, timer);
+
+	wake_pids(waker->p, waker->p->pid, waker->p->pid + 1);
+	hrtimer_forward_now(timer, 20 * NSEC_PER_USEC);
+	return HRTIMER_RESTART;
+}
+
+/* Its last records are in the memory of the next one, which is lost. */
+static void a_generation_that_is_read_is_whole(struct kunit *test)
+{
+	struct waker *waker = buffer(test, sizeof(*waker));
+	struct reading *r = reading_make(test);
+	const int rounds = 3 * KRTRACE_GENERATIONS;
+	int i;
+
+	begin_live(test, LIVE_BUDGET);
+	waker->p = task_make(test, 0);
+	hrtimer_setup(&waker->timer, on_wake_timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL_PINNED_HARD);
+	hrtimer_start(&waker->timer, 0, HRTIMER_MODE_REL_PINNED_HARD);
+	KUNIT_EXPECT_EQ(test, krtrace_generations_turn(), 0);
+	read_head(test, r);
+	for (i = 1; i < rounds; i++)
+		KUNIT_EXPECT_EQ(test, krtrace_generations_turn(), 0);
+	hrtimer_cancel(&waker->timer);
+	KUNIT_EXPECT_EQ(test, reader.generation->number, 0);
+	end_live();
+	read_all(test, r);
+	check_reading(test, r);
+	expect_totals(test, r);
+	KUNIT_EXPECT_GT(test, r->lost_generations, 0);
+	KUNIT_EXPECT_GT(test, r->pids, 0);
+	KUNIT_EXPECT_LE(test, r->skipped, r->lost_records + r->lost + r->lost_lost);
+}
+
+/* However small they are. */
+static void entries_do_not_run_out(struct kunit *test)
+{
+	struct reading *r = reading_make(test);
+	const int rounds = 5 * KRTRACE_GENERATIONS;
+	int i;
+
+	begin_live(test, LIVE_BUDGET);
+	for (i = 0; i < rounds; i++)
+		KUNIT_ASSERT_EQ(test, krtrace_generations_turn(), 0);
+	end_live();
+	read_all(test, r);
+	check_reading(test, r);
+	expect_totals(test, r);
+	KUNIT_EXPECT_EQ(test, r->generations + r->lost_generations, rounds + 1);
+	KUNIT_EXPECT_EQ(test, r->generations, KRTRACE_GENERATIONS);
+}
+
+/* Records that fill a share of the budget, with interrupts off, seal it. */
+static void a_full_share_is_sealed(struct kunit *test)
+{
+	struct task_struct *p = task_make(test, 1);
+	struct reading *r = reading_make(test);
+	const int n = 5000, rounds = 10;
+	int i;
+
+	begin_live(test, SZ_1M);
+	krtrace_share = SZ_32K;
+	for (i = 0; i < rounds; i++) {
+		local_irq_disable();
+		wake_pids(p, i * n, (i + 1) * n);
+		local_irq_enable();
+		KUNIT_ASSERT_TRUE(test, wait_until(generations.counts.sealed > i));
+		KUNIT_EXPECT_EQ(test, generations.counts.sealed, i + 1);
+		read_all(test, r);
+	}
+	krtrace_share = 0;
+	end_live();
+	read_all(test, r);
+	check_reading(test, r);
+	expect_totals(test, r);
+	KUNIT_EXPECT_EQ(test, r->skipped, 0);
+	KUNIT_EXPECT_EQ(test, r->lost, 0);
+}
+
+/* Without a turn it grows up to four shares, and the next one has memory. */
+static void an_overfull_generation_loses_records(struct kunit *test)
+{
+	struct task_struct *p = task_make(test, 1);
+	struct reading *r = reading_make(test);
+	const int n = LIVE_BUDGET / sizeof(struct kregion_trace_event);
+	u64 records;
+
+	begin_live(test, LIVE_BUDGET);
+	krtrace_share = generations.share;
+	/* No work is queued. */
+	atomic_set(&generations.pending, 1);
+	wake_pids(p, 0, n);
+	records = raw_cpu_ptr(&krtrace_cpu)->records;
+	KUNIT_EXPECT_GT(test, records * sizeof(struct kregion_trace_event), generations.share);
+	KUNIT_EXPECT_LT(test, records * sizeof(struct kregion_trace_event), 5 * generations.share);
+	KUNIT_ASSERT_EQ(test, krtrace_generations_turn(), 0);
+	wake_pids(p, n, n + 100);
+	krtrace_share = 0;
+	end_live();
+	read_all(test, r);
+	check_reading(test, r);
+	expect_totals(test, r);
+	KUNIT_EXPECT_EQ(test, r->lost_generations, 0);
+	KUNIT_EXPECT_EQ(test, r->pids, n + 100);
+	KUNIT_EXPECT_EQ(test, r->skipped, r->lost);
+}
+
+/* New names all the time; no grace period ends before many of them. */
+static int name_thread(void *data)
+{
+	struct task_struct *p = data;
+	int i;
+
+	while (!kthread_should_stop()) {
+		rcu_read_lock();
+		for (i = 0; i < 20000; i++) {
+			wake_pids(p, p->pid, p->pid + 1);
+			switch_to_task(p);
+		}
+		rcu_read_unlock();
+		cond_resched();
+	}
+	return 0;
+}
+
+/* No more of them are recorded. */
+static bool records_stop(void)
+{
+	u64 before, records, lost;
+
+	krtrace_record_counts(&before, &lost);
+	msleep(300);
+	krtrace_record_counts(&records, &lost);
+	return records == before;
+}
+
+/* A generation of names leaves memory for a turn when all else is read. */
+static void names_then_turn(struct kunit *test, bool during_a_turn)
+{
+	struct task_struct *p = task_make(test, 1), *task;
+	struct reading *r = reading_make(test);
+	int i = 0;
+
+	begin_live(test, LIVE_BUDGET);
+	krtrace_share = generations.share;
+	/* No work is queued. */
+	atomic_set(&generations.pending, 1);
+	KUNIT_ASSERT_EQ(test, krtrace_generations_turn(), 0);
+	read_head(test, r);
+	task = thread_make(test, name_thread, p, next_online_cpu(raw_smp_processor_id()));
+	wake_up_process(task);
+	KUNIT_ASSERT_TRUE(test, spin_until(READ_ONCE(p->pid) > 1));
+	if (during_a_turn)
+		KUNIT_EXPECT_EQ(test, krtrace_generations_turn(), 0);
+	while (!records_stop() && i++ < 20)
+		;
+	KUNIT_EXPECT_LT(test, i, 20);
+	read_all(test, r);
+	KUNIT_EXPECT_EQ(test, krtrace_generations_turn(), 0);
+	thread_stop(task);
+	krtrace_share = 0;
+	end_live();
+	read_all(test, r);
+	check_reading(test, r);
+	expect_totals(test, r);
+	KUNIT_EXPECT_GT(test, r->skipped, 0);
+	KUNIT_EXPECT_LE(test, r->skipped, r->lost + r->lost_records + r->lost_lost);
+}
+
+static void a_full_generation_leaves_memory_for_a_turn(struct kunit *test)
+{
+	names_then_turn(test, false);
+}
+
+/* The same if it is full before it begins. */
+static void a_turn_leaves_memory_for_the_next(struct kunit *test)
+{
+	names_then_turn(test, true);
+}
+
+/* No block goes back to the page allocator, and the same ones serve all the time. */
+static void generations_use_the_same_blocks(struct kunit *test)
+{
+	struct task_struct *p = task_make(test, 1);
+	struct reading *r = reading_make(test);
+	const int n = 3000, rounds = 60;
+	struct kregion_stats st;
+	int i;
+
+	begin_live(test, SZ_1M);
+	for (i = 0; i < rounds; i++) {
+		wake_pids(p, i * n, (i + 1) * n);
+		KUNIT_ASSERT_EQ(test, krtrace_generations_turn(), 0);
+		r->len = 0;
+		read_all(test, r);
+	}
+	/* It has all of them still. */
+	st = stats_of(region);
+	KUNIT_EXPECT_EQ(test, st.generations, 0UL);
+	KUNIT_EXPECT_EQ(test, st.fills, blocks_of(&st));
+	KUNIT_EXPECT_LT(test, st.fills, (unsigned long)rounds);
+}
+
+static int turn_thread(void *data)
+{
+	int *turns = data;
+
+	while (!kthread_should_stop()) {
+		if (krtrace_generations_turn())
+			break;
+		WRITE_ONCE(*turns, *turns + 1);
+		usleep_range(200, 400);
+	}
+	while (!kthread_should_stop())
+		usleep_range(1000, 2000);
+	return 0;
+}
+
+/* Records go on, in tasks and interrupts, while generations are sealed. */
+static void records_go_on_during_turns(struct kunit *test)
+{
+	struct nested *nested = buffer(test, sizeof(*nested));
+	struct task_struct *p = task_make(test, 1), *task;
+	int *turns = buffer(test, sizeof(*turns));
+	struct reading *r = reading_make(test);
+	const int n = 50000, wanted = 12;
+	bool turned = true;
+	int i;
+
+	begin_live(test, SZ_4M);
+	task = thread_make(test, turn_thread, turns, -1);
+	wake_up_process(task);
+	hrtimer_setup(&nested->timer, on_switch_timer, CLOCK_MONOTONIC,
+		      HRTIMER_MODE_REL_PINNED_HARD);
+	hrtimer_start(&nested->timer, 0, HRTIMER_MODE_REL_PINNED_HARD);
+	/* A share of them before each turn, however late that is. */
+	for (i = 0; i < n && turned; i++) {
+		wake_pids(p, i, i + 1);
+		if (!(i % 100))
+			read_all(test, r);
+		if (!(i % (n / wanted)))
+			turned = wait_until(READ_ONCE(*turns) >= i / (n / wanted) ||
+					    (read_all(test, r), false));
+		cond_resched();
+	}
+	KUNIT_EXPECT_TRUE(test, turned);
+	hrtimer_cancel(&nested->timer);
+	thread_stop(task);
+	end_live();
+	read_all(test, r);
+	check_reading(test, r);
+	expect_totals(test, r);
+	/* All that is missing is counted. */
+	KUNIT_EXPECT_LE(test, r->skipped, r->lost + r->lost_records + r->lost_lost);
+	KUNIT_EXPECT_LT(test, r->skipped, n / 2);
+	KUNIT_EXPECT_GE(test, r->generations + r->lost_generations, wanted);
+	KUNIT_EXPECT_GT(test, nested->calls, 0UL);
+}
+
 static struct kunit_case trace_cases[] = {
 	KUNIT_CASE(probes_run_in_their_contexts),
 	KUNIT_CASE(a_switch_records_the_task_state),
 	KUNIT_CASE(times_do_not_step_back),
+	KUNIT_CASE(cycles_become_nanoseconds),
 	KUNIT_CASE(wakeups_nest),
 	KUNIT_CASE(a_cpu_begins_with_its_current_task),
 	KUNIT_CASE(counts_are_those_of_all_cpus),
@@ -531,6 +1151,17 @@ static struct kunit_case trace_cases[] = {
 	KUNIT_CASE(a_loss_precedes_the_next_record),
 	KUNIT_CASE_PARAM(records_of_a_damaged_run_are_lost, damage_gen_params),
 	KUNIT_CASE(records_after_the_stop_are_left_out),
+	KUNIT_CASE(generations_have_all_records),
+	KUNIT_CASE(each_generation_has_the_names),
+	KUNIT_CASE(a_slow_reader_loses_generations),
+	KUNIT_CASE(a_generation_that_is_read_is_whole),
+	KUNIT_CASE(entries_do_not_run_out),
+	KUNIT_CASE(a_full_share_is_sealed),
+	KUNIT_CASE(an_overfull_generation_loses_records),
+	KUNIT_CASE(a_full_generation_leaves_memory_for_a_turn),
+	KUNIT_CASE(a_turn_leaves_memory_for_the_next),
+	KUNIT_CASE(generations_use_the_same_blocks),
+	KUNIT_CASE(records_go_on_during_turns),
 	{}
 };
 

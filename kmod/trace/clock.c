@@ -4,8 +4,10 @@
  *
  * Trace time is the NMI-safe CLOCK_MONOTONIC. Reading it costs as much as the
  * rest of a record, so where the clock source is the CPU's cycle counter (the
- * TSC, for example), records hold cycles. Start and stop read both clocks, and
- * stop interpolates between the two readings.
+ * TSC, for example), records hold cycles. Start, stop and the ends of generations
+ * read both clocks, and the reader interpolates between two readings. The last
+ * records of a generation may be later than the first ones of the next, so
+ * both use the same readings for the same time.
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -86,15 +88,22 @@ void krtrace_clock_start(void)
 	clock->start_real_ns = ktime_get_real_ns() - (ktime_get_mono_fast_ns() - clock->start_ns);
 }
 
-void krtrace_clock_stop(void)
+/* Both clocks, from the start. They do not step back from the @last reading. */
+struct krtrace_time krtrace_clock_now(const struct krtrace_time *last)
 {
-	struct krtrace_clock *clock = &krtrace_clock;
-	struct clock_source source;
-	u64 ticks, ns;
+	struct krtrace_time now;
 
-	clock_read(&ticks, &ns);
-	clock->ticks = ticks - clock->start;
-	clock->ns = ns - clock->start_ns;
+	clock_read(&now.ticks, &now.ns);
+	now.ticks = max_t(s64, now.ticks - krtrace_clock.start, last->ticks);
+	now.ns = max_t(s64, now.ns - krtrace_clock.start_ns, last->ns);
+	return now;
+}
+
+void krtrace_clock_stop(const struct krtrace_time *last)
+{
+	struct clock_source source;
+
+	krtrace_clock.stop = krtrace_clock_now(last);
 	if (!static_key_enabled(&krtrace_cycles))
 		return;
 	source = clock_source_read();
@@ -104,12 +113,16 @@ void krtrace_clock_stop(void)
 		pr_warn("the machine was suspended, times in this trace are not exact\n");
 }
 
-/* Needs a stopped trace; @ticks count from its start. */
-u64 krtrace_ticks_to_ns(u64 ticks)
+/* Interpolate between the readings around @ticks, or the next ones. */
+u64 krtrace_ticks_to_ns(const struct krtrace_time times[3], u64 ticks)
 {
-	const struct krtrace_clock *clock = &krtrace_clock;
+	const struct krtrace_time *from = ticks < times[1].ticks ? times : times + 1;
+	const struct krtrace_time *to = from + 1;
 
-	if (!static_key_enabled(&krtrace_cycles) || !clock->ticks)
+	if (!static_key_enabled(&krtrace_cycles))
 		return ticks;
-	return mul_u64_u64_div_u64(ticks, clock->ns, clock->ticks);
+	if (ticks < from->ticks || from->ticks == to->ticks)
+		return from->ns;
+	return from->ns + mul_u64_u64_div_u64(ticks - from->ticks, to->ns - from->ns,
+					      to->ticks - from->ticks);
 }

@@ -14,8 +14,9 @@
  *
  * All state that probes use is set before they are registered, except for the
  * region: a CPU gets it when all probes are registered, and has a region
- * without memory until then. tracepoint_synchronize_unregister() waits for
- * running probes at the end.
+ * without memory until then. In a live trace, each CPU begins a generation with
+ * an empty list of runs and an empty map. tracepoint_synchronize_unregister()
+ * waits for running probes at the end.
  *
  * Probes and their inlines stay in one file to keep a record cheap.
  */
@@ -42,6 +43,9 @@ static_assert(sizeof_field(struct kregion_trace_name, comm) == TASK_COMM_LEN);
 
 DEFINE_PER_CPU(struct krtrace_cpu, krtrace_cpu);
 
+/* P: has no memory. For CPUs before the start, and while a generation is overfull. */
+static struct kregion *nowhere;
+
 /* Sentinel for krtrace_cpu.run: its end equals neither an object nor NULL. */
 static struct krtrace_run no_run = { .end = (char *)1 };
 
@@ -52,16 +56,45 @@ struct name_key {
 	u32 lost;		/* names_lost */
 };
 
+/* What a name takes in the map, on 64 bits: a node and a slot, see map.c. */
+#define NAME_BYTES	(80 + ALIGN(sizeof(struct name_key), 8) + 8)
+
 /* A: incremented when a new name is lost: those in the map are not up to date. */
 static u32 names_lost;
 
 static void cpu_reset(struct krtrace_cpu *c, const struct krtrace_memory *memory)
 {
-	memset(c, 0, sizeof(*c));
+	memset(c, 0, offsetof(struct krtrace_cpu, part));
 	c->region = memory->region;
 	c->names = memory->names;
 	c->run = &no_run;
 	c->link = &c->first;
+}
+
+/* End a generation, whose part is @slot. */
+static void cpu_close(struct krtrace_cpu *c, unsigned int slot)
+{
+	c->part[slot] = (struct krtrace_part){
+		.first = c->first,
+		.records = c->records - c->records_before,
+		.lost = c->lost - c->lost_before,
+		.unreported = c->lost - c->lost_reported,
+		.since = c->lost_since,
+	};
+}
+
+/* Begin a generation. */
+static void cpu_open(struct krtrace_cpu *c, const struct krtrace_memory *memory)
+{
+	c->region = memory->region;
+	c->names = memory->names;
+	c->run = &no_run;
+	c->first = NULL;
+	c->link = &c->first;
+	c->records_before = c->records;
+	c->lost_before = c->lost;
+	c->lost_reported = c->lost;
+	memset(c->named, 0, sizeof(c->named));
 }
 
 /* ---- records: interrupts off -------------------------------------------- */
@@ -78,13 +111,19 @@ static noinline __cold struct krtrace_run *run_start(void *p, size_t size)
 	struct krtrace_cpu *c = this_cpu_ptr(&krtrace_cpu);
 	const bool report = c->lost != c->lost_reported;
 	struct kregion_trace_lost *lost;
-	struct krtrace_run *run = NULL;
+	struct krtrace_run *run = c->run;
 
+	if (!krtrace_fill((run == &no_run ? 0 : run->end - (char *)run) + (p ? size : 0))) {
+		c->region = nowhere;
+		p = NULL;
+	}
+	run = NULL;
 	c->run = &no_run;
 	if (p)
 		run = kregion_alloc_nofill(c->region, sizeof(*run) + size +
 					   (report ? sizeof(*lost) : 0));
 	if (!run) {
+		krtrace_exhausted();
 		if (!report)
 			c->lost_since = c->last;
 		WRITE_ONCE(c->lost, c->lost + 1);
@@ -189,13 +228,15 @@ static noinline void record_name(const struct task_struct *p, const char *comm, 
 		.pid = p->pid, .tgid = p->tgid, .lost = READ_ONCE(names_lost),
 	};
 	struct kregion_trace_name *name;
+	bool known;
 
 	if (!p->pid)
 		return;		/* idle tasks have no name in a trace */
 	__this_cpu_write(krtrace_cpu.named[p->pid % KRTRACE_NAMED], p->pid);
 	/* @p->comm may change concurrently; its last byte is always 0. */
 	strscpy(key.comm, comm, sizeof(key.comm));
-	if (!is_new && names && kregion_map_find(names, &key, sizeof(key)))
+	known = names && kregion_map_find(names, &key, sizeof(key));
+	if (known && !is_new)
 		return;
 	name = record_write(KREGION_TRACE_NAME, (u64)key.tgid << 32 | key.pid, sizeof(*name));
 	if (!name) {
@@ -205,8 +246,8 @@ static noinline void record_name(const struct task_struct *p, const char *comm, 
 		return;
 	}
 	memcpy(name->comm, key.comm, sizeof(name->comm));
-	if (names)
-		kregion_map_put_nofill(names, &key, sizeof(key));
+	if (names && !known && kregion_map_put_nofill(names, &key, sizeof(key)))
+		krtrace_fill(NAME_BYTES);
 }
 
 /* ---- probes ------------------------------------------------------------- */
@@ -370,6 +411,12 @@ int krtrace_record_init(void)
 	return 0;
 }
 
+static void record_running_task(void)
+{
+	record_event(KREGION_TRACE_RUNNING_TASK, record_ids(current->pid, current->prio, 0, 0));
+	record_name(current, current->comm, false);
+}
+
 /*
  * Begin the trace of this CPU with its current task, once all probes are
  * registered. This discards the losses that probes have counted until then.
@@ -380,8 +427,7 @@ static void cpu_begin(void *memory)
 
 	local_irq_save(flags);
 	cpu_reset(this_cpu_ptr(&krtrace_cpu), memory);
-	record_event(KREGION_TRACE_RUNNING_TASK, record_ids(current->pid, current->prio, 0, 0));
-	record_name(current, current->comm, false);
+	record_running_task();
 	local_irq_restore(flags);
 }
 
@@ -403,33 +449,93 @@ static void cpus_begin(struct krtrace_memory *memory)
 	cpus_read_unlock();
 }
 
-/* Begin a trace in @region; on failure, no probe is registered. */
-int krtrace_record_start(struct kregion *region)
+static void nowhere_destroy(void)
 {
-	struct krtrace_memory none = {}, memory = { .region = region };
+	kregion_destroy(nowhere);
+	nowhere = NULL;
+}
+
+/*
+ * Begin a trace in @region; on failure, no probe is registered. Only a @live
+ * trace goes on after a generation that is overfull.
+ */
+int krtrace_record_start(struct kregion *region, bool live)
+{
+	struct krtrace_memory memory = { .region = region }, none = {};
 	int cpu, err;
 
 	memory.names = kregion_map_create(region, GFP_KERNEL);
 	if (!memory.names)
 		return -ENOMEM;
 	/* No reserve, so kregion_alloc_nofill() finds no memory in it. */
-	none.region = kregion_create("kregion_trace", NULL);
-	if (IS_ERR(none.region))
-		return PTR_ERR(none.region);
+	nowhere = kregion_create("kregion_trace", NULL);
+	if (IS_ERR(nowhere))
+		return PTR_ERR(nowhere);
+	none.region = nowhere;
 	for_each_possible_cpu(cpu)
 		cpu_reset(per_cpu_ptr(&krtrace_cpu, cpu), &none);
 	krtrace_clock_start();
 	err = probes_register();
 	if (!err)
 		cpus_begin(&memory);
-	kregion_destroy(none.region);
+	if (err || !live)
+		nowhere_destroy();
 	return err;
 }
 
 void krtrace_record_stop(void)
 {
-	krtrace_clock_stop();
 	probes_unregister(ARRAY_SIZE(probes));
+	nowhere_destroy();
+}
+
+struct turn {
+	unsigned int slot;		/* of the generation that ends */
+	const struct krtrace_memory *memory; /* of the one that begins */
+};
+
+static void cpu_turn(void *data)
+{
+	struct krtrace_cpu *c = this_cpu_ptr(&krtrace_cpu);
+	const struct turn *turn = data;
+	unsigned long flags;
+
+	local_irq_save(flags);
+	cpu_close(c, turn->slot);
+	cpu_open(c, turn->memory);
+	record_running_task();
+	local_irq_restore(flags);
+}
+
+/*
+ * End a generation, and begin the next one, on all CPUs. All records of the
+ * former are written and no probe uses it or its names when this returns.
+ */
+void krtrace_record_turn(unsigned int slot, const struct krtrace_memory *memory)
+{
+	struct turn turn = { slot, memory };
+	struct krtrace_cpu *c;
+	int cpu;
+
+	cpus_read_lock();
+	on_each_cpu(cpu_turn, &turn, 1);
+	for_each_possible_cpu(cpu) {
+		if (cpu_online(cpu))
+			continue;
+		c = per_cpu_ptr(&krtrace_cpu, cpu);
+		cpu_close(c, slot);
+		cpu_open(c, memory);
+	}
+	cpus_read_unlock();
+}
+
+/* End the last generation; no probe is registered. */
+void krtrace_record_close(unsigned int slot)
+{
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		cpu_close(per_cpu_ptr(&krtrace_cpu, cpu), slot);
 }
 
 /* An inconsistent snapshot while CPUs write records. */

@@ -58,6 +58,8 @@ static struct {
 	int fd[FDS], nr_fds;
 	int state;
 	uint64_t since;				/* before the start */
+	bool live;
+	struct kregion_trace_generations generations;	/* the last ones of this trace */
 	struct kregion_trace_start start;
 	struct kregion_trace_info info;		/* the last one of this trace */
 	bool have_info;
@@ -147,6 +149,7 @@ static bool documented(long got)
 {
 	static const int errors[] = {
 		EPERM, EBUSY, EINVAL, E2BIG, ENODATA, ENOTTY, EFAULT, ESPIPE, ENODEV, EINTR,
+		EAGAIN, ENOMEM,
 	};
 	size_t i;
 
@@ -322,8 +325,10 @@ static unsigned int regions(void)
 
 static void check_regions(void)
 {
+	/* A live trace has another one, without memory. */
 	if (m.state != ANY && !(competing && m.state == CLOSED))
-		CHECK(regions() == (m.state == RUNNING || m.state == STOPPED));
+		CHECK(regions() == (m.state == RUNNING && m.live ? 2u :
+				    m.state == RUNNING || m.state == STOPPED));
 }
 
 /* What holds in each state, and between two calls. */
@@ -341,13 +346,14 @@ static void check_info(const struct kregion_trace_info *info)
 	CHECK(info->budget_min == KREGION_TRACE_BUDGET_MIN);
 	CHECK(info->budget_max == memory.totalram * memory.mem_unit / PAGE / 2 * PAGE);
 	CHECK(info->bytes_used <= info->bytes_held && info->bytes_held <= info->budget);
-	CHECK(info->records * sizeof(struct kregion_trace_event) <= info->bytes_used);
-	CHECK(!info->stream_size == (info->state != KREGION_TRACE_STOPPED));
+	CHECK(!info->stream_size || info->state == KREGION_TRACE_STOPPED);
 	if (info->state == KREGION_TRACE_IDLE)
 		CHECK(!memcmp(info, &none, sizeof(none)));
 	if (m.state == ANY)
 		return;
 
+	CHECK(m.live || info->records * sizeof(struct kregion_trace_event) <= info->bytes_used);
+	CHECK(!info->stream_size == (m.live || info->state != KREGION_TRACE_STOPPED));
 	CHECK((int)info->state == m.state - IDLE);
 	if (m.state == IDLE)
 		return;
@@ -382,6 +388,7 @@ static void trace_ended(int state)
 	m.pos = 0;
 	m.have_info = false;
 	memset(&m.info, 0, sizeof(m.info));
+	memset(&m.generations, 0, sizeof(m.generations));
 	check_regions();
 }
 
@@ -421,44 +428,104 @@ static void check_section(size_t *at, const uint8_t *sizes, uint64_t duration)
 	m.info.lost -= lost;
 }
 
+/* The parts before the first section; their descriptions of @sizes. */
+static const struct kregion_trace_header *check_begin(size_t *at, uint8_t *sizes)
+{
+	const struct kregion_trace_header *h = part(at, sizeof(*h), 1);
+	const struct kregion_trace_type *types;
+	size_t i;
+
+	CHECK(!memcmp(h->magic, KREGION_TRACE_MAGIC, sizeof(h->magic)));
+	CHECK(h->byte_order == KREGION_TRACE_BYTE_ORDER && h->header_size == sizeof(*h));
+	CHECK(h->type_size == sizeof(*types) && h->budget == m.start.budget);
+	types = part(at, h->type_size, h->nr_types);
+	for (i = 0; i < h->nr_types; i++)
+		sizes[types[i].id & 255] = types[i].size;
+	part(at, h->field_size, h->nr_fields);
+	return h;
+}
+
+static void check_values(size_t *at, const struct kregion_trace_end *end, size_t head)
+{
+	const struct kregion_trace_value *values;
+	size_t i;
+
+	CHECK(end->section.kind == KREGION_TRACE_SECTION_END);
+	CHECK(end->section.header_size == head && end->value_size == sizeof(*values));
+	CHECK(end->section.size == head + end->nr_values * sizeof(*values));
+	values = part(at, sizeof(*values), end->nr_values);
+	CHECK(*at == m.pos);
+	for (i = 0; i < end->nr_values; i++) {
+		if (!strcmp(values[i].name, "bytes_used"))
+			CHECK(values[i].value == m.info.bytes_used);
+	}
+	sum->streams++;
+	sum->bytes += m.pos;
+}
+
+/* All records and losses are in a section or a mark. */
+static void check_live_stream(void)
+{
+	const struct kregion_trace_info info = m.info;
+	const struct kregion_trace_lost_generations *lost;
+	const struct kregion_trace_generation *g;
+	const struct kregion_trace_live_end *end;
+	uint64_t generations = 0, lost_generations = 0, until = 0, stop;
+	const struct kregion_trace_section *sec;
+	uint8_t sizes[256] = { };
+	size_t at = 0, i;
+	const struct kregion_trace_header *h = check_begin(&at, sizes);
+
+	CHECK(h->version == KREGION_TRACE_VERSION_LIVE);
+	CHECK(!h->stream_size && !h->stop_ns && !h->nr_cpus);
+	for (;;) {
+		CHECK(m.pos - at >= sizeof(*sec));
+		sec = (const void *)(m.stream + at);
+		if (sec->kind == KREGION_TRACE_SECTION_END)
+			break;
+		if (sec->kind == KREGION_TRACE_SECTION_LOST) {
+			lost = part(&at, sizeof(*lost), 1);
+			CHECK(lost->section.size == sizeof(*lost) && lost->generations);
+			CHECK(lost->since <= lost->until && lost->until >= until);
+			generations += lost->generations;
+			lost_generations += lost->generations;
+			m.info.records -= lost->records;
+			m.info.lost -= lost->lost;
+			until = lost->until;
+		}
+		g = part(&at, sizeof(*g), 1);
+		CHECK(g->section.kind == KREGION_TRACE_SECTION_GENERATION);
+		CHECK(g->section.size == sizeof(*g) && g->number == generations++);
+		CHECK(g->since <= until && g->until >= until);
+		until = g->until;
+		for (i = 0; i < g->nr_cpus; i++)
+			check_section(&at, sizes, until);
+	}
+	CHECK(!m.info.records && !m.info.lost);
+	m.info = info;
+	end = part(&at, sizeof(*end), 1);
+	stop = end->stop_ns - h->start_ns;
+	CHECK(stop == until && stop == info.elapsed_ns);
+	CHECK(end->generations == generations && end->lost_generations == lost_generations);
+	check_values(&at, &end->end, sizeof(*end));
+}
+
 static void check_stream(void)
 {
 	const struct kregion_trace_info info = m.info;
-	size_t at = 0, i;
-	const struct kregion_trace_header *h = part(&at, sizeof(*h), 1);
-	const struct kregion_trace_type *types;
-	const struct kregion_trace_value *values;
 	const struct kregion_trace_end *end;
 	uint8_t sizes[256] = { };
+	size_t at = 0, i;
+	const struct kregion_trace_header *h = check_begin(&at, sizes);
 
-	CHECK(!memcmp(h->magic, KREGION_TRACE_MAGIC, sizeof(h->magic)));
-	CHECK(h->version == KREGION_TRACE_VERSION && h->byte_order == KREGION_TRACE_BYTE_ORDER);
-	CHECK(h->header_size == sizeof(*h) && h->stream_size == m.pos);
-	CHECK(h->type_size == sizeof(*types) && h->budget == m.start.budget);
+	CHECK(h->version == KREGION_TRACE_VERSION && h->stream_size == m.pos);
 	CHECK(h->stop_ns - h->start_ns == info.elapsed_ns);
-	types = part(&at, h->type_size, h->nr_types);
-	for (i = 0; i < h->nr_types; i++) {
-		CHECK(types[i].id < NR(sizes));
-		sizes[types[i].id] = types[i].size;
-	}
-	part(&at, h->field_size, h->nr_fields);
 	for (i = 0; i < h->nr_cpus; i++)
 		check_section(&at, sizes, info.elapsed_ns);
 	CHECK(!m.info.records && !m.info.lost);
 	m.info = info;
-
 	end = part(&at, sizeof(*end), 1);
-	CHECK(end->section.kind == KREGION_TRACE_SECTION_END);
-	CHECK(end->section.header_size == sizeof(*end) && end->value_size == sizeof(*values));
-	CHECK(end->section.size == sizeof(*end) + end->nr_values * sizeof(*values));
-	values = part(&at, sizeof(*values), end->nr_values);
-	CHECK(at == m.pos);
-	for (i = 0; i < end->nr_values; i++) {
-		if (!strcmp(values[i].name, "bytes_used"))
-			CHECK(values[i].value == info.bytes_used);
-	}
-	sum->streams++;
-	sum->bytes += m.pos;
+	check_values(&at, end, sizeof(*end));
 }
 
 /* ---- calls --------------------------------------------------------------- */
@@ -582,11 +649,13 @@ static long start_answer(const struct kregion_trace_start *start, const char *by
 	}
 	if (readable < sizeof(*start))
 		return -EFAULT;
-	if (start->flags)
+	if (start->flags & ~KREGION_TRACE_LIVE)
 		return -EINVAL;
 	if (m.state != IDLE)
 		return -EBUSY;
 	if (start->budget < KREGION_TRACE_BUDGET_MIN || start->budget > max)
+		return -EINVAL;
+	if (start->flags && start->budget / get_nprocs() < KREGION_TRACE_LIVE_BUDGET_MIN)
 		return -EINVAL;
 	return 0;
 }
@@ -603,7 +672,7 @@ static long call_start(void)
 	bool fault;
 
 	CHECK(!ioctl(m.fd[0], KREGION_TRACE_INFO, &info) || (m.state == ANY && errno == EINTR));
-	start.flags = one_in(8) ? 1u << below(32) : 0;
+	start.flags = one_in(8) ? 1u << below(32) : one_in(3) ? KREGION_TRACE_LIVE : 0;
 	start.budget = start_budget(info.budget_max);
 	memset(bytes, 0, sizeof(bytes));
 	memcpy(bytes, &start, sizeof(start));
@@ -622,6 +691,7 @@ static long call_start(void)
 	if (!fault || (got != -ENOMEM && got != -EFAULT))
 		expect("start", got, want);
 	if (!got && m.state != ANY) {
+		m.live = start.flags;
 		trace_ended(RUNNING);
 		m.start = start;
 		m.since = since;
@@ -664,6 +734,41 @@ static long call_drop(void)
 	return got;
 }
 
+static long call_rotate(void)
+{
+	const bool fault = fault_begin(START_FAULTS);
+	const long got = result(ioctl(some_fd(), KREGION_TRACE_ROTATE));
+
+	if (!fault_end(fault) || got != -ENOMEM)
+		expect("rotate", got, m.state == RUNNING && m.live ? 0 : -EINVAL);
+	return got;
+}
+
+/* Counts do not decrease, and a trace that is not live has one generation. */
+static long call_generations(void)
+{
+	struct kregion_trace_generations g;
+	const struct place at = place(sizeof(g));
+	const bool good = at.writable >= sizeof(g);
+	bool fault = fault_begin(3);
+	long got;
+
+	got = result(ioctl(some_fd(), KREGION_TRACE_GENERATIONS, at.p));
+	fault = fault_end(fault);
+	if (!fault || got != -EFAULT)
+		expect("generations", got, good ? 0 : -EFAULT);
+	if (got || m.state == ANY)
+		return got;
+	memcpy(&g, at.p, sizeof(g));
+	CHECK(g.waiting + g.lost <= g.sealed);
+	CHECK(g.sealed >= m.generations.sealed && g.lost >= m.generations.lost);
+	CHECK(g.lost_records >= m.generations.lost_records);
+	if (!m.live || m.state == IDLE)
+		CHECK(!g.lost && g.sealed == (m.state == STOPPED));
+	m.generations = g;
+	return got;
+}
+
 static long call_info(void)
 {
 	struct kregion_trace_info info;
@@ -693,6 +798,7 @@ static long call_unknown(void)
 {
 	static const uint32_t known[] = {
 		KREGION_TRACE_START, KREGION_TRACE_STOP, KREGION_TRACE_DROP, KREGION_TRACE_INFO,
+		KREGION_TRACE_ROTATE, KREGION_TRACE_GENERATIONS,
 	};
 	const struct place at = place(sizeof(struct kregion_trace_info));
 	uint32_t command = known[below(NR(known))] ^ 1u << below(32);
@@ -741,8 +847,11 @@ static long call_file(void)
 		break;
 	case 5:
 		got = result(poll(&poll_fd, 1, 0));
-		expect("poll", got, 1);
-		CHECK(poll_fd.revents & POLLIN);
+		if (m.state == RUNNING && m.live && !got)
+			break;
+		if (m.state != ANY || got != 0)
+			expect("poll", got, 1);
+		CHECK(!got || poll_fd.revents & POLLIN);
 	}
 	return got;
 }
@@ -783,15 +892,55 @@ static long read_pieces(const struct place *at, size_t len)
 	return result(readv(some_fd(), pieces, 4));
 }
 
+/*
+ * A live trace: what comes is not known before. Tasks do not wait, as nobody
+ * might end that; one alone waits until a signal ends it.
+ */
+static long call_read_live(void)
+{
+	const size_t len = 1 + below(ARENA);
+	const struct place at = place(len);
+	const int fd = some_fd(), flags = fcntl(fd, F_GETFL);
+	const bool wait = m.state == RUNNING && one_in(4);
+	bool fault = false;
+	long got;
+
+	if (m.state == STOPPED && !m.have_info)
+		check_unchanged();
+	CHECK(!fcntl(fd, F_SETFL, wait ? flags & ~O_NONBLOCK : flags | O_NONBLOCK));
+	if (!wait)
+		fault = fault_begin(3);
+	got = result(syscall(SYS_read, fd, at.p, len));
+	fault = fault_end(fault);
+	if (m.state == ANY)
+		expect("read", got, 0);
+	else if (at.whose != USER)
+		CHECK(got == -EFAULT || (at.whose == PERHAPS && got == -EAGAIN));
+	else if (got == -EFAULT)
+		CHECK(fault || at.writable < 8);
+	else if (m.state == RUNNING)
+		CHECK(got == (wait ? -EINTR : -EAGAIN) || (got > 0 && (size_t)got <= len));
+	else
+		CHECK(got >= 0 && (size_t)got <= len);
+	if (got > 0 && m.state != ANY)
+		stream_add(at.p, got);
+	if (!got && m.state == STOPPED)
+		check_live_stream();
+	return got;
+}
+
 static long call_read(void)
 {
 	static const size_t lengths[] = { 8, 64, 200, PAGE, ARENA };
-	const size_t left = stream_left();
+	const bool live = m.state == ANY || (m.live && m.state >= RUNNING);
+	const size_t left = live ? 0 : stream_left();
 	size_t len = below(lengths[below(NR(lengths))] + 1), want, i;
 	const struct place at = place(len);
 	bool fault = false;
 	long got;
 
+	if (live)
+		return call_read_live();
 	if (at.writable && one_in(32))
 		len = one_in(2) ? SIZE_MAX : SSIZE_MAX;
 	want = smaller(len, left);
@@ -876,6 +1025,8 @@ static const struct {
 	{ "stop",	call_stop,	{ 0,	3,	3,	2,	2 } },
 	{ "drop",	call_drop,	{ 0,	2,	2,	2,	2 } },
 	{ "info",	call_info,	{ 0,	5,	8,	6,	4 } },
+	{ "rotate",	call_rotate,	{ 0,	1,	6,	1,	4 } },
+	{ "generations", call_generations, { 0,	1,	4,	4,	2 } },
 	{ "unknown",	call_unknown,	{ 0,	2,	2,	2,	2 } },
 	{ "file",	call_file,	{ 0,	3,	3,	3,	3 } },
 	{ "read",	call_read,	{ 0,	3,	5,	40,	8 } },
@@ -987,6 +1138,8 @@ static void share(unsigned long n)
 	m.state = ANY;
 	several(n, true);
 	CHECK(!ioctl(m.fd[0], KREGION_TRACE_INFO, &info));
+	m.live = info.state == KREGION_TRACE_RUNNING ? !ioctl(m.fd[0], KREGION_TRACE_ROTATE) :
+		 !info.stream_size;
 	trace_ended(IDLE + info.state);
 	m.start.budget = info.budget;
 	m.since = 0;

@@ -30,6 +30,8 @@ RUNNING_TASK, SWITCH, WAKEUP, WAKEUP_NEW, FORK, EXEC, EXIT, NAME, LOST = range(1
 Type = namedtuple("Type", "id size nr_fields name")
 Field = namedtuple("Field", "kind offset width shift bits name")
 MS = 1000000
+# The structures of a stream, in the order of the document.
+PARTS = "header", "type", "field", "cpu", "end", "generation", "lost_generations", "live_end"
 OTHER = {"little": ">", "big": "<"}[sys.byteorder]
 
 
@@ -250,18 +252,21 @@ class Format(unittest.TestCase):
         return [(int(row[0]), int(row[1]), row[2]) for row in rows]
 
     def test_structures(self):
-        names = "header", "type", "field", "cpu", "end"
-        for name, rows in zip(names, self.layouts):
+        for name, rows in zip(PARTS, self.layouts):
             members = [(at, size, "" if member == "reserved" else member)
                        for at, size, member in self.structs[f"kregion_trace_{name}"]]
             self.assertEqual(self.layout(rows), members, name)
 
     def test_sizes(self):
         """The sizes that a table gives are those of the structures."""
-        header, _, _, cpu, end = ({row[2]: row[3] for row in rows} for rows in self.layouts[:5])
+        header, _, _, cpu, end, generation, lost, live = (
+            {row[2]: row[3] for row in rows} for rows in self.layouts[:len(PARTS)])
         for row, name in ((header["header_size"], "header"), (header["type_size"], "type"),
                           (header["field_size"], "field"), (cpu["header_size"], "cpu"),
-                          (end["header_size"], "end"), (end["value_size"], "value")):
+                          (end["header_size"], "end"), (end["value_size"], "value"),
+                          (generation["header_size"], "generation"),
+                          (lost["header_size"], "lost_generations"),
+                          (live["header_size"], "live_end")):
             self.assertEqual(re.search(r"\d+", row)[0], str(self.sizes[f"kregion_trace_{name}"]))
 
     def test_events(self):
@@ -276,7 +281,7 @@ class Format(unittest.TestCase):
     def test_other_records(self):
         described = re.findall(r"^Type (\d+), ``(\w+)``, (\d+) bytes", self.text, re.M)
         self.assertEqual(described, [(str(t.id), t.name, str(t.size)) for t in TYPES[EXIT:]])
-        for t, rows in zip(TYPES[EXIT:], self.layouts[5:]):
+        for t, rows in zip(TYPES[EXIT:], self.layouts[len(PARTS):]):
             fields = [(f.offset + f.shift // 8, f.bits // 8 or f.width, f.name)
                       for f in self.fields[t.name] if f.offset]
             self.assertEqual([row for row in self.layout(rows) if row[2]], fields, t.name)

@@ -5,9 +5,13 @@ import ctypes
 import errno
 import fcntl
 import os
+import select
 import struct
 import subprocess
 import sys
+import threading
+
+import trace_file
 
 DEVICE = "/dev/kregion_trace"
 MIB = 1 << 20
@@ -21,6 +25,8 @@ def ioctl_number(nr, size=0, direction=0):
 
 START, STOP = ioctl_number(0x40, 16, 1), ioctl_number(0x41)
 DROP, INFO = ioctl_number(0x42), ioctl_number(0x43, 80, 2)
+ROTATE, GENERATIONS = ioctl_number(0x44), ioctl_number(0x45, 32, 2)
+LIVE, LIVE_BUDGET_MIN = 1, 131072 * os.cpu_count()
 
 
 def expect(what, want, call):
@@ -62,6 +68,15 @@ def info():
     return struct.unpack("IIQQQQQQQQQ", fcntl.ioctl(fd, INFO, b"\0" * 80))
 
 
+def generations():
+    """struct kregion_trace_generations: sealed, waiting, lost, records in lost ones."""
+    return struct.unpack("4Q", fcntl.ioctl(fd, GENERATIONS, b"\0" * 32))
+
+
+def readable(seconds=0):
+    return bool(select.select([fd], [], [], seconds)[0])
+
+
 def refused_to_unload(module):
     return subprocess.run(["rmmod", module], stderr=subprocess.DEVNULL).returncode != 0
 
@@ -77,7 +92,9 @@ expect("stop of nothing", errno.EINVAL, ioctl(STOP))
 expect("drop of nothing", errno.ENODATA, ioctl(DROP))
 for budget in 0, 1, 65535, 1 << 50, (1 << 64) - 1:
     expect(f"budget {budget}", errno.EINVAL, start(budget))
-expect("unknown flag", errno.EINVAL, start(MIB, flags=1))
+expect("rotate of nothing", errno.EINVAL, ioctl(ROTATE))
+expect("unknown flag", errno.EINVAL, start(MIB, flags=2))
+expect("small budget of a live trace", errno.EINVAL, start(LIVE_BUDGET_MIN - 1, LIVE))
 expect("short struct", errno.EINVAL, start(MIB, size=8))
 expect("longer struct, not zero", errno.E2BIG, start(MIB, 0, 24, b"\1" * 8))
 expect("a struct over a page", errno.E2BIG, start(MIB, 0, 1 << 20))
@@ -92,6 +109,7 @@ check("information while running", first[0] == 1 and first[2] == MIB and first[8
 check("its time passes", 0 < first[3] < info()[3])
 expect("read while running", errno.EBUSY, lambda: os.read(fd, 10))
 expect("drop while running", errno.EBUSY, ioctl(DROP))
+expect("rotate of a trace that is not live", errno.EINVAL, ioctl(ROTATE))
 expect("write", errno.EINVAL, lambda: os.write(fd, b"x"))
 check("unloading while tracing is refused", refused_to_unload("kregion_trace"))
 check("unloading the allocator is refused", refused_to_unload("kregion"))
@@ -130,7 +148,60 @@ cpus = struct.unpack_from("I", os.read(fd, 88), 36)[0]
 check(f"{cpus} CPUs traced, {lost} records lost", cpus == 2 and lost == 0)
 expect("drop again", 0, ioctl(DROP))
 
-expect("start again", 0, start(MIB))
+# A live trace: what is sealed can be read.
+check("an idle device does not make a reader wait", readable())
+expect("start a live trace", 0, start(LIVE_BUDGET_MIN, LIVE))
+check("its header can be read", readable())
+data = os.read(fd, MIB)
+check("and nothing else", len(data) > 88 and not readable() and info()[8] == 0)
+os.set_blocking(fd, False)
+expect("read that would wait", errno.EAGAIN, lambda: os.read(fd, 10))
+os.set_blocking(fd, True)
+for i in range(3):
+    if i < 2:
+        answers = []
+        reader = threading.Thread(target=lambda: answers.append(os.read(fd, MIB)))
+        reader.start()
+        reader.join(0.2)
+        check("a reader waits", reader.is_alive())
+        expect("rotate", 0, ioctl(ROTATE))
+        reader.join()
+        check("a generation wakes it", len(answers[0]) > 48)
+        data += answers[0]
+    else:
+        expect("rotate", 0, ioctl(ROTATE))
+        check("a generation can be read", readable() and generations() == (3, 1, 0, 0))
+        expect("stop", 0, ioctl(STOP))
+expect("rotate of a stopped trace", errno.EINVAL, ioctl(ROTATE))
+check("the last generation waits, too", generations() == (4, 2, 0, 0))
+while more := os.read(fd, 999):
+    data += more
+trace = trace_file.TraceFile(data)
+check("the stream has all generations", trace.generations == 4 and trace.counts == [4, 0, 0])
+check("and all records", sum(s[2] for s in trace.sections) == info()[4])
+check("each begins with the current task of each CPU",
+      [s[1] for s in trace.sections] == [*range(os.cpu_count())] * 4)
+expect("drop", 0, ioctl(DROP))
+check("no generation is left", generations() == (0, 0, 0, 0))
+expect("start a live trace", 0, start(LIVE_BUDGET_MIN, LIVE))
+os.read(fd, MIB)
+expect("rotate", 0, ioctl(ROTATE))
+nr_cpus = struct.unpack_from("I", os.read(fd, 48), 40)[0]
+for _ in range(nr_cpus):
+    check("the next section can be read", readable())
+    os.read(fd, struct.unpack_from("Q", os.read(fd, 56), 8)[0] - 56)
+check("nothing is behind the last one", nr_cpus > 0 and not readable())
+answers = []
+reader = threading.Thread(target=lambda: answers.append(os.read(fd, MIB)))
+reader.start()
+reader.join(0.2)
+expect("stop", 0, ioctl(STOP))
+reader.join()
+check("the stop wakes a reader", len(answers[0]) > 48)
+expect("drop", 0, ioctl(DROP))
+
+expect("start again", 0, start(MIB, LIVE))
+expect("rotate", 0, ioctl(ROTATE))
 os.close(fd)
 with open("/sys/kernel/debug/kregion/regions") as f:
     check("closing stops and drops", "kregion_trace" not in f.read())

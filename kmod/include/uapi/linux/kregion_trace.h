@@ -15,11 +15,16 @@
 
 /* Minimum budget in bytes. The maximum is half of the memory. */
 #define KREGION_TRACE_BUDGET_MIN	65536
+/* The same of a live trace, for each online CPU. */
+#define KREGION_TRACE_LIVE_BUDGET_MIN	131072
+
+/* Flags of KREGION_TRACE_START: the trace is read while it runs. */
+#define KREGION_TRACE_LIVE		1
 
 /**
  * struct kregion_trace_start - argument of KREGION_TRACE_START
  * @size: sizeof(struct kregion_trace_start) of the caller.
- * @flags: 0.
+ * @flags: 0 or KREGION_TRACE_LIVE.
  * @budget: Maximum of memory that the trace may hold, in bytes.
  */
 struct kregion_trace_start {
@@ -43,9 +48,10 @@ enum kregion_trace_state {
  * @elapsed_ns: Time since start, or from start to stop.
  * @records: Records written.
  * @lost: Records that found no memory.
- * @bytes_held: Memory that the region holds.
- * @bytes_used: Memory that the region handed out.
- * @stream_size: Bytes of the whole stream; 0 while running.
+ * @bytes_held: Memory that the region holds, sealed generations included.
+ * @bytes_used: Memory that the region handed out, without them.
+ * @stream_size: Bytes of the whole stream; 0 while running, and of a live
+ *	trace.
  * @budget_min: Minimum budget.
  * @budget_max: Maximum budget.
  */
@@ -63,35 +69,53 @@ struct kregion_trace_info {
 	__u64 budget_max;
 };
 
+/**
+ * struct kregion_trace_generations - result of KREGION_TRACE_GENERATIONS
+ * @sealed: Generations sealed since the start.
+ * @waiting: Those of them that can be read, and of which nothing has been read.
+ * @lost: Those of them that were lost before they were read.
+ * @lost_records: Records in lost generations.
+ */
+struct kregion_trace_generations {
+	__u64 sealed;
+	__u64 waiting;
+	__u64 lost;
+	__u64 lost_records;
+};
+
 #define KREGION_TRACE_START	_IOW(0xBB, 0x40, struct kregion_trace_start)
 #define KREGION_TRACE_STOP	_IO(0xBB, 0x41)
 #define KREGION_TRACE_DROP	_IO(0xBB, 0x42)
 #define KREGION_TRACE_INFO	_IOR(0xBB, 0x43, struct kregion_trace_info)
+#define KREGION_TRACE_ROTATE	_IO(0xBB, 0x44)
+#define KREGION_TRACE_GENERATIONS \
+				_IOR(0xBB, 0x45, struct kregion_trace_generations)
 
 /* ---- the stream ---------------------------------------------------------- */
 
 #define KREGION_TRACE_MAGIC	"KRTRACE"	/* with the terminating zero */
-#define KREGION_TRACE_VERSION	1
+#define KREGION_TRACE_VERSION	1		/* one generation */
+#define KREGION_TRACE_VERSION_LIVE	2	/* of a live trace */
 #define KREGION_TRACE_BYTE_ORDER	0x01020304
 
 /**
  * struct kregion_trace_header - header of a stream
  * @magic: KREGION_TRACE_MAGIC.
- * @version: KREGION_TRACE_VERSION.
+ * @version: KREGION_TRACE_VERSION, or KREGION_TRACE_VERSION_LIVE.
  * @byte_order: KREGION_TRACE_BYTE_ORDER in the byte order of the machine.
  * @header_size: Bytes of this structure; the types follow.
  * @type_size: Bytes of a struct kregion_trace_type.
  * @nr_types: Number of types; the fields follow.
  * @field_size: Bytes of a struct kregion_trace_field.
  * @nr_fields: Number of fields; the sections follow.
- * @nr_cpus: Number of CPU sections.
+ * @nr_cpus: Number of CPU sections; 0 in a live trace.
  * @cpu_limit: Exclusive limit of CPU numbers.
  * @clock: Clock of all times: CLOCK_MONOTONIC.
  * @start_ns: Start of the trace. Times in records count from here.
- * @stop_ns: End of the trace.
+ * @stop_ns: End of the trace; 0 in a live trace.
  * @start_real_ns: @start_ns on CLOCK_REALTIME.
  * @budget: Budget of KREGION_TRACE_START.
- * @stream_size: Bytes of the whole stream.
+ * @stream_size: Bytes of the whole stream; 0 in a live trace.
  */
 struct kregion_trace_header {
 	char magic[8];
@@ -158,6 +182,8 @@ struct kregion_trace_field {
 enum kregion_trace_section_kind {
 	KREGION_TRACE_SECTION_CPU	= 1,
 	KREGION_TRACE_SECTION_END	= 2,
+	KREGION_TRACE_SECTION_GENERATION = 3,
+	KREGION_TRACE_SECTION_LOST	= 4,
 };
 
 /**
@@ -193,6 +219,42 @@ struct kregion_trace_cpu {
 };
 
 /**
+ * struct kregion_trace_generation - the CPU sections of a generation follow
+ * @section: Kind KREGION_TRACE_SECTION_GENERATION.
+ * @number: From 0; lost ones are counted.
+ * @since: No record is earlier, from @start_ns.
+ * @until: No record is later.
+ * @nr_cpus: Number of CPU sections.
+ * @reserved: 0.
+ */
+struct kregion_trace_generation {
+	struct kregion_trace_section section;
+	__u64 number;
+	__u64 since;
+	__u64 until;
+	__u32 nr_cpus;
+	__u32 reserved;
+};
+
+/**
+ * struct kregion_trace_lost_generations - they are missing here
+ * @section: Kind KREGION_TRACE_SECTION_LOST.
+ * @generations: Number of adjacent generations.
+ * @records: Number of their records.
+ * @lost: Records that found no memory meanwhile.
+ * @since: No record of them is earlier, from @start_ns.
+ * @until: No record of them is later.
+ */
+struct kregion_trace_lost_generations {
+	struct kregion_trace_section section;
+	__u64 generations;
+	__u64 records;
+	__u64 lost;
+	__u64 since;
+	__u64 until;
+};
+
+/**
  * struct kregion_trace_end - header of the last section; the values follow
  * @section: Kind KREGION_TRACE_SECTION_END.
  * @nr_values: Number of struct kregion_trace_value that follow.
@@ -202,6 +264,22 @@ struct kregion_trace_end {
 	struct kregion_trace_section section;
 	__u32 nr_values;
 	__u32 value_size;
+};
+
+/**
+ * struct kregion_trace_live_end - the same of a live trace
+ * @end: The part that both have.
+ * @stop_ns: End of the trace.
+ * @generations: Number of generations, lost ones included.
+ * @lost_generations: Number of lost ones.
+ * @lost_records: Number of records in these.
+ */
+struct kregion_trace_live_end {
+	struct kregion_trace_end end;
+	__u64 stop_ns;
+	__u64 generations;
+	__u64 lost_generations;
+	__u64 lost_records;
 };
 
 /**

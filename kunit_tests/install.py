@@ -181,7 +181,8 @@ function=$(complete -p "$1" | sed 's/.*-F \([^ ]*\).*/\1/')
 "$function" "$1" "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
 echo "${COMPREPLY[@]}"'''
 COMPLETIONS = {
-    "krtrace re": "record report", "krtrace record --b": "--budget", "krtrace report ": "a.krt b.krt",
+    "krtrace re": "record report", "krtrace record --b": "--budget", "krtrace record --d": "--duration",
+    "krtrace report ": "a.krt b.krt",
     "krtrace convert --chrome --output a": "a.krt", "krtrace report --t": "--tsv",
     "krtrace record --budget ": "", "kregion-top --sort h": "held", "kregion-top -f b": "b.krt",
     "kregion-top --once --j": "--json",

@@ -101,8 +101,18 @@ def traces(corpus):
     trace.cpu(0).name(1, 7, b"task").runs(2, 7).switch(5, 7, 8).gap(6, 9, 3).wakeup(10, 7).tail(12, 2)
     trace.cpu(2).event(test.FORK, 1, 7, 9).event(test.EXEC, 3, 9).event(test.EXIT, 11, 9)
     trace.cpu(3).runs(2, 11).switch(4, 11, 12).switch(8, 12, 11)
+    live = test.LiveTrace(bytes_held=4096)
+    live.generation(0, 20)
+    live.cpu(0).runs(1, 7).name(1, 7, b"task").switch(9, 7, 8).tail(10, 2)
+    live.cpu(2).runs(1, 9).switch(12, 9, 0)
+    live.lost(2, 5, 1, 15, 25)
+    live.generation(24, 50)
+    live.cpu(0).runs(26, 8).gap(28, 30, 3).switch(31, 7, 8)
+    live.generation(48, 60)
+    live.cpu(2).runs(49, 7)
     for name, order in ("native", "="), ("swapped", test.OTHER):
         (corpus / name).write_bytes(trace.bytes(order))
+        (corpus / f"{name}-live").write_bytes(live.bytes(order))
 
 
 def fuzzer(name, seconds, corpus, **where):

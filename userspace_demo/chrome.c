@@ -142,7 +142,7 @@ static void slice_split(struct json *j, struct tasks *tasks, const struct event 
 static void put_event(struct json *j, const struct stream *st, struct tasks *tasks,
 		      struct slice *slices, const struct event *e)
 {
-	const unsigned int cpu = st->cpus[e->index].head->cpu;
+	const unsigned int cpu = st->cpus[e->index].cpu;
 	struct slice *s = &slices[e->index];
 
 	if (e->type == KREGION_TRACE_NAME)
@@ -151,6 +151,9 @@ static void put_event(struct json *j, const struct stream *st, struct tasks *tas
 	switch (e->type) {
 	case KREGION_TRACE_RUNNING_TASK:
 	case KREGION_TRACE_SWITCH:
+		if (e->type == KREGION_TRACE_RUNNING_TASK && s->task &&
+		    s->task->base.pid == e->first)
+			break;		/* a new generation */
 		slice_end(j, s, e->time, e->state);
 		slice_begin(s, chrome_task_get(tasks, e->first), e);
 		break;
@@ -208,7 +211,7 @@ static void put_tracks(struct json *j, const struct stream *st)
 	json_string(j, "name", "CPUs");
 	end_event(j);
 	for (i = 0; i < st->nr_cpus; i++) {
-		const unsigned int cpu = st->cpus[i].head->cpu;
+		const unsigned int cpu = st->cpus[i].cpu;
 
 		snprintf(name, sizeof(name), "CPU %u", cpu);
 		begin_meta(j, "thread_name", TRACK(cpu));
@@ -231,7 +234,7 @@ static void chrome(struct stream *st, FILE *out)
 
 	slices = xrealloc(NULL, st->nr_cpus, sizeof(*slices));
 	for (i = 0; i < st->nr_cpus; i++)
-		slices[i] = (struct slice) { .cpu = st->cpus[i].head->cpu };
+		slices[i] = (struct slice) { .cpu = st->cpus[i].cpu };
 	first_names(st, &tasks);
 	for (task = tasks.all; task; task = task->older)
 		task->named = false;

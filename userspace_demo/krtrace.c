@@ -19,7 +19,8 @@
 struct arguments {
 	const char *output;		/* NULL: default of the command */
 	uint64_t budget;
-	bool chrome, tsv;
+	double seconds;			/* 0: not given */
+	bool chrome, tsv, one_shot;
 	int nr_operands;
 	char **operands;
 };
@@ -35,9 +36,20 @@ static int usage(const char *problem, const char *arg);
 
 static int run_record(const struct arguments *args)
 {
-	if (!args->nr_operands)
-		return usage("no COMMAND", NULL);
-	return record(args->output ? args->output : DEFAULT_FILE, args->budget, args->operands);
+	return record(&(struct record_options) {
+		.file = args->output ? args->output : DEFAULT_FILE,
+		.budget = args->budget,
+		.seconds = args->seconds,
+		.one_shot = args->one_shot,
+		.argv = args->nr_operands ? args->operands : NULL,
+	});
+}
+
+static uint64_t default_budget(void)
+{
+	const uint64_t min = record_live_budget_min();
+
+	return min > DEFAULT_BUDGET ? min : DEFAULT_BUDGET;
 }
 
 static const char *input(const struct arguments *args)
@@ -68,8 +80,8 @@ static int run_nothing(const struct arguments *args)
 }
 
 static const struct command commands[] = {
-	{ "record", "+o:b:hV", run_record,
-	  "record [-o FILE] [-b BYTES] -- COMMAND [ARGUMENT]..." },
+	{ "record", "+o:b:d:1hV", run_record,
+	  "record [-1] [-o FILE] [-b BYTES] [-d SECONDS] [[--] COMMAND [ARGUMENT]...]" },
 	{ "report", "thV", run_report, "report [--tsv] [FILE]" },
 	{ "convert", "co:hV", run_convert, "convert --chrome [-o FILE] [FILE]" },
 	{ NULL, "+hV", run_nothing, "--help | --version" },
@@ -79,14 +91,19 @@ static const struct command commands[] = {
 
 static const char help_text[] =
 "\n"
-"Records scheduler events of all CPUs while COMMAND runs, using the device\n"
-"/dev/kregion_trace of module kregion_trace, and reports them.\n"
+"Records scheduler events of all CPUs, using the device /dev/kregion_trace of\n"
+"module kregion_trace, and reports them.\n"
 "\n"
-"record   Run COMMAND and write the trace to FILE.\n"
+"record   Write a trace to FILE until COMMAND ends; without one, until SIGINT.\n"
 "  -o, --output FILE    default: " DEFAULT_FILE "\n"
 "  -b, --budget BYTES   maximum of kernel memory for the trace, with an optional\n"
-"                       suffix K, M or G; default: 32M\n"
-"  Requires CAP_PERFMON or CAP_SYS_ADMIN. Counts records that find no memory.\n"
+"                       suffix K, M or G; default: 32M, or 128K for each\n"
+"                       CPU if that is more\n"
+"  -d, --duration SECONDS  end the trace after this time, whatever runs\n"
+"  -1, --one-shot       write the trace when it is over: the budget limits its\n"
+"                       length, and krtrace does not run meanwhile\n"
+"  Requires CAP_PERFMON or CAP_SYS_ADMIN. Counts records that find no memory,\n"
+"  and whole generations of records that are not written in time.\n"
 "\n"
 "report   Print for each task the time running, waiting for a CPU (woken or\n"
 "         preempted) and sleeping (or stopped), the switches, and the latency\n"
@@ -94,7 +111,7 @@ static const char help_text[] =
 "         lost records, bytes per record, and the memory of the region. The\n"
 "         times exclude unknown time: before the first record of a task, and\n"
 "         where records are lost. A report on lost records precedes the rest,\n"
-"         with a sufficient budget.\n"
+"         with advice on the budget.\n"
 "  -t, --tsv            for programs: one line per task, times in ns, then lines\n"
 "                       \"# KEY VALUE\"\n"
 "\n"
@@ -113,6 +130,8 @@ static const char help_text[] =
 static const struct option options[] = {
 	{ "output", required_argument, NULL, 'o' },
 	{ "budget", required_argument, NULL, 'b' },
+	{ "duration", required_argument, NULL, 'd' },
+	{ "one-shot", no_argument, NULL, '1' },
 	{ "chrome", no_argument, NULL, 'c' },
 	{ "tsv", no_argument, NULL, 't' },
 	{ "help", no_argument, NULL, 'h' },
@@ -169,6 +188,14 @@ static bool parse_bytes(const char *s, uint64_t *bytes)
 	return true;
 }
 
+static bool parse_seconds(const char *s, double *seconds)
+{
+	char *end;
+
+	*seconds = strtod(s, &end);
+	return isdigit((unsigned char)*s) && !*end && *seconds > 0 && *seconds <= 1e9;
+}
+
 static int run_help(void)
 {
 	print_usage(stdout);
@@ -195,7 +222,7 @@ static const struct command *find_command(const char *name)
 
 int main(int argc, char **argv)
 {
-	struct arguments args = { .budget = DEFAULT_BUDGET };
+	struct arguments args = { .budget = default_budget() };
 	const struct command *command;
 	int opt;
 
@@ -221,6 +248,13 @@ int main(int argc, char **argv)
 		case 'b':
 			if (!parse_bytes(optarg, &args.budget))
 				return usage("not a number of bytes", optarg);
+			break;
+		case 'd':
+			if (!parse_seconds(optarg, &args.seconds))
+				return usage("not a number of seconds", optarg);
+			break;
+		case '1':
+			args.one_shot = true;
 			break;
 		case 'c':
 			args.chrome = true;

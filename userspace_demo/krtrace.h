@@ -7,8 +7,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Run the command @argv and write a trace of its execution to @file. */
-int record(const char *file, uint64_t budget, char **argv);
+struct record_options {
+	const char *file;
+	uint64_t budget;
+	double seconds;			/* end after this time; 0: never */
+	bool one_shot;			/* read the trace when it is over */
+	char **argv;			/* a command; or NULL */
+};
+
+/* Trace until the command ends, the time is over or a signal arrives. */
+int record(const struct record_options *options);
+/* Minimum budget, unless one_shot. */
+uint64_t record_live_budget_min(void);
 int report(const char *path, bool tsv);
 /* @file: NULL for standard output. */
 int convert_chrome(const char *path, const char *file);

@@ -16,11 +16,16 @@ static char temporary[PATH_MAX];	/* empty: none */
 static char target[PATH_MAX];		/* its final name */
 static const char *name = "standard output";
 
-static FILE *fail(void)
+FILE *output_fail(int error)
 {
-	fprintf(stderr, "krtrace: %s: %s\n", name, strerror(errno));
+	fprintf(stderr, "krtrace: %s: %s\n", name, strerror(error));
 	output_abandon();
 	return NULL;
+}
+
+static FILE *fail(void)
+{
+	return output_fail(errno);
 }
 
 void output_abandon(void)

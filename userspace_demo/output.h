@@ -15,6 +15,9 @@ FILE *output_open(const char *path);
 /* Complete the output. */
 int output_commit(FILE *out);
 
+/* Give it up for an @error, and print that; returns NULL. */
+FILE *output_fail(int error);
+
 /* Remove the temporary file, if any; runs at exit, too. */
 void output_abandon(void);
 

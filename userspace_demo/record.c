@@ -1,13 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
-/* krtrace record: trace the execution of a command, and save the trace. */
+/*
+ * krtrace record: save a trace while it runs, or when it is over. A command of
+ * the user runs meanwhile, so nothing is printed.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/signalfd.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "krtrace.h"
@@ -27,7 +34,8 @@ static int fail(const char *what)
 
 static int device_open(void)
 {
-	int fd = open(KREGION_TRACE_DEVICE, O_RDWR | O_CLOEXEC);
+	/* A generation may be lost between poll() and read(). */
+	int fd = open(KREGION_TRACE_DEVICE, O_RDWR | O_CLOEXEC | O_NONBLOCK);
 
 	if (fd >= 0)
 		return fd;
@@ -41,38 +49,74 @@ static int device_open(void)
 	return -1;
 }
 
-static int device_start(int dev, uint64_t budget)
+uint64_t record_live_budget_min(void)
 {
-	struct kregion_trace_start start = { .size = sizeof(start), .budget = budget };
+	return sysconf(_SC_NPROCESSORS_ONLN) * (uint64_t)KREGION_TRACE_LIVE_BUDGET_MIN;
+}
+
+/* The device has refused the budget, or does not know live traces. */
+static void start_refused(const struct kregion_trace_info *info, uint64_t budget, bool live)
+{
+	uint64_t min = info->budget_min;
+
+	if (live && record_live_budget_min() > min)
+		min = record_live_budget_min();
+	if (live && budget >= min && budget <= info->budget_max)
+		fputs("krtrace: the loaded module cannot write a trace while it runs; "
+		      "use --one-shot\n", stderr);
+	else
+		fprintf(stderr, "krtrace: budget %" PRIu64 ": must be %" PRIu64 " to %" PRIu64
+			" bytes%s\n", budget, min, (uint64_t)info->budget_max,
+			live ? ", or less with --one-shot" : "");
+}
+
+static int device_start(int dev, uint64_t budget, bool live)
+{
+	struct kregion_trace_start start = {
+		.size = sizeof(start), .flags = live ? KREGION_TRACE_LIVE : 0, .budget = budget,
+	};
 	struct kregion_trace_info info;
 
 	if (!ioctl(dev, KREGION_TRACE_START, &start))
 		return 0;
 	if (errno == EINVAL && !ioctl(dev, KREGION_TRACE_INFO, &info))
-		fprintf(stderr, "krtrace: budget %" PRIu64 ": must be %" PRIu64 " to %" PRIu64
-			" bytes\n", budget, (uint64_t)info.budget_min, (uint64_t)info.budget_max);
+		start_refused(&info, budget, live);
 	else
 		fail("cannot start the trace");
 	return -1;
 }
 
-/* Signals blocked while the command runs, and the state that it inherits. */
+/* Signals blocked during the trace, and the state that the command inherits. */
 struct signals {
 	sigset_t blocked, old_mask;
 	void (*old_chld)(int sig);
+	void (*old_pipe)(int sig);
+	void (*old_xfsz)(int sig);
 };
 
 static void signals_block(struct signals *s)
 {
+	static const int ends[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
+	struct sigaction old;
+	size_t i;
+
 	sigemptyset(&s->blocked);
 	sigaddset(&s->blocked, SIGCHLD);
-	sigaddset(&s->blocked, SIGINT);
-	sigaddset(&s->blocked, SIGTERM);
-	sigaddset(&s->blocked, SIGHUP);
-	sigaddset(&s->blocked, SIGQUIT);
+	for (i = 0; i < sizeof(ends) / sizeof(*ends); i++) {
+		if (!sigaction(ends[i], NULL, &old) && old.sa_handler != SIG_IGN)
+			sigaddset(&s->blocked, ends[i]);
+	}
 	sigprocmask(SIG_BLOCK, &s->blocked, &s->old_mask);
+	/* No handler of output_catch_signals() runs before the exec of the command. */
+	for (i = 0; i < sizeof(ends) / sizeof(*ends); i++) {
+		if (sigismember(&s->blocked, ends[i]))
+			signal(ends[i], SIG_DFL);
+	}
 	/* An ignored SIGCHLD discards the status of children. */
 	s->old_chld = signal(SIGCHLD, SIG_DFL);
+	/* A write that fails is reported. */
+	s->old_pipe = signal(SIGPIPE, SIG_IGN);
+	s->old_xfsz = signal(SIGXFSZ, SIG_IGN);
 }
 
 /* Start the command. Its exec closes the pipe, or errno comes through it. */
@@ -95,6 +139,8 @@ static pid_t command_start(char **argv, const struct signals *signals, int *erro
 	}
 	if (!pid) {
 		signal(SIGCHLD, signals->old_chld);
+		signal(SIGPIPE, signals->old_pipe);
+		signal(SIGXFSZ, signals->old_xfsz);
 		sigprocmask(SIG_SETMASK, &signals->old_mask, NULL);
 		execvp(argv[0], argv);
 		*error = errno;
@@ -110,41 +156,102 @@ static pid_t command_start(char **argv, const struct signals *signals, int *erro
 	return pid;
 }
 
-/*
- * Wait for the command. It receives signals of the terminal directly; others
- * are forwarded. Prints nothing, as the command uses the same terminal.
- */
-static int command_wait(pid_t pid, const struct signals *signals)
-{
-	siginfo_t info;
-	int status, sig;
+/* ---- the time of the trace ----------------------------------------------- */
 
-	while (waitpid(pid, &status, WNOHANG) != pid) {
-		sig = sigwaitinfo(&signals->blocked, &info);
-		if (sig > 0 && sig != SIGCHLD && info.si_code <= 0)
-			kill(pid, sig);
-	}
-	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+struct recording {
+	const struct record_options *options;
+	const struct signals *signals;
+	int dev, signal_fd;
+	FILE *out;
+	char *buf;			/* CHUNK bytes */
+	uint64_t bytes;			/* saved */
+	int error;			/* of saving; 0: none */
+	bool device_ended;		/* nothing more to save */
+	pid_t pid;			/* of the command, while it runs; or 0 */
+	int status;			/* of the command */
+};
+
+static int64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
 }
 
-static int save(int dev, FILE *out, uint64_t *bytes)
+/* Save the next chunk. */
+static void save_chunk(struct recording *r)
 {
-	char *buf = xrealloc(NULL, CHUNK, 1);
-	ssize_t n;
+	const ssize_t n = read(r->dev, r->buf, CHUNK);
 
-	*bytes = 0;
-	for (;;) {
-		n = read(dev, buf, CHUNK);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0 || fwrite(buf, 1, n, out) != (size_t)n)
-			break;
-		*bytes += n;
+	if (n < 0 && (errno == EINTR || errno == EAGAIN))
+		return;
+	r->device_ended = n <= 0;
+	if (n < 0) {
+		r->error = errno;
+		fail("cannot read the trace");
+	} else if (fwrite(r->buf, 1, n, r->out) != (size_t)n) {
+		r->error = errno;
+		output_fail(r->error);
+	} else {
+		r->bytes += n;
 	}
-	free(buf);
-	if (n < 0)
-		return fail("cannot read the trace");
-	return output_commit(out);
+}
+
+/*
+ * Take the next signal. The command receives signals of the terminal directly;
+ * others are forwarded. Returns true if the signal is to end the trace.
+ */
+static bool take_signal(struct recording *r)
+{
+	struct signalfd_siginfo info;
+	int status;
+
+	if (read(r->signal_fd, &info, sizeof(info)) != sizeof(info))
+		return false;
+	if (r->pid && waitpid(r->pid, &status, WNOHANG) == r->pid) {
+		r->pid = 0;
+		r->status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+		return true;
+	}
+	if (info.ssi_signo == SIGCHLD)
+		return false;
+	if (r->pid && info.ssi_code <= 0)
+		kill(r->pid, info.ssi_signo);
+	return !r->pid;
+}
+
+/* Until the command ends, the time is over, a signal arrives or an error occurs. */
+static void record_wait(struct recording *r)
+{
+	const double seconds = r->options->seconds;
+	const int64_t end = seconds ? now_ms() + (int64_t)(seconds * 1000) : INT64_MAX;
+	struct pollfd fds[2] = {
+		{ .fd = r->signal_fd, .events = POLLIN }, { .events = POLLIN },
+	};
+	int64_t left;
+
+	while ((left = end - now_ms()) > 0 && !r->error) {
+		fds[1].fd = r->options->one_shot || r->device_ended ? -1 : r->dev;
+		if (poll(fds, 2, end == INT64_MAX ? -1 : left > INT_MAX ? INT_MAX : left) < 0) {
+			if (errno == EINTR)
+				continue;
+			r->error = errno;
+			fail("poll");
+			break;
+		}
+		if (fds[0].revents && take_signal(r))
+			break;
+		if (fds[1].revents)
+			save_chunk(r);
+	}
+}
+
+/* The rest of a stopped trace. */
+static void record_rest(struct recording *r)
+{
+	while (!r->error && !r->device_ended)
+		save_chunk(r);
 }
 
 /* Context switches since boot, from /proc/stat; 0 if unavailable. */
@@ -165,61 +272,103 @@ static uint64_t kernel_switches(void)
 	return n;
 }
 
-static int record_to(int dev, FILE *out, const char *file, uint64_t budget, char **argv,
-		     const struct signals *signals)
+/* Start the command; returns an exit status, or 0. */
+static int record_command(struct recording *r)
 {
-	struct kregion_trace_info info = { 0 };
-	uint64_t bytes, switches;
-	int error, status;
-	pid_t pid;
+	char **argv = r->options->argv;
+	int error;
 
-	if (device_start(dev, budget))
+	if (!argv)
+		return 0;
+	r->pid = command_start(argv, r->signals, &error);
+	if (r->pid > 0 && !error)
+		return 0;
+	fprintf(stderr, "krtrace: %s: %s\n", argv[0], strerror(error));
+	if (r->pid < 0)
+		return 1;
+	waitpid(r->pid, NULL, 0);
+	return error == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_RUN;
+}
+
+/* The trace is over, but the command may go on. */
+static void command_wait(struct recording *r)
+{
+	while (r->pid)
+		take_signal(r);
+}
+
+static int record_to(struct recording *r)
+{
+	const struct record_options *options = r->options;
+	struct kregion_trace_generations generations = { 0 };
+	struct kregion_trace_info info = { 0 };
+	uint64_t switches;
+	int status;
+
+	if (device_start(r->dev, options->budget, !options->one_shot))
 		return 1;
 	switches = kernel_switches();
-	pid = command_start(argv, signals, &error);
-	if (pid < 0 || error) {
-		fprintf(stderr, "krtrace: %s: %s\n", argv[0], strerror(error));
-		if (pid < 0)
-			return 1;
-		waitpid(pid, NULL, 0);
-		return error == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_RUN;
-	}
-	status = command_wait(pid, signals);
+	status = record_command(r);
+	if (status)
+		return status;
+	record_wait(r);
 
 	switches = kernel_switches() - switches;
-	if (ioctl(dev, KREGION_TRACE_STOP))
-		return fail("cannot stop the trace");
-	ioctl(dev, KREGION_TRACE_INFO, &info);
-	if (save(dev, out, &bytes))
+	if (ioctl(r->dev, KREGION_TRACE_STOP)) {
+		r->error = errno;
+		fail("cannot stop the trace");
+	}
+	ioctl(r->dev, KREGION_TRACE_INFO, &info);
+	record_rest(r);
+	ioctl(r->dev, KREGION_TRACE_GENERATIONS, &generations);
+	command_wait(r);
+	if (r->error || output_commit(r->out))
 		return 1;
-	if (ioctl(dev, KREGION_TRACE_DROP))
+	if (ioctl(r->dev, KREGION_TRACE_DROP))
 		return fail("cannot drop the trace");
 	fprintf(stderr, "krtrace: %s: %.3f s, %" PRIu64 " records, %" PRIu64 " lost, %" PRIu64
-		" bytes; region held %" PRIu64 " bytes; /proc/stat counted %" PRIu64
-		" switches\n", file, info.elapsed_ns / 1e9, (uint64_t)info.records,
-		(uint64_t)info.lost, bytes, (uint64_t)info.bytes_held, switches);
+		" generation%s, %" PRIu64 " lost, %" PRIu64 " bytes; region held %" PRIu64
+		" bytes; /proc/stat counted %" PRIu64 " switches\n", options->file,
+		info.elapsed_ns / 1e9, (uint64_t)info.records, (uint64_t)info.lost,
+		(uint64_t)generations.sealed, generations.sealed == 1 ? "" : "s",
+		(uint64_t)generations.lost, r->bytes, (uint64_t)info.bytes_held, switches);
 	loss_warn(&(struct loss) {
 		.records = info.records,
 		.lost = info.lost,
 		.held = info.bytes_held,
 		.budget = info.budget,
-	}, file);
-	return status;
+		.live = !options->one_shot,
+		.generations = generations.lost,
+		.generation_records = generations.lost_records,
+	}, options->file);
+	return r->status;
 }
 
-int record(const char *file, uint64_t budget, char **argv)
+int record(const struct record_options *options)
 {
 	struct signals signals;
-	int dev, ret = 1;
-	FILE *out;
+	struct recording r = { .options = options, .signals = &signals };
+	int ret = 1;
 
-	signals_block(&signals);
-	dev = device_open();
-	if (dev < 0)
+	r.dev = device_open();
+	if (r.dev < 0)
 		return 1;
-	out = output_open(file);
-	if (out)
-		ret = record_to(dev, out, file, budget, argv, &signals);
-	close(dev);		/* also drops an incomplete trace */
+	r.buf = xrealloc(NULL, CHUNK, 1);
+	/* A signal ends the wait for the reader of a FIFO. */
+	output_catch_signals();
+	r.out = output_open(options->file);
+	if (!r.out)
+		goto out;
+	signals_block(&signals);
+	r.signal_fd = signalfd(-1, &signals.blocked, SFD_CLOEXEC);
+	if (r.signal_fd < 0) {
+		fail("signalfd");
+		goto out;
+	}
+	ret = record_to(&r);
+	close(r.signal_fd);
+out:
+	close(r.dev);		/* also drops an incomplete trace */
+	free(r.buf);
 	return ret;
 }

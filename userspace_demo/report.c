@@ -192,13 +192,17 @@ static void account(struct sums *s, const struct event *e)
 	if (e->type == KREGION_TRACE_FORK)
 		task_settle(s, times_get(s, e->first), e->time);
 	tasks_event(&s->tasks, e);
-	if (e->type != EVENT_GAP && e->type != KREGION_TRACE_LOST &&
+	if (e->type != EVENT_GAP && e->type != EVENT_RESUME && e->type != KREGION_TRACE_LOST &&
 	    e->type != KREGION_TRACE_NAME && e->type != KREGION_TRACE_RUNNING_TASK)
 		s->events++;
 
 	switch (e->type) {
 	case KREGION_TRACE_RUNNING_TASK:
+		/* A new generation goes on with the task, even if its pid has been reused. */
+		if (c->task && c->task->base.pid == e->first)
+			break;
 		task = times_get(s, e->first);
+		cpu_account(c, e->time);
 		task_ran(s, task, e->time);
 		cpu_run(c, task, e->time);
 		break;
@@ -221,6 +225,7 @@ static void account(struct sums *s, const struct event *e)
 		gap_begin(s, e->time);
 		break;
 	case KREGION_TRACE_LOST:
+	case EVENT_RESUME:
 		s->gaps--;
 		break;
 	}
@@ -330,8 +335,13 @@ static void print_lost(const struct stream *st, const struct sums *s)
 	const struct loss loss = loss_of(st);
 	char buf[64];
 
-	printf("%" PRIu64 " of %.0f records (%.1f %%) were lost;\n%s.\n", st->lost, all,
-	       100 * st->lost / all, loss_advice(&loss, buf));
+	if (st->lost_generations)
+		printf("%" PRIu64 " of %" PRIu64 " generations with %" PRIu64
+		       " records were not saved in time.\n", st->lost_generations,
+		       st->lost_generations + st->generations, st->lost_generation_records);
+	if (st->lost)
+		printf("%" PRIu64 " of %.0f records (%.1f %%) were lost;\n%s.\n", st->lost, all,
+		       100 * st->lost / all, loss_advice(&loss, buf));
 	printf("The CPUs are known for %.1f %% of the time; all figures refer to that time.\n\n",
 	       100 * known(st, s->known_ns, st->nr_cpus));
 }
@@ -343,7 +353,7 @@ static void print_text(const struct stream *st, const struct sums *s, struct tas
 	unsigned int i;
 	size_t n;
 
-	if (st->lost)
+	if (st->lost || st->lost_generations)
 		print_lost(st, s);
 	printf("%7s %-15s %11s %11s %11s %9s %9s %10s %10s %10s\n", "PID", "TASK", "RUN ms",
 	       "WAIT ms", "SLEEP ms", "SWITCHES", "WAKE-UPS", "TO RUN p50", "p99", "max us");
@@ -366,9 +376,9 @@ static void print_text(const struct stream *st, const struct sums *s, struct tas
 		const struct cpu_state *c = &s->cpus[i];
 
 		printf("%7u %8.1f%% %8.1f%% %9" PRIu64 " %9" PRIu64 " %9" PRIu64 "\n",
-		       st->cpus[i].head->cpu, 100 * known(st, c->known_ns, 1),
+		       st->cpus[i].cpu, 100 * known(st, c->known_ns, 1),
 		       100 * ratio(c->known_ns - c->idle_ns, c->known_ns), c->switches,
-		       (uint64_t)st->cpus[i].head->records, (uint64_t)st->cpus[i].head->lost);
+		       st->cpus[i].records, st->cpus[i].lost);
 	}
 	printf("%7s %8.1f%% %8.1f%% %9" PRIu64 " %9" PRIu64 " %9" PRIu64 "\n", "all",
 	       100 * known(st, s->known_ns, st->nr_cpus),
@@ -418,7 +428,7 @@ static void print_tsv(const struct stream *st, const struct sums *s, struct task
 	printf("# lat_max_ns %" PRIu64 "\n", percentile(s->lat, s->nr_lat, 100));
 	printf("# cpu_util %.4f\n", ratio(s->busy_ns, s->known_ns));
 	for (i = 0; i < st->nr_cpus; i++)
-		printf("# cpu_util_%u %.4f\n", st->cpus[i].head->cpu,
+		printf("# cpu_util_%u %.4f\n", st->cpus[i].cpu,
 		       ratio(s->cpus[i].known_ns - s->cpus[i].idle_ns, s->cpus[i].known_ns));
 	printf("# budget %" PRIu64 "\n", (uint64_t)st->header->budget);
 	for (i = 0; i < st->nr_values; i++) {
@@ -428,9 +438,12 @@ static void print_tsv(const struct stream *st, const struct sums *s, struct task
 	}
 	printf("# known %.4f\n", known(st, s->known_ns, st->nr_cpus));
 	for (i = 0; i < st->nr_cpus; i++)
-		printf("# known_%u %.4f\n", st->cpus[i].head->cpu,
+		printf("# known_%u %.4f\n", st->cpus[i].cpu,
 		       known(st, s->cpus[i].known_ns, 1));
 	printf("# budget_enough %.0f\n", loss_budget(&loss));
+	printf("# generations %" PRIu64 "\n", st->generations + st->lost_generations);
+	printf("# lost_generations %" PRIu64 "\n", st->lost_generations);
+	printf("# lost_generation_records %" PRIu64 "\n", st->lost_generation_records);
 }
 
 int report(const char *path, bool tsv)

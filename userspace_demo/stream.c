@@ -2,7 +2,9 @@
 /*
  * Reader of trace files. stream_open() validates the whole file, and brings its
  * integers to the byte order of this machine; all other functions trust it.
- * stream_next() returns the events.
+ * stream_next() returns the events. The records of a CPU are in one segment for
+ * each generation; a generation may begin before the one before it ends, so
+ * only the CPUs are merged by time.
  */
 #include <byteswap.h>
 #include <errno.h>
@@ -100,6 +102,11 @@ static void host64(const struct stream *s, __u64 *first, __u64 *last)
 		*first = bswap_64(*first);
 }
 
+static bool bad_times(const struct kregion_trace_header *h)
+{
+	return h->stop_ns < h->start_ns || h->stop_ns - h->start_ns > KREGION_TRACE_TIME_MASK;
+}
+
 static int check_header(struct stream *s, const char *path, size_t *at)
 {
 	struct kregion_trace_header *h = s->data;
@@ -117,16 +124,17 @@ static int check_header(struct stream *s, const char *path, size_t *at)
 	host64(s, &h->start_ns, &h->stream_size);
 	if (h->byte_order != KREGION_TRACE_BYTE_ORDER)
 		return bad(path, "bad byte order mark");
-	if (h->version != KREGION_TRACE_VERSION) {
-		fprintf(stderr, "krtrace: %s: version %u, this program reads version %u\n",
-			path, h->version, KREGION_TRACE_VERSION);
+	s->live = h->version == KREGION_TRACE_VERSION_LIVE;
+	if (h->version != KREGION_TRACE_VERSION && !s->live) {
+		fprintf(stderr, "krtrace: %s: version %u, this program reads versions %u and %u\n",
+			path, h->version, KREGION_TRACE_VERSION, KREGION_TRACE_VERSION_LIVE);
 		return -1;
 	}
-	if (h->stream_size > s->size)
+	if (!s->live && h->stream_size > s->size)
 		return bad(path, "truncated: shorter than the header states");
-	if (h->stream_size < s->size)
+	if (!s->live && h->stream_size < s->size)
 		return bad(path, "longer than the header states");
-	if (h->stop_ns < h->start_ns || h->stop_ns - h->start_ns > KREGION_TRACE_TIME_MASK)
+	if (!s->live && bad_times(h))
 		return bad(path, "bad start or stop time");
 	if (h->header_size < sizeof(*h) || h->type_size < sizeof(struct kregion_trace_type) ||
 	    h->field_size < sizeof(struct kregion_trace_field) ||
@@ -150,21 +158,35 @@ static int check_header(struct stream *s, const char *path, size_t *at)
 			return bad(path, "bad record type");
 		s->type_size[t->id] = t->size;
 	}
-	if (h->nr_cpus > (s->size - size) / sizeof(struct kregion_trace_cpu))
-		return bad(path, "number of CPU sections does not match the header");
-	s->cpus = xrealloc(NULL, h->nr_cpus, sizeof(*s->cpus));
 	s->header = h;
-	s->duration = h->stop_ns - h->start_ns;
 	*at = size;
 	return 0;
 }
 
-static int check_cpu(struct stream *s, const char *path, struct kregion_trace_section *sec)
+/* What the file has said so far. */
+struct progress {
+	uint64_t since, until;		/* of the present generation */
+	uint32_t cpus_left;		/* sections that it still has */
+	int64_t cpu;			/* the last one; -1: none */
+	bool marked;			/* the last section was a mark */
+};
+
+static struct segment *segment_add(struct stream *s)
+{
+	if (s->nr_segments == s->max_segments) {
+		s->max_segments = s->max_segments ? 2 * s->max_segments : 16;
+		s->segments = xrealloc(s->segments, s->max_segments, sizeof(*s->segments));
+	}
+	return &s->segments[s->nr_segments++];
+}
+
+static int check_cpu(struct stream *s, const char *path, struct kregion_trace_section *sec,
+		     struct progress *at)
 {
 	struct kregion_trace_cpu *head = (void *)sec;
 	char *p = (char *)sec + sec->header_size, *end = (char *)sec + sec->size;
-	struct cpu_stream *c;
-	uint64_t n = 0, last = 0, lost_sum = 0;
+	uint64_t n = 0, last = at->since, lost_sum = 0, time;
+	struct segment *seg;
 
 	if (sec->header_size < sizeof(*head))
 		return bad(path, "bad CPU section");
@@ -172,12 +194,15 @@ static int check_cpu(struct stream *s, const char *path, struct kregion_trace_se
 	host64(s, &head->records, &head->tail_since);
 	if (head->cpu >= s->header->cpu_limit)
 		return bad(path, "CPU number out of range");
-	if (s->nr_cpus == s->header->nr_cpus)
-		return bad(path, "number of CPU sections does not match the header");
-	if (s->nr_cpus && head->cpu <= s->cpus[s->nr_cpus - 1].head->cpu)
+	if (!at->cpus_left--)
+		return bad(path, "unexpected number of CPU sections");
+	if (head->cpu <= at->cpu)
 		return bad(path, "CPU sections out of order");
-	c = &s->cpus[s->nr_cpus++];
-	*c = (struct cpu_stream) { .head = head, .records = p, .end = end };
+	at->cpu = head->cpu;
+	seg = segment_add(s);
+	*seg = (struct segment) {
+		.head = head, .marks = s->nr_marks, .records = p, .end = end,
+	};
 
 	while (p < end) {
 		struct kregion_trace_event *rec = (void *)p;
@@ -189,31 +214,95 @@ static int check_cpu(struct stream *s, const char *path, struct kregion_trace_se
 			return bad(path, "record of an unknown type");
 		if (size > (size_t)(end - p))
 			return bad(path, "record beyond its section");
-		if (head_time(p) < last || head_time(p) > s->duration)
+		time = head_time(p);
+		if (time < last || time > at->until)
 			return bad(path, "record out of order");
 		if (head_type(p) == KREGION_TRACE_LOST) {
 			struct kregion_trace_lost *lost = (void *)p;
 
 			host64(s, &lost->since, &lost->count);
-			if (lost->since < last || lost->since > head_time(p))
+			if (lost->since < last || lost->since > time)
 				return bad(path, "lost record out of order");
 			lost_sum += lost->count;
+			time = lost->since;
 		} else if (least_size(head_type(p))) {
 			host64(s, &rec->ids, &rec->ids);
 		}
+		if (!n)
+			seg->first = time;
 		last = head_time(p);
 		n++;
 		p += size;
 	}
+	seg->last = last;
 	if (n != head->records)
 		return bad(path, "number of records does not match the section");
 	if (lost_sum + head->tail_lost != head->lost)
 		return bad(path, "number of lost records does not match the section");
-	if (head->tail_lost && (head->tail_since < last || head->tail_since > s->duration))
+	if (head->tail_lost && (head->tail_since < last || head->tail_since > at->until))
 		return bad(path, "bad time of the last lost records");
+	if (!n && head->tail_lost)
+		seg->first = head->tail_since;
+	if (!n && !head->lost && s->live)
+		s->nr_segments--;
 	s->records += n;
 	s->lost += head->lost;
 	s->record_bytes += sec->size - sec->header_size;
+	return 0;
+}
+
+/* Neither generations nor marks step back. */
+static int check_times(const char *path, struct progress *at, uint64_t since, uint64_t until)
+{
+	if (since < at->since || until < at->until || since > until ||
+	    until > KREGION_TRACE_TIME_MASK)
+		return bad(path, "bad times of a generation");
+	at->since = since;
+	at->until = until;
+	return 0;
+}
+
+static int check_generation(struct stream *s, const char *path, struct kregion_trace_section *sec,
+			    struct progress *at)
+{
+	struct kregion_trace_generation *g = (void *)sec;
+
+	if (sec->header_size < sizeof(*g) || !s->live)
+		return bad(path, "bad generation");
+	host64(s, &g->number, &g->until);
+	host32(s, &g->nr_cpus, &g->reserved);
+	if (g->number != s->generations + s->lost_generations)
+		return bad(path, "generation out of order");
+	if (at->cpus_left)
+		return bad(path, "unexpected number of CPU sections");
+	at->cpus_left = g->nr_cpus;
+	at->cpu = -1;
+	at->marked = false;
+	s->generations++;
+	return check_times(path, at, g->since, g->until);
+}
+
+static int check_lost(struct stream *s, const char *path, struct kregion_trace_section *sec,
+		      struct progress *at)
+{
+	struct kregion_trace_lost_generations *lost = (void *)sec;
+
+	if (sec->header_size < sizeof(*lost) || !s->live)
+		return bad(path, "bad lost generations");
+	host64(s, &lost->generations, &lost->until);
+	if (!lost->generations || lost->generations > UINT32_MAX || at->cpus_left || at->marked)
+		return bad(path, "bad lost generations");
+	at->marked = true;
+	if (check_times(path, at, lost->since, lost->until))
+		return -1;
+	if (s->nr_marks == s->max_marks) {
+		s->max_marks = s->max_marks ? 2 * s->max_marks : 16;
+		s->marks = xrealloc(s->marks, s->max_marks, sizeof(*s->marks));
+	}
+	s->marks[s->nr_marks++] = (struct mark) { lost->since, lost->until };
+	s->lost += lost->lost;
+	s->lost_generations += lost->generations;
+	s->lost_generation_records += lost->records;
 	return 0;
 }
 
@@ -227,6 +316,26 @@ static bool good_name(const char *name, size_t size)
 			return false;
 	}
 	return i && i < size;
+}
+
+/* The end of a live trace has what the header did not know. */
+static int check_live_end(struct stream *s, const char *path, struct kregion_trace_section *sec,
+			  const struct progress *at)
+{
+	struct kregion_trace_live_end *end = (void *)sec;
+	struct kregion_trace_header *h = s->data;
+
+	if (sec->header_size < sizeof(*end))
+		return bad(path, "bad end section");
+	host64(s, &end->stop_ns, &end->lost_records);
+	h->stop_ns = end->stop_ns;
+	if (bad_times(h) || h->stop_ns - h->start_ns < at->until)
+		return bad(path, "bad start or stop time");
+	if (end->generations != s->generations + s->lost_generations || !s->generations ||
+	    end->lost_generations != s->lost_generations ||
+	    end->lost_records != s->lost_generation_records)
+		return bad(path, "number of generations does not match the end section");
+	return 0;
 }
 
 static int check_end(struct stream *s, const char *path, struct kregion_trace_section *sec)
@@ -253,13 +362,52 @@ static int check_end(struct stream *s, const char *path, struct kregion_trace_se
 	return 0;
 }
 
+static int by_cpu(const void *a, const void *b)
+{
+	const struct segment *x = a, *y = b;
+
+	if (x->head->cpu != y->head->cpu)
+		return x->head->cpu < y->head->cpu ? -1 : 1;
+	return x->records < y->records ? -1 : x->records > y->records;
+}
+
+/* Make the CPUs of their segments. */
+static int check_segments(struct stream *s, const char *path)
+{
+	struct cpu_stream *c = NULL;
+	struct segment *seg;
+	size_t i;
+
+	qsort(s->segments, s->nr_segments, sizeof(*s->segments), by_cpu);
+	s->cpus = xrealloc(NULL, s->nr_segments, sizeof(*s->cpus));
+	for (i = 0; i < s->nr_segments; i++) {
+		seg = &s->segments[i];
+		if (!c || c->cpu != seg->head->cpu) {
+			c = &s->cpus[s->nr_cpus++];
+			*c = (struct cpu_stream) { .cpu = seg->head->cpu, .first = seg };
+		} else if (seg->first < seg[-1].last || seg->first < seg[-1].head->tail_since) {
+			return bad(path, "generation out of order");
+		}
+		c->last = seg + 1;
+		c->records += seg->head->records;
+		c->lost += seg->head->lost;
+	}
+	return 0;
+}
+
 static int check(struct stream *s, const char *path)
 {
 	struct kregion_trace_section *sec;
+	struct progress now = { .cpu = -1 };
 	size_t at;
 
 	if (check_header(s, path, &at))
 		return -1;
+	if (!s->live) {
+		now.until = s->header->stop_ns - s->header->start_ns;
+		now.cpus_left = s->header->nr_cpus;
+		s->generations = 1;
+	}
 	do {
 		sec = (void *)((char *)s->data + at);
 		if (s->size - at < sizeof(*sec))
@@ -268,18 +416,27 @@ static int check(struct stream *s, const char *path)
 		host64(s, &sec->size, &sec->size);
 		if (sec->header_size < sizeof(*sec) || sec->header_size % 8 || sec->size % 8 ||
 		    sec->size < sec->header_size || sec->size > s->size - at)
-			return bad(path, "bad section size");
+			return bad(path, s->live ? "truncated, or bad section size" :
+						   "bad section size");
 		at += sec->size;
-		if (sec->kind == KREGION_TRACE_SECTION_CPU && check_cpu(s, path, sec))
+		if (sec->kind == KREGION_TRACE_SECTION_CPU && check_cpu(s, path, sec, &now))
+			return -1;
+		if (sec->kind == KREGION_TRACE_SECTION_GENERATION &&
+		    check_generation(s, path, sec, &now))
+			return -1;
+		if (sec->kind == KREGION_TRACE_SECTION_LOST && check_lost(s, path, sec, &now))
 			return -1;
 		if (sec->kind == KREGION_TRACE_SECTION_END && check_end(s, path, sec))
 			return -1;
 	} while (sec->kind != KREGION_TRACE_SECTION_END);
 	if (at != s->size)
 		return bad(path, "bytes after the end section");
-	if (s->nr_cpus != s->header->nr_cpus)
-		return bad(path, "number of CPU sections does not match the header");
-	return 0;
+	if (now.cpus_left)
+		return bad(path, "unexpected number of CPU sections");
+	if (s->live && check_live_end(s, path, sec, &now))
+		return -1;
+	s->duration = s->header->stop_ns - s->header->start_ns;
+	return check_segments(s, path);
 }
 
 int stream_open(struct stream *s, const char *path)
@@ -297,6 +454,8 @@ int stream_open(struct stream *s, const char *path)
 void stream_close(struct stream *s)
 {
 	free(s->data);
+	free(s->segments);
+	free(s->marks);
 	free(s->cpus);
 	free(s->heap);
 	memset(s, 0, sizeof(*s));
@@ -324,33 +483,76 @@ bool stream_value(const struct stream *s, const char *name, uint64_t *value)
 
 uint64_t stream_held(const struct stream *s)
 {
-	uint64_t held = s->record_bytes;
+	uint64_t held = s->record_bytes, sealed = 0;
 
 	stream_value(s, "bytes_held", &held);
-	return held;
+	stream_value(s, "bytes_sealed", &sealed);
+	return held + sealed;
 }
 
 /* ---- events in chronological order --------------------------------------- */
 
+/* The segment of the CPU after the present one, or NULL. */
+static const struct segment *next_segment(const struct cpu_stream *c)
+{
+	return c->segment + 1 < c->last ? c->segment + 1 : NULL;
+}
+
+/* Generations are lost between the present segment of the CPU and the next one. */
+static bool marked(const struct stream *s, const struct cpu_stream *c)
+{
+	const struct segment *next = next_segment(c);
+
+	return (next ? next->marks : s->nr_marks) > c->segment->marks;
+}
+
 /* True if the next event of the CPU is a gap. */
-static bool at_gap(const struct cpu_stream *c)
+static bool at_gap(const struct stream *s, const struct cpu_stream *c)
 {
 	if (c->gap_reported)
 		return false;
-	return c->pos == c->end ? c->head->tail_lost : head_type(c->pos) == KREGION_TRACE_LOST;
+	if (c->pos < c->segment->end)
+		return head_type(c->pos) == KREGION_TRACE_LOST;
+	return c->segment->head->tail_lost || marked(s, c);
+}
+
+static uint64_t gap_time(const struct stream *s, const struct cpu_stream *c)
+{
+	const struct segment *seg = c->segment;
+	uint64_t since;
+
+	if (c->pos < seg->end)
+		return ((const struct kregion_trace_lost *)c->pos)->since;
+	if (seg->head->tail_lost)
+		return seg->head->tail_since;
+	since = s->marks[seg->marks].since;
+	return since > seg->last ? since : seg->last;
 }
 
 /* Set the time of the next event; false at the end. */
-static bool cpu_ready(struct cpu_stream *c)
+static bool cpu_ready(const struct stream *s, struct cpu_stream *c)
 {
-	if (at_gap(c))
-		c->next_time = c->pos == c->end ? c->head->tail_since :
-			       ((const struct kregion_trace_lost *)c->pos)->since;
-	else if (c->pos < c->end)
-		c->next_time = head_time(c->pos);
-	else
-		return false;
-	return true;
+	const struct segment *next;
+
+	while (c->segment) {
+		next = next_segment(c);
+		if (at_gap(s, c)) {
+			c->next_time = gap_time(s, c);
+			return true;
+		}
+		if (c->pos < c->segment->end) {
+			c->next_time = head_time(c->pos);
+			return true;
+		}
+		/* A gap ends with the next segment, or the last mark. */
+		if (c->gap_reported && (next || marked(s, c))) {
+			c->next_time = next ? next->first : s->marks[s->nr_marks - 1].until;
+			return true;
+		}
+		c->segment = next;
+		c->pos = next ? next->records : NULL;
+	}
+	return false;
 }
 
 static bool before(const struct stream *s, unsigned int a, unsigned int b)
@@ -384,9 +586,10 @@ void stream_rewind(struct stream *s)
 
 	s->heap_len = 0;
 	for (i = 0; i < s->nr_cpus; i++) {
-		s->cpus[i].pos = s->cpus[i].records;
+		s->cpus[i].segment = s->cpus[i].first;
+		s->cpus[i].pos = s->cpus[i].first->records;
 		s->cpus[i].gap_reported = false;
-		if (cpu_ready(&s->cpus[i]))
+		if (cpu_ready(s, &s->cpus[i]))
 			s->heap[s->heap_len++] = i;
 	}
 	for (i = s->heap_len; i-- > 0; )
@@ -403,9 +606,14 @@ bool stream_next(struct stream *s, struct event *e)
 	c = &s->cpus[s->heap[0]];
 	*e = (struct event) { .time = c->next_time, .index = s->heap[0] };
 
-	if (at_gap(c)) {
+	if (at_gap(s, c)) {
 		e->type = EVENT_GAP;
 		c->gap_reported = true;
+	} else if (c->pos == c->segment->end) {
+		e->type = EVENT_RESUME;
+		c->segment = next_segment(c);
+		c->pos = c->segment ? c->segment->records : NULL;
+		c->gap_reported = false;
 	} else {
 		rec = (const void *)c->pos;
 		e->type = head_type(rec);
@@ -425,7 +633,7 @@ bool stream_next(struct stream *s, struct event *e)
 		c->pos += s->type_size[e->type];
 		c->gap_reported = false;
 	}
-	if (!cpu_ready(c))
+	if (!cpu_ready(s, c))
 		s->heap[0] = s->heap[--s->heap_len];
 	heap_down(s, 0);
 	return true;

@@ -9,24 +9,40 @@
 
 #include <linux/kregion_trace.h>
 
-/* Not in the file: begin of a gap, up to the next lost record of the CPU. */
+/* Not in the file: begin of a gap; KREGION_TRACE_LOST or this ends it. */
 #define EVENT_GAP	0
+#define EVENT_RESUME	256
 
 struct event {
 	uint64_t time;			/* since the start of the trace */
 	unsigned int index;		/* of the CPU, in stream.cpus */
-	unsigned int type;		/* EVENT_GAP or KREGION_TRACE_* */
+	unsigned int type;		/* EVENT_* or KREGION_TRACE_* */
 	uint32_t first, second;		/* ids: see enum kregion_trace_record_type */
 	uint8_t prio, state;
 	const char *comm;		/* of KREGION_TRACE_NAME; 16 bytes with a zero */
 };
 
-struct cpu_stream {
+/* The section of a CPU in a generation. */
+struct segment {
 	const struct kregion_trace_cpu *head;
+	size_t marks;		/* number of marks before it */
 	const char *records, *end;
+	uint64_t first, last;		/* times of its first event and last record */
+};
+
+struct cpu_stream {
+	unsigned int cpu;
+	uint64_t records, lost;
+	const struct segment *first, *last;	/* last: the end */
+	const struct segment *segment;	/* NULL: at the end */
 	const char *pos;
 	bool gap_reported;
 	uint64_t next_time;
+};
+
+/* Lost generations. */
+struct mark {
+	uint64_t since, until;
 };
 
 struct stream {
@@ -35,12 +51,19 @@ struct stream {
 	bool swapped;			/* the file has the other byte order */
 	const struct kregion_trace_header *header;
 	uint16_t type_size[256];
+	struct segment *segments;	/* by CPU, in chronological order */
+	size_t nr_segments, max_segments;
+	struct mark *marks;
+	size_t nr_marks, max_marks;
 	struct cpu_stream *cpus;
 	unsigned int nr_cpus;
 	const char *values;
 	unsigned int nr_values, value_size;
 	uint64_t duration;
 	uint64_t records, lost, record_bytes;
+	bool live;
+	uint64_t generations;		/* in the file */
+	uint64_t lost_generations, lost_generation_records;
 
 	unsigned int *heap;		/* CPU indices, ordered by next_time */
 	unsigned int heap_len;

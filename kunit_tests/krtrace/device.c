@@ -3,8 +3,11 @@
  * Linked into krtrace by test.py. Counts executed basic blocks, and emulates
  * /dev/kregion_trace: $TEST_STREAM is the file with the stream, and $TEST_INFO
  * lists records, lost records, bytes held and budget for KREGION_TRACE_INFO.
- * Raises $TEST_SIGNAL before an output file replaces the previous one.
+ * With $TEST_OLD, it does not know live traces; it says the budget of others on
+ * standard output. There are $TEST_CPUS CPUs. Raises $TEST_SIGNAL before an
+ * output file replaces the previous one.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -13,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 #include <linux/kregion_trace.h>
 
@@ -21,6 +25,7 @@ static unsigned long blocks;
 int __real_open(const char *path, int flags, ...);
 int __real_ioctl(int fd, unsigned long request, void *arg);
 int __real_rename(const char *from, const char *to);
+long __real_sysconf(int name);
 
 void __sanitizer_cov_trace_pc(void)
 {
@@ -52,6 +57,19 @@ int __wrap_open(const char *path, int flags, ...)
 	return __real_open(path, flags, mode);
 }
 
+static int start(const struct kregion_trace_start *start)
+{
+	if (!getenv("TEST_OLD"))
+		return 0;
+	if (start->flags) {
+		errno = EINVAL;
+		return -1;
+	}
+	printf("%" PRIu64 "\n", (uint64_t)start->budget);
+	fflush(stdout);
+	return 0;
+}
+
 int __wrap_ioctl(int fd, unsigned long request, void *arg)
 {
 	struct kregion_trace_info *info = arg;
@@ -59,11 +77,17 @@ int __wrap_ioctl(int fd, unsigned long request, void *arg)
 
 	switch (request) {
 	case KREGION_TRACE_START:
+		return start(arg);
 	case KREGION_TRACE_STOP:
 	case KREGION_TRACE_DROP:
 		return 0;
+	case KREGION_TRACE_GENERATIONS:
+		memset(arg, 0, sizeof(struct kregion_trace_generations));
+		return 0;
 	case KREGION_TRACE_INFO:
 		memset(info, 0, sizeof(*info));
+		info->budget_min = KREGION_TRACE_BUDGET_MIN;
+		info->budget_max = 1ULL << 40;
 		if (!values)
 			return 0;
 		return sscanf(values, "%" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64,
@@ -81,4 +105,11 @@ int __wrap_rename(const char *from, const char *to)
 	if (signal)
 		raise(atoi(signal));
 	return __real_rename(from, to);
+}
+
+long __wrap_sysconf(int name)
+{
+	const char *cpus = getenv("TEST_CPUS");
+
+	return cpus && name == _SC_NPROCESSORS_ONLN ? atol(cpus) : __real_sysconf(name);
 }

@@ -15,6 +15,7 @@ import json
 import os
 import re
 import resource
+import select
 import shutil
 import signal
 import stat
@@ -22,6 +23,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 from collections import namedtuple
 
@@ -114,13 +116,20 @@ class Trace:
         self.sections.append((nr, section))
         return section
 
+    def middle(self, pack):
+        """What is between the fields and the end section."""
+        return b"".join(section.bytes(pack, nr) for nr, section in self.sections)
+
+    def end(self, pack, size):
+        return pack("IIQII", 2, 24, 24 + size, len(self.values), self.value_size)
+
     def bytes(self, order="=", *damage):
         pack = Packer(order, *damage)
         types = b"".join(pack("HHHH16s", i, size, 0, 0, b"type") for i, size in self.types)
-        sections = b"".join(section.bytes(pack, nr) for nr, section in self.sections)
+        sections = self.middle(pack)
         values = b"".join(pack("24sQ", name.encode(), value).ljust(min(self.value_size, 64), b"\0")
                           for name, value in self.values.items())
-        end = pack("IIQII", 2, 24, 24 + len(values), len(self.values), self.value_size)
+        end = self.end(pack, len(values))
         rest = types + bytes(24 * len(FIELDS)) + sections + end + values
         header = dict(self.header)
         if header["nr_cpus"] is None:
@@ -130,6 +139,54 @@ class Trace:
         whole = pack("8s10I5Q", *header.values()) + rest
         self.numbers = pack.packed
         return whole
+
+
+class LiveTrace(Trace):
+    """The stream of a live trace: generations with their CPUs, and lost ones between them."""
+
+    def __init__(self, duration=100 * MS, **values):
+        super().__init__(duration, **values)
+        self.header.update(version=2, nr_cpus=0, stop_ns=0, stream_size=0)
+        self.parts = []         # generations and marks
+        self.number = 0         # of the next generation
+        self.ending = {"stop_ns": 5000 + duration, "generations": None, "lost_generations": 0,
+                       "lost_records": 0}
+
+    def generation(self, since, until):
+        """The following sections belong to it."""
+        self.parts.append({"number": self.number, "since": since, "until": until, "cpus": [],
+                           "nr_cpus": None})
+        self.number += 1
+        return self.parts[-1]
+
+    def cpu(self, nr):
+        section = Cpu()
+        self.parts[-1]["cpus"].append((nr, section))
+        return section
+
+    def lost(self, generations, records, lost, since, until):
+        self.parts.append([generations, records, lost, since, until])
+        self.number += generations
+        self.ending["lost_generations"] += generations
+        self.ending["lost_records"] += records
+
+    def middle(self, pack):
+        out = b""
+        for part in self.parts:
+            if isinstance(part, list):
+                out += pack("IIQ5Q", 4, 56, 56, *part)
+                continue
+            number = len(part["cpus"]) if part["nr_cpus"] is None else part["nr_cpus"]
+            out += pack("IIQ3QII", 3, 48, 48, part["number"], part["since"], part["until"], number, 0)
+            out += b"".join(section.bytes(pack, nr) for nr, section in part["cpus"])
+        return out
+
+    def end(self, pack, size):
+        ending = dict(self.ending)
+        if ending["generations"] is None:
+            ending["generations"] = self.number
+        return pack("IIQII4Q", 2, 56, 56 + size, len(self.values), self.value_size,
+                    *ending.values())
 
 
 class Case(unittest.TestCase):
@@ -206,6 +263,15 @@ class Case(unittest.TestCase):
         self.write("4n.krt", make(4 * n))
         once, four = self.cost(*args, "n.krt"), self.cost(*args, "4n.krt")
         self.assertLess(four, 6 * once)
+
+
+def asleep(child):
+    """Wait until the process waits."""
+    state = None
+    while state != "S" and child.poll() is None:
+        time.sleep(0.01)
+        with open(f"/proc/{child.pid}/stat", encoding="ascii") as f:
+            state = f.read().rpartition(") ")[2][0]
 
 
 def tables(text):
@@ -366,7 +432,7 @@ class Refused(Case):
     def test_header(self):
         sizes = "bad sizes in the header"
         for key, value, why in (
-                ("version", 2, "version 2"), ("byte_order", 0, "bad byte order"),
+                ("version", 3, "version 3"), ("byte_order", 0, "bad byte order"),
                 ("byte_order", 0x04030201, "version 16777216"), ("header_size", 80, sizes),
                 ("header_size", 92, sizes), ("header_size", 0xfffffff8, sizes),
                 ("type_size", 16, sizes), ("type_size", 0xfffffff8, sizes),
@@ -413,7 +479,7 @@ class Refused(Case):
         """Readers skip the excess of longer parts."""
         trace = small_trace()
         trace.value_size = 40
-        trace.values = {"bytes_held": 4321, "bytes_used": 1234}
+        trace.values = {"bytes_held": 4000, "bytes_sealed": 321, "bytes_used": 1234}
         self.assertIn("4321 bytes held in at most 0 blocks, 1234 handed out",
                       self.report(trace).stdout.decode())
         trace = small_trace()
@@ -644,7 +710,9 @@ class Lost(Case):
         self.assertRegex(self.krtrace("convert", "--chrome", "t.krt").errors, warning)
         self.assertEqual(self.summary(trace)["budget_enough"], str(27 << 20))
         env = {"TEST_STREAM": "t.krt", "TEST_INFO": f"15 12 {15 << 20} {15 << 20}"}
-        self.assertRegex(self.krtrace("record", "true", env=env).errors, warning)
+        self.assertRegex(self.krtrace("record", "-1", "true", env=env).errors, warning)
+        self.assertIn("12 records were lost, 44.4 % of all; a larger budget",
+                      self.krtrace("record", "true", env=env).errors)
 
     def test_small_budget(self):
         trace = self.trace()
@@ -685,6 +753,202 @@ def small_trace():
     trace = Trace()
     trace.cpu(0).runs(0, 7).name(0, 7, b"seven").switch(5 * MS, 7, 0, 1)
     return trace
+
+
+class Live(Case):
+    """Traces with several generations."""
+
+    def summary(self, trace):
+        self.write("t.krt", trace)
+        lines = self.krtrace("report", "--tsv", "t.krt").stdout.decode().splitlines()
+        return dict(line[2:].split() for line in lines if line.startswith("# "))
+
+    def pieces(self):
+        """A trace of two CPUs in three generations, and the same in one."""
+        one, live = Trace(), LiveTrace()
+        cpus = one.cpu(0), one.cpu(1)
+        for i, (since, until) in enumerate(((0, 31 * MS), (30 * MS, 61 * MS), (60 * MS, 100 * MS))):
+            live.generation(since, until)
+            parts = live.cpu(0), live.cpu(1)
+            begin = 0 if i == 0 else since
+            parts[0].runs(begin, 7).name(begin, 7, b"seven")
+            parts[1].runs(begin, 0)
+            if not i:
+                cpus[0].runs(0, 7).name(0, 7, b"seven")
+                cpus[1].runs(0, 0)
+            for cpu in cpus[0], parts[0]:
+                cpu.switch(since + 10 * MS, 7, 0, 1).switch(since + 29 * MS, 0, 7)
+            for cpu in cpus[1], parts[1]:
+                cpu.wakeup(since + 20 * MS, 7)
+        return one, live
+
+    def test_generations_are_one_trace(self):
+        """Apart from the number of records."""
+        one, live = self.pieces()
+        self.assertEqual(self.times(one), self.times(live))
+        self.assertEqual(self.times(live)[7], (30 + 3 + 10, 3 * 9, 3 * 10))
+        reports = []
+        for trace in one, live:
+            self.write("t.krt", trace)
+            reports.append([(e["name"], e["ts"], e.get("dur"), e["tid"]) for e in json.loads(
+                self.krtrace("convert", "--chrome", "t.krt").stdout)["traceEvents"]
+                if e["ph"] in "Xi"])
+        self.assertEqual(*reports)
+        summary = self.summary(live)
+        self.assertEqual((summary["generations"], summary["lost_generations"]), ("3", "0"))
+        self.assertEqual(summary["known"], "1.0000")
+        self.assertEqual(self.summary(one)["generations"], "1")
+        self.assertEqual(summary["stop_ns"], str(5000 + 100 * MS))
+
+    def test_order_across_generations(self):
+        """A generation begins before the one before it has ended."""
+        live = LiveTrace()
+        live.generation(0, 60 * MS)
+        live.cpu(0).runs(0, 1).switch(10 * MS, 1, 0, 1)
+        live.cpu(1).runs(0, 0).wakeup(55 * MS, 1)
+        live.generation(50 * MS, 100 * MS)
+        live.cpu(0).runs(52 * MS, 0).switch(58 * MS, 0, 1)
+        live.cpu(1).runs(56 * MS, 0)
+        self.assertEqual(self.times(live)[1], (10 + 42, 3, 45))
+        self.assertEqual(self.tasks(live)[1][0]["lat_max_ns"], str(3 * MS))
+
+    def lost(self):
+        live = LiveTrace()
+        live.generation(0, 30 * MS)
+        live.cpu(0).runs(0, 1).switch(10 * MS, 1, 2, 1)
+        live.cpu(1).runs(0, 3).switch(29 * MS, 3, 0, 1)
+        live.lost(2, 1000, 0, 28 * MS, 60 * MS)
+        live.generation(60 * MS, 100 * MS)
+        live.cpu(0).runs(60 * MS, 2).switch(80 * MS, 2, 1)
+        live.cpu(1).runs(61 * MS, 0)
+        return live
+
+    def test_lost_generations(self):
+        """All CPUs are unknown meanwhile."""
+        times = self.times(self.lost())
+        self.assertEqual(times[1], (10 + 20, 0, 18))
+        self.assertEqual(times[2], (18 + 20, 20, 0))
+        self.assertEqual(times[3], (29, 0, 0))
+        summary = self.summary(self.lost())
+        self.assertEqual([summary[key] for key in ("known_0", "known_1", "generations",
+                                                   "lost_generations", "lost_generation_records",
+                                                   "lost")],
+                         ["0.6800", "0.6800", "4", "2", "1000", "0"])
+        done = self.report(self.lost())
+        self.assertIn("2 generations with 1000 records were lost, not saved in time", done.errors)
+        self.assertRegex(done.stdout.decode(), r"^2 of 4 generations with 1000 records were not "
+                         r"saved in time.\nThe CPUs are known for 68.0 %")
+        slices = [(e["name"], e["ts"] // 1000, e["dur"] // 1000) for e in
+                  json.loads(self.krtrace("convert", "--chrome", "t.krt").stdout)["traceEvents"]
+                  if e["ph"] == "X"]
+        self.assertIn(("pid 2", 10, 18), slices)
+        self.assertIn(("pid 2", 60, 20), slices)
+
+    def test_cpu_that_is_gone(self):
+        """A CPU is offline after the lost generations: nothing of it is unknown then."""
+        live = LiveTrace()
+        live.generation(0, 30 * MS)
+        live.cpu(0).runs(0, 1)
+        live.cpu(1).runs(0, 0)
+        live.lost(1, 5, 0, 30 * MS, 60 * MS)
+        live.generation(60 * MS, 100 * MS)
+        live.cpu(0).runs(60 * MS, 1).switch(70 * MS, 1, 2, 1).switch(90 * MS, 2, 1)
+        times = self.times(live)
+        self.assertEqual(times[1], (30 + 10 + 10, 20, 0))
+
+    def test_losses_within_a_generation(self):
+        """A gap that a generation ends with ends with the next record of the CPU."""
+        live = LiveTrace()
+        live.generation(0, 50 * MS)
+        live.cpu(0).runs(0, 1).tail(20 * MS, 7)
+        live.cpu(1).runs(0, 2).gap(10 * MS, 15 * MS, 3).switch(40 * MS, 2, 0, 1)
+        live.generation(50 * MS, 100 * MS)
+        live.cpu(0).runs(50 * MS, 1)
+        live.cpu(1).runs(50 * MS, 0).tail(90 * MS, 2)
+        self.assertEqual(self.times(live)[1], (20 + 50, 0, 0))
+        self.assertEqual(self.summary(live)["lost"], "12")
+        live.lost(1, 0, 4, 99 * MS, 100 * MS)
+        live.generation(100 * MS, 100 * MS)
+        live.cpu(0).tail(100 * MS, 1)
+        self.assertEqual(self.summary(live)["lost"], "17")
+
+    def test_refused(self):
+        def bent(bend):
+            trace = self.lost()
+            bend(trace)
+            return trace
+        number, times = "number of generations", "bad times of a generation"
+        for bend, why in (
+                (lambda t: t.parts[0].update(number=1), "generation out of order"),
+                (lambda t: t.parts[2].update(number=4), "generation out of order"),
+                (lambda t: t.parts[0].update(nr_cpus=3), "bad lost generations"),
+                (lambda t: t.parts[0].update(nr_cpus=1), "number of CPU sections"),
+                (lambda t: t.parts[2].update(nr_cpus=3), "number of CPU sections"),
+                (lambda t: t.parts[2].update(since=27 * MS), times),
+                (lambda t: t.parts[2].update(until=59 * MS), times),
+                (lambda t: t.parts[0].update(until=1 << 60), times),
+                (lambda t: t.parts[2].update(since=62 * MS), "record out of order"),
+                (lambda t: t.parts[0].update(until=28 * MS), "record out of order"),
+                (lambda t: t.parts[1].__setitem__(0, 0), "bad lost generations"),
+                (lambda t: t.parts.insert(1, t.parts[1]), "bad lost generations"),
+                (lambda t: t.parts[1].__setitem__(1, 7), number),
+                (lambda t: t.ending.update(generations=3), number),
+                (lambda t: t.ending.update(lost_generations=1), number),
+                (lambda t: t.ending.update(stop_ns=90 * MS), "start or stop time"),
+                (lambda t: t.ending.update(stop_ns=0), "start or stop time"),
+                (lambda t: t.ending.update(stop_ns=1 << 63), "start or stop time"),
+                (lambda t: t.parts.clear() or setattr(t, "number", 0) or
+                 t.ending.update(lost_generations=0, lost_records=0), number)):
+            self.refused(bent(bend), why)
+        trace = self.lost()
+        trace.header["version"] = 1
+        self.refused(trace, "longer than|start or stop|number of CPU|bad generation")
+        for length in range(88 + 24 * (len(TYPES) + len(FIELDS)), len(trace.bytes()), 40):
+            self.write("short", self.lost(), cut=length)
+            self.assertIn("truncated", self.krtrace("report", "short", status=1).errors)
+
+    def test_steps_back(self):
+        """The records of a CPU, from one generation to the next."""
+        trace = LiveTrace()
+        trace.generation(0, 60 * MS)
+        trace.cpu(0).runs(0, 1).switch(59 * MS, 1, 0)
+        trace.generation(50 * MS, 100 * MS)
+        trace.cpu(0).runs(58 * MS, 0)
+        self.refused(trace, "generation out of order")
+
+    def test_empty_section(self):
+        trace = LiveTrace()
+        trace.generation(0, 60 * MS)
+        trace.cpu(0)
+        trace.cpu(1).runs(0, 5)
+        trace.generation(50 * MS, 100 * MS)
+        trace.cpu(0).runs(61 * MS, 1)
+        self.assertEqual(self.times(trace)[1], (39, 0, 0))
+
+    def test_damage(self):
+        """In each number."""
+        trace = self.lost()
+        trace.bytes()
+        for place in range(trace.numbers):
+            for damage in lambda n: n ^ 1, lambda n: n + 256:
+                with self.subTest(place=place):
+                    self.write("t.krt", trace, damage=(place, damage))
+                    self.krtrace("report", "--tsv", "t.krt", status=None)
+
+    def test_cost(self):
+        """Of many generations, lost ones and CPUs."""
+        def make(n):
+            trace = LiveTrace()
+            trace.header["cpu_limit"] = n
+            trace.generation(0, 10 * MS)
+            for i in range(n):
+                trace.cpu(i).runs(0, i + 1)
+            for i in range(n):
+                trace.lost(1, 1, 0, 11 * MS, 11 * MS)
+                trace.generation(11 * MS, 11 * MS)
+                trace.cpu(i % 4).runs(11 * MS, i + 1)
+            return trace
+        self.linear(1000, make, "report")
 
 
 class Output(Case):
@@ -732,10 +996,13 @@ class Output(Case):
         resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
 
     def test_failed_write(self):
-        limited = {"preexec_fn": self.small_files, "restore_signals": False, "status": 1}
-        self.assertIn("old: File too large", self.convert("-o", "old", "t.krt", **limited).errors)
+        limited = {"preexec_fn": self.small_files, "status": 1}
+        self.assertIn("old: File too large", self.convert("-o", "old", "t.krt", restore_signals=False,
+                                                          **limited).errors)
         self.untouched()
-        self.assertIn("old: File too large", self.record("old", "true", **limited).errors)
+        done = self.record("old", "sh", "-c", "sleep 0.1; echo over", **limited)
+        self.assertIn("old: File too large", done.errors)
+        self.assertEqual(done.stdout, b"over\n")
         self.untouched()
         with open("/dev/full", "w", encoding="ascii") as full:
             self.assertIn("No space", self.convert("t.krt", status=1, stdout=full).errors)
@@ -786,6 +1053,28 @@ class Output(Case):
         with open("old", "ab") as old:
             self.convert("-o", "stdout", "t.krt", stdout=old)
         self.assertEqual(self.read("old"), b"old" + self.convert("t.krt").stdout)
+
+    def pipe(self, *args):
+        return subprocess.Popen([PROGRAM, "record", "-o", "fifo", "--", *args],
+                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                env={**os.environ, **OPTIONS, "TEST_STREAM": "t.krt"})
+
+    def test_pipe_without_reader(self):
+        os.mkfifo("fifo")
+        with self.pipe("true") as child:
+            asleep(child)
+            child.send_signal(signal.SIGINT)
+        self.assertEqual(child.returncode, -signal.SIGINT)
+
+    def test_pipe_that_is_closed(self):
+        os.mkfifo("fifo")
+        reader = os.open("fifo", os.O_RDONLY | os.O_NONBLOCK)
+        with self.pipe("sh", "-c", "echo; read line; echo over") as child:
+            child.stdout.readline()
+            os.close(reader)
+            said, errors = child.communicate(b"\n")
+        self.assertEqual((said, child.returncode), (b"over\n", 1))
+        self.assertIn(b"fifo: Broken pipe", errors)
 
     def test_signal(self):
         for sig in signal.SIGINT, signal.SIGTERM, signal.SIGHUP:
@@ -872,8 +1161,10 @@ class Usage(Case):
             self.assertEqual(self.krtrace(*args).stdout, self.krtrace(*args, "t.krt").stdout)
 
     def test_wrong_usage(self):
-        for args in ((), ("nonsense",), ("report", "a", "b"), ("convert", "t.krt"), ("record",),
-                     ("report", "-o", "x"), ("record", "-b", "1x", "true"), ("--tsv",)):
+        for args in ((), ("nonsense",), ("report", "a", "b"), ("convert", "t.krt"), ("record", "-d", "x"),
+                     ("report", "-o", "x"), ("record", "-b", "1x", "true"), ("--tsv",),
+                     ("record", "-d", "0", "true"), ("record", "-d", "-1"), ("report", "-1"),
+                     ("record", "-d", "1s"), ("record", "-d", "inf")):
             self.assertIn("Usage: ", self.krtrace(*args, status=2).errors)
         self.assertEqual(os.listdir(), [])
 
@@ -915,11 +1206,72 @@ class Command(Case):
 
     def test_ignored_signals(self):
         """The command inherits ignored signals; record reaps it even if SIGCHLD is ignored."""
-        for ignored in signal.SIGCHLD, signal.SIGHUP:
+        signals = {signal.SIGCHLD, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ}
+        for ignored in signals:
             done = self.krtrace("record", "--", "grep", "SigIgn", "/proc/self/status",
-                                env={"TEST_STREAM": "t.krt"}, timeout=20, restore_signals=False,
+                                env={"TEST_STREAM": "t.krt"}, timeout=20,
                                 preexec_fn=lambda: signal.signal(ignored, signal.SIG_IGN))
-            self.assertTrue(int(done.stdout.split()[1], 16) >> ignored - 1 & 1)
+            mask = int(done.stdout.split()[1], 16)
+            self.assertEqual({number for number in signals if mask >> number - 1 & 1}, {ignored})
+
+    def record(self, *args, **kwargs):
+        return subprocess.Popen([PROGRAM, "record", *args], stderr=subprocess.PIPE, text=True,
+                                env={**os.environ, **OPTIONS, "TEST_STREAM": "t.krt"}, **kwargs)
+
+    def test_without_a_command(self):
+        """A signal ends the trace, which is saved."""
+        for sig in signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT:
+            with self.record() as child:
+                while not [name for name in os.listdir() if "krtrace-" in name]:
+                    time.sleep(0.01)
+                child.send_signal(sig)
+                self.assertIn("kregion-trace.krt: ", child.stderr.read())
+            self.assertEqual(child.returncode, 0)
+            self.assertEqual(self.read("kregion-trace.krt"), self.read("t.krt"))
+            os.remove("kregion-trace.krt")
+
+    def test_duration(self):
+        """It ends the trace, and record waits for the command all the same."""
+        self.krtrace("record", "-d", "0.1", env={"TEST_STREAM": "t.krt"})
+        self.assertEqual(self.read("kregion-trace.krt"), self.read("t.krt"))
+        done = self.krtrace("record", "-d", "0.1", "sh", "-c", "sleep 0.5; echo over; exit 3",
+                            env={"TEST_STREAM": "t.krt"}, status=3)
+        self.assertEqual(done.stdout, b"over\n")
+        self.krtrace("record", "-d", "1000", "true", env={"TEST_STREAM": "t.krt"}, timeout=100)
+
+    def test_one_shot(self):
+        """Nothing is read before the end of the command."""
+        for args, before in ((), "read"), (("--one-shot",), "not read"):
+            os.mkfifo("fifo")
+            held = os.open("fifo", os.O_RDWR)
+            os.write(held, self.read("t.krt"))
+            with subprocess.Popen([PROGRAM, "record", *args, "--", "sh", "-c", "echo; exec sleep 100"],
+                                  stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                                  start_new_session=True,
+                                  env={**os.environ, **OPTIONS, "TEST_STREAM": "fifo"}) as child:
+                child.stdout.readline()
+                # It waits for the end of the command, or for more.
+                asleep(child)
+                left = select.select([held], [], [], 0)[0]
+                os.killpg(child.pid, signal.SIGKILL)
+            self.assertEqual("not read" if left else "read", before)
+            os.close(held)
+            os.remove("fifo")
+
+    def test_old_module(self):
+        """It does not know live traces."""
+        env = {"TEST_STREAM": "t.krt", "TEST_OLD": "1", "TEST_CPUS": "8"}
+        self.assertIn("cannot write a trace while it runs; use --one-shot",
+                      self.krtrace("record", "-b", "1M", "true", env=env, status=1).errors)
+        self.assertIn("budget 1048575: must be 1048576 to ",
+                      self.krtrace("record", "-b", "1048575", "true", env=env, status=1).errors)
+
+    def test_default_budget(self):
+        """Suffices for a live trace of all CPUs."""
+        for cpus, budget in (2, 32 << 20), (256, 32 << 20), (1000, 1000 << 17):
+            done = self.krtrace("record", "-1", "true", env={"TEST_STREAM": "t.krt", "TEST_OLD": "1",
+                                                             "TEST_CPUS": str(cpus)})
+            self.assertEqual(int(done.stdout), budget)
 
     def test_signal_is_passed_on(self):
         with subprocess.Popen([PROGRAM, "record", "--", "sh", "-c", "echo; exec sleep 20"],
@@ -946,7 +1298,8 @@ def build(place):
                    check=True)
     subprocess.run([*make, "krtrace",
                     f"CFLAGS={flags} -Wall -Wextra -Werror -fsanitize-coverage=trace-pc",
-                    f"LDFLAGS={flags} -Wl,--wrap=open,--wrap=ioctl,--wrap=rename", "LDLIBS=../device.o"],
+                    f"LDFLAGS={flags} -Wl,--wrap=open,--wrap=ioctl,--wrap=rename,--wrap=sysconf",
+                    "LDLIBS=../device.o"],
                    check=True)
     return f"{place}/userspace_demo/krtrace", f"{place}/plain"
 

@@ -20,7 +20,7 @@ measure() {
 
 record() {
 	insmod "$built/kmod/kregion_trace.ko" || return 1
-	krtrace record -b 64M -o /tmp/trace -- insmod "$bench" view=count unit=instructions record=kregion_trace || rc=1
+	krtrace record -1 -b 64M -o /tmp/trace -- insmod "$bench" view=count unit=instructions record=kregion_trace || rc=1
 	rmmod kregion_bench kregion_trace
 	# The event itself, without what remembers the names of tasks beside it.
 	cd /sys/kernel/tracing || return 1

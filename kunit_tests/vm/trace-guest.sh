@@ -27,6 +27,10 @@ test_result "krtrace counts what found no memory" $?
 test_result "what comes before the start takes nothing of the budget" $?
 "$built/kunit_tests/vm/trace_storm.py" "$built/kunit_tests/kregion_wakeups.ko" nested
 test_result "wake-ups in the middle of wake-ups leave a well-formed trace" $?
+"$built/kunit_tests/vm/trace_stream.py" fast
+test_result "a live trace of many times its budget has everything" $?
+"$built/kunit_tests/vm/trace_stream.py" slow 1 5
+test_result "a slow reader loses whole generations" $?
 "$built/kunit_tests/vm/trace_clock.py"
 test_result "times in a trace are those of the clock, whatever its source" $?
 "$built/kunit_tests/vm/trace_rename.py"

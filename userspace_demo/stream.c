@@ -378,7 +378,8 @@ static int check_segments(struct stream *s, const char *path)
 	struct segment *seg;
 	size_t i;
 
-	qsort(s->segments, s->nr_segments, sizeof(*s->segments), by_cpu);
+	if (s->nr_segments)
+		qsort(s->segments, s->nr_segments, sizeof(*s->segments), by_cpu);
 	s->cpus = xrealloc(NULL, s->nr_segments, sizeof(*s->cpus));
 	for (i = 0; i < s->nr_segments; i++) {
 		seg = &s->segments[i];

@@ -925,6 +925,15 @@ class Live(Case):
         trace.cpu(0).runs(61 * MS, 1)
         self.assertEqual(self.times(trace)[1], (39, 0, 0))
 
+    def test_no_cpu(self):
+        """In a whole trace, or in a generation."""
+        live = LiveTrace()
+        live.generation(0, 100 * MS)
+        for trace in Trace(), live:
+            self.assertEqual(self.tasks(trace), {})
+            self.report(trace)
+            self.krtrace("convert", "--chrome", "t.krt")
+
     def test_damage(self):
         """In each number."""
         trace = self.lost()

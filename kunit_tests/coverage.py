@@ -33,7 +33,7 @@ GUEST = """cd "$OUT" && ln -sf {built}/kmod/kregion.ko {built}/kunit_tests/*.ko 
 cp {built}/kunit_tests/vm/guest-lib.sh . && sh {built}/kunit_tests/vm/kunit-guest.sh full
 suites=$?
 insmod kregion.ko; insmod kregion_forgetful.ko; rmmod kregion_forgetful; rmmod kregion
-bash {built}/kunit_tests/vm/trace-guest.sh {built} && [ $suites = 0 ]
+bash {built}/kunit_tests/vm/trace-guest.sh {built} 0.5 3 && [ $suites = 0 ]
 status=$?
 insmod kregion.ko && insmod {built}/kmod/kregion_trace.ko && {built}/kunit_tests/krtrace/device_fuzz || status=1
 find {counted} -name '*.gcda' | while read -r f; do mkdir -p ".${{f%/*}}"; cat "$f" >".$f"; done

@@ -1,6 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # Inside the VM with a stock Debian kernel: the tracer and the programs.
+#
+# usage: trace-guest.sh BUILT [MIB TIMES]	budget and length of live traces
 set -uo pipefail
 built=$1
 . "$built/kunit_tests/vm/guest-lib.sh"
@@ -27,9 +29,9 @@ test_result "krtrace counts what found no memory" $?
 test_result "what comes before the start takes nothing of the budget" $?
 "$built/kunit_tests/vm/trace_storm.py" "$built/kunit_tests/kregion_wakeups.ko" nested
 test_result "wake-ups in the middle of wake-ups leave a well-formed trace" $?
-"$built/kunit_tests/vm/trace_stream.py" fast
+"$built/kunit_tests/vm/trace_stream.py" fast "${2-4}" "${3-10}"
 test_result "a live trace of many times its budget has everything" $?
-"$built/kunit_tests/vm/trace_stream.py" slow 1 5
+"$built/kunit_tests/vm/trace_stream.py" slow "${2-1}" "${3-5}"
 test_result "a slow reader loses whole generations" $?
 "$built/kunit_tests/vm/trace_clock.py"
 test_result "times in a trace are those of the clock, whatever its source" $?

@@ -349,7 +349,7 @@ static void a_promise_is_kept_when_spent_at_once(struct kunit *test)
 	run_interrupted(test, &reservation, NULL, 60 * scale);
 }
 
-/* ---- a standby block ----------------------------------------------------- */
+/* ---- a rotate ------------------------------------------------------------ */
 
 #define PIECE	480			/* a block of a page has room for eight */
 
@@ -417,6 +417,12 @@ static size_t sealed_bytes(void)
 	return bytes;
 }
 
+static void rotation_finish(struct kunit *test)
+{
+	KUNIT_ASSERT_GT(test, wait_for_completion_timeout(&rotation.done, 10 * HZ), 0UL);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(rotation.sealed));
+}
+
 /* Nothing more is allocated from what is sealed. */
 static void expect_sealed(struct kunit *test, struct interrupted *in)
 {
@@ -426,8 +432,7 @@ static void expect_sealed(struct kunit *test, struct interrupted *in)
 	KUNIT_EXPECT_NOT_NULL(test, in->p);
 	if (!in->inside)
 		return;
-	KUNIT_ASSERT_GT(test, wait_for_completion_timeout(&rotation.done, 10 * HZ), 0UL);
-	KUNIT_ASSERT_FALSE(test, IS_ERR(rotation.sealed));
+	rotation_finish(test);
 	bytes = sealed_bytes();
 	for (i = 0; i < ARRAY_SIZE(o); i++)
 		object_write(&o[i], kregion_alloc(in->r, 100, GFP_KERNEL), 100, i);
@@ -441,11 +446,87 @@ static const struct steps standby = {
 	.check = expect_sealed,
 };
 
-/* A rotate between its claim and its use leaves the object in one generation. */
-static void a_standby_block_meets_a_rotate(struct kunit *test)
+static void begin_rotation(struct interrupted *in)
 {
+	reinit_completion(&rotation.done);
+}
+
+static void promise_more(struct interrupted *in)
+{
+	in->p = kregion_reserve(in->r, PROMISE, GFP_KERNEL) ? NULL : in;
+}
+
+/* What it filled may be sealed: then it fills again. */
+static void expect_promised(struct kunit *test, struct interrupted *in)
+{
+	int i;
+
+	KUNIT_EXPECT_NOT_NULL(test, in->p);
+	if (in->inside)
+		rotation_finish(test);
+	for (i = 0; i < PROMISE / 8; i++)
+		if (!kregion_alloc_nofill(in->r, 8))
+			break;
+	KUNIT_EXPECT_EQ(test, i, PROMISE / 8);
+	if (in->inside)
+		kregion_gen_free(rotation.sealed);
+	refill_finish(in->r);
+}
+
+static const struct steps promises = {
+	.begin = begin_rotation, .call = promise_more, .irq = rotate_in_irq,
+	.check = expect_promised,
+};
+
+static unsigned int actions_run;
+
+static void count_action(void *arg)
+{
+	actions_run++;
+}
+
+static void add_action(struct interrupted *in)
+{
+	in->p = kregion_add_action(in->r, count_action, NULL, GFP_KERNEL) ? NULL : in;
+}
+
+/* It runs once: with the generation that has its record. */
+static void expect_one_action(struct kunit *test, struct interrupted *in)
+{
+	actions_run = 0;
+	KUNIT_EXPECT_NOT_NULL(test, in->p);
+	if (in->inside) {
+		rotation_finish(test);
+		kregion_gen_free(rotation.sealed);
+	}
+	kregion_drop(in->r);
+	KUNIT_EXPECT_EQ(test, actions_run, 1U);
+}
+
+static const struct steps action = {
+	.begin = begin_rotation, .call = add_action, .irq = rotate_in_irq,
+	.check = expect_one_action,
+};
+
+static const struct {
+	const char *what;
+	const struct steps *steps;
+	size_t reserve;
+} rotated[] = {
+	{ "the use of a standby block", &standby, PROMISE },
+	{ "a promise", &promises, 8 },
+	{ "an action", &action, 0 },
+};
+
+ROW_PARAM(rotated, rotated);
+
+/* On another CPU, at any point of the call. */
+static void a_call_meets_a_rotate(struct kunit *test)
+{
+	const typeof(rotated[0]) *row = test->param_value;
 	const struct kregion_attr attr = {
-		.flags = KREGION_F_PERCPU, .block_size = PAGE_SIZE, .reserve = 2000,
+		.flags = KREGION_F_PERCPU | KREGION_F_PAGES, .block_size = PAGE_SIZE,
+		.reserve = row->reserve,
 	};
 	struct task_struct *task;
 
@@ -455,7 +536,7 @@ static void a_standby_block_meets_a_rotate(struct kunit *test)
 	init_completion(&rotation.done);
 	task = thread_make(test, rotation_thread, NULL, another_cpu(test));
 	wake_up_process(task);
-	run_interrupted(test, &standby, rotation.r, 100 * scale);
+	run_interrupted(test, row->steps, rotation.r, 100 * scale);
 	thread_stop(task);
 	set_cpus_allowed_ptr(current, cpu_possible_mask);
 }
@@ -466,7 +547,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE_PARAM(a_search_skips_blocks_taken_meanwhile, smp_gen_params),
 	KUNIT_CASE_PARAM(a_walk_survives_a_reset, base_gen_params),
 	KUNIT_CASE(a_promise_is_kept_when_spent_at_once),
-	KUNIT_CASE(a_standby_block_meets_a_rotate),
+	KUNIT_CASE_PARAM(a_call_meets_a_rotate, rotated_gen_params),
 	{}
 };
 #else

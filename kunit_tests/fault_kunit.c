@@ -169,6 +169,42 @@ static void create_fails_without_percpu_memory(struct kunit *test)
 	kunit_info(test, "%u faults, %u failures\n", n - 2, failures);
 }
 
+static void rotate_fails_at_each_allocation(struct kunit *test)
+{
+	const struct mode *mode = test->param_value;
+	const struct kregion_attr attr = {
+		.flags = mode->flags, .block_size = mode->block, .reserve = 3000,
+	};
+	const struct kregion_attr debug = { .flags = KREGION_F_DEBUG, .reserve = 3000 };
+	struct kregion *r[] = { region_make(test, &attr), region_make(test, &debug) };
+	unsigned int i, n, failures = 0;
+	struct kregion_gen *g;
+	struct object o;
+	bool hit;
+
+	need_faults(test);
+	for (i = 0; i < ARRAY_SIZE(r); i++) {
+		for (n = 1, hit = true; hit && n < NTH_MAX; n++) {
+			object_write(&o, kregion_alloc(r[i], 100, GFP_KERNEL), 100, n);
+			fault_arm(n);
+			g = kregion_rotate(r[i]);
+			hit = fault_disarm();
+			if (IS_ERR(g)) {
+				KUNIT_EXPECT_TRUE(test, hit);
+				KUNIT_EXPECT_EQ(test, PTR_ERR(g), (long)-ENOMEM);
+				KUNIT_EXPECT_TRUE(test, kregion_contains(r[i], o.p));
+				failures++;
+			}
+			KUNIT_EXPECT_TRUE(test, object_intact(&o));
+			kregion_gen_free(g);
+			KUNIT_EXPECT_NOT_NULL(test, kregion_alloc_nofill(r[i], 8));
+			expect_sane(test, r[i]);
+		}
+		KUNIT_EXPECT_FALSE(test, hit);
+		KUNIT_EXPECT_GT(test, failures, i);
+	}
+}
+
 /* Kinds of requests. */
 struct request {
 	const char *what;
@@ -556,6 +592,7 @@ static void reserve_fails_at_each_allocation(struct kunit *test)
 static struct kunit_case cases[] = {
 	KUNIT_CASE_PARAM(create_fails_at_each_allocation, mode_gen_params),
 	KUNIT_CASE(create_fails_without_percpu_memory),
+	KUNIT_CASE_PARAM(rotate_fails_at_each_allocation, mode_gen_params),
 	KUNIT_CASE_PARAM(each_request_survives_a_fault_at_each_allocation, mode_gen_params),
 	KUNIT_CASE_PARAM(the_nth_block_fails, mode_gen_params),
 	KUNIT_CASE_PARAM(every_block_fails, mode_gen_params),

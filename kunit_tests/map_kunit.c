@@ -269,12 +269,19 @@ static void equal_hashes_are_different_items(struct kunit *test)
 	struct kregion_map *m;
 	static const u8 zeroes[40];
 	u32 i, wrong = 0;
+	u8 other[40];
 
 	hashes_weaken(test, p->rounds);
 	m = map_make(test, region_make(test, NULL));
 	/* From the longest, which begins with all others. */
 	for (i = 0; i < sizeof(zeroes); i++)
 		wrong += kregion_map_put(m, zeroes, sizeof(zeroes) - i, GFP_KERNEL)->id != i + 1;
+	/* Each of their bytes is compared. */
+	for (i = 0; i < sizeof(zeroes); i++) {
+		memset(other, 0, sizeof(other));
+		other[i] = 1;
+		wrong += !!kregion_map_find(m, other, sizeof(other));
+	}
 	KUNIT_EXPECT_EQ(test, wrong, 0U);
 	m = map_make(test, region_make(test, NULL));
 	for (i = 0; i < p->keys; i++) {

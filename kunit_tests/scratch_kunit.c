@@ -6,6 +6,7 @@
 #include <linux/completion.h>
 #include <linux/spinlock.h>
 
+#include "../kmod/internal.h"
 #include "test.h"
 
 MODE_PARAM(base, MODES_BASE);
@@ -499,6 +500,71 @@ static void the_reserve_is_that_of_the_mark(struct kunit *test)
 	}
 }
 
+static struct kregion_block *standby_of(struct kregion *r)
+{
+	const struct kregion_priv *rg = to_priv(r);
+
+	return READ_ONCE(rg->cpu.standby[region_slot(rg->epoch)]);
+}
+
+/* Empty, as it was at the mark. */
+static void rewind_returns_the_standby_block(struct kunit *test)
+{
+	const struct mode *mode = test->param_value;
+	const struct kregion_attr attr = {
+		.flags = mode->flags, .block_size = mode->block, .reserve = 1000,
+	};
+	struct kregion *r = region_make(test, &attr);
+	struct kregion_block *standby;
+	struct kregion_mark m;
+	struct object o;
+	int i;
+
+	KUNIT_ASSERT_NOT_NULL(test, kregion_alloc_nofill(r, hidden(100)));
+	refill_finish(r);
+	standby = standby_of(r);
+	KUNIT_ASSERT_NOT_NULL(test, standby);
+	m = kregion_mark(r);
+	for (i = 0; i < 2; i++) {
+		do {
+			object_write(&o, kregion_alloc_nofill(r, hidden(100)), 100, i);
+			KUNIT_ASSERT_TRUE(test, object_intact(&o));
+		} while (standby_of(r) == standby);
+		if (!region_debug(to_priv(r)))
+			KUNIT_EXPECT_PTR_EQ(test, o.p, standby->start);
+		refill_finish(r);
+		kregion_rewind(r, m);
+		KUNIT_EXPECT_PTR_EQ(test, standby_of(r), standby);
+		expect_sane(test, r);
+	}
+}
+
+static void a_busy_region_is_not_rewound(struct kunit *test)
+{
+	struct kregion *r = region_make(test, &(struct kregion_attr){ .flags = KREGION_F_SINGLE });
+	struct kregion_mark m = kregion_mark(r);
+
+	KUNIT_ASSERT_NOT_NULL(test, kregion_alloc(r, 100, GFP_KERNEL));
+	set_bit(KREGION_BUSY, &to_priv(r)->flags);
+	expect_warnings(test, 1);
+	kregion_rewind(r, m);
+	clear_bit(KREGION_BUSY, &to_priv(r)->flags);
+	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_used, 104UL);
+	kregion_rewind(r, m);
+	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_used, 0UL);
+}
+
+static void an_accounted_region_is_rewound(struct kunit *test)
+{
+	const struct kregion_attr attr = { .flags = KREGION_F_SINGLE | KREGION_F_ACCOUNT };
+	struct kregion *r = region_make(test, &attr);
+	struct kregion_mark m = kregion_mark(r);
+
+	KUNIT_ASSERT_NOT_NULL(test, kregion_alloc(r, 100, GFP_KERNEL));
+	kregion_rewind(r, m);
+	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_used, 0UL);
+}
+
 static void rewind_checks_what_it_forgets(struct kunit *test)
 {
 	struct kregion *r = debug_named(test, KREGION_F_SINGLE | KREGION_F_DEBUG);
@@ -637,6 +703,8 @@ static void nothing_and_from_nothing(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_used, 0UL);
 	KUNIT_EXPECT_PTR_EQ(test, (char *)kregion_resize(r, ZERO_SIZE_PTR, 0, 16, GFP_KERNEL), p);
 	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_used, 16UL);
+	KUNIT_EXPECT_PTR_NE(test, (char *)kregion_resize(r, p, 0, 16, GFP_KERNEL), p);
+	KUNIT_EXPECT_EQ(test, stats_of(r).bytes_used, 32UL);
 }
 
 static void only_the_grown_part_is_cleared(struct kunit *test)
@@ -927,6 +995,9 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(no_mark_in_an_action),
 	KUNIT_CASE_PARAM(the_reserve_is_as_full_as_at_the_mark, single_gen_params),
 	KUNIT_CASE_PARAM(the_reserve_is_that_of_the_mark, plain_gen_params),
+	KUNIT_CASE_PARAM(rewind_returns_the_standby_block, single_gen_params),
+	KUNIT_CASE(a_busy_region_is_not_rewound),
+	KUNIT_CASE(an_accounted_region_is_rewound),
 	KUNIT_CASE(rewind_checks_what_it_forgets),
 	KUNIT_CASE(many_marks),
 	KUNIT_CASE_PARAM(the_last_object_changes_in_place, all_gen_params),

@@ -1055,6 +1055,34 @@ static void a_turn_leaves_memory_for_the_next(struct kunit *test)
 	names_then_turn(test, true);
 }
 
+/* As soon as the reader gives memory back. */
+static void a_turn_that_fails_is_retried(struct kunit *test)
+{
+	struct task_struct *p = task_make(test, 1);
+	struct reading *r = reading_make(test);
+
+	begin_live(test, LIVE_BUDGET);
+	wake_pids(p, 0, 30000);
+	KUNIT_ASSERT_EQ(test, krtrace_generations_turn(), 0);
+	read_head(test, r);
+	/* Nothing but what is read could be lost, and this has the rest. */
+	while (kregion_alloc(region, SZ_1K, GFP_KERNEL))
+		;
+	KUNIT_EXPECT_EQ(test, krtrace_generations_turn(), -ENOMEM);
+	krtrace_generation_request();
+	KUNIT_EXPECT_TRUE(test, wait_until(delayed_work_pending(&generations.work)));
+	KUNIT_EXPECT_EQ(test, generations.counts.sealed, 1);
+	read_all(test, r);
+	KUNIT_EXPECT_TRUE(test, wait_until(generations.counts.sealed == 2));
+	end_live();
+	KUNIT_EXPECT_EQ(test, krtrace_generations_turn(), -EINVAL);
+	read_all(test, r);
+	check_reading(test, r);
+	expect_totals(test, r);
+	KUNIT_EXPECT_EQ(test, r->lost_generations, 0);
+	KUNIT_EXPECT_EQ(test, r->pids, 30000);
+}
+
 /* No block goes back to the page allocator, and the same ones serve all the time. */
 static void generations_use_the_same_blocks(struct kunit *test)
 {
@@ -1160,6 +1188,7 @@ static struct kunit_case trace_cases[] = {
 	KUNIT_CASE(an_overfull_generation_loses_records),
 	KUNIT_CASE(a_full_generation_leaves_memory_for_a_turn),
 	KUNIT_CASE(a_turn_leaves_memory_for_the_next),
+	KUNIT_CASE(a_turn_that_fails_is_retried),
 	KUNIT_CASE(generations_use_the_same_blocks),
 	KUNIT_CASE(records_go_on_during_turns),
 	{}

@@ -1276,6 +1276,34 @@ static void stall(void)
 	CHECK(regions() == 0);
 }
 
+/* Each allocation and copy of a start fails once. */
+static void start_without_memory(uint32_t flags)
+{
+	const struct kregion_trace_start start = { sizeof(start), flags, 1 << 20 };
+	unsigned int nth = 0;
+	char text[8];
+	bool hit;
+	long got;
+
+	if (fail_nth < 0)
+		return;
+	while (!m.nr_fds)
+		call_open();
+	do {
+		signals_block(SIG_BLOCK);
+		snprintf(text, sizeof(text), "%u", ++nth);
+		CHECK(write(fail_nth, text, strlen(text)) > 0);
+		got = result(ioctl(m.fd[0], KREGION_TRACE_START, &start));
+		hit = fault_end(true);
+		CHECK(!got || (hit && (got == -ENOMEM || got == -EFAULT)));
+		if (!got)
+			CHECK(!ioctl(m.fd[0], KREGION_TRACE_STOP) &&
+			      !ioctl(m.fd[0], KREGION_TRACE_DROP));
+	} while (hit);
+	close_all();
+	CHECK(regions() == 0);
+}
+
 static void report(void)
 {
 	unsigned long refused = 0;
@@ -1326,6 +1354,8 @@ int main(int argc, char **argv)
 	arena_setup();
 	faults_setup();
 	signals_setup(0);
+	start_without_memory(0);
+	start_without_memory(KREGION_TRACE_LIVE);
 	single(operations / 2);
 	share(operations / 4);
 	compete(operations / 8);

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -198,6 +199,35 @@ reader.join(0.2)
 expect("stop", 0, ioctl(STOP))
 reader.join()
 check("the stop wakes a reader", len(answers[0]) > 48)
+expect("drop", 0, ioctl(DROP))
+
+# Its generations have the CPUs that are offline, too.
+expect("start a live trace", 0, start(LIVE_BUDGET_MIN, LIVE))
+data = os.read(fd, MIB)
+subprocess.run(["taskset", "-c", "1", "true"], check=True)
+online(1, 0)
+expect("rotate with a CPU offline", 0, ioctl(ROTATE))
+expect("and again", 0, ioctl(ROTATE))
+online(1, 1)
+expect("stop", 0, ioctl(STOP))
+while more := os.read(fd, MIB):
+    data += more
+trace = trace_file.TraceFile(data)
+check("all records are there", sum(s[2] for s in trace.sections) == info()[4] and
+      trace.generations == 3 and info()[5] == 0)
+expect("drop", 0, ioctl(DROP))
+
+
+def on_alarm(_signal, _frame):
+    raise InterruptedError(errno.EINTR, "")
+
+
+expect("start a live trace", 0, start(LIVE_BUDGET_MIN, LIVE))
+os.read(fd, MIB)
+signal.signal(signal.SIGALRM, on_alarm)
+signal.setitimer(signal.ITIMER_REAL, 0.2)
+expect("a signal ends the wait", errno.EINTR, lambda: os.read(fd, MIB))
+expect("stop", 0, ioctl(STOP))
 expect("drop", 0, ioctl(DROP))
 
 expect("start again", 0, start(MIB, LIVE))

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A client that never destroys its region and a child of it, which are reported
- * when it unloads, or when its init function fails. The action of the child goes
- * with the module, so it must not run.
+ * when it unloads, or when its init function fails. It may leave a generation of
+ * another region behind, too. The actions go with the module, so they must not
+ * run.
  */
 
 #include <linux/delay.h>
@@ -19,6 +20,10 @@ static bool nofill;
 module_param(nofill, bool, 0);
 MODULE_PARM_DESC(nofill, "use up what the refill brings, for two seconds at most");
 
+static bool sealed;
+module_param(sealed, bool, 0);
+MODULE_PARM_DESC(sealed, "leave a generation behind, too");
+
 static bool fail;
 module_param(fail, bool, 0);
 MODULE_PARM_DESC(fail, "fail to load");
@@ -33,6 +38,19 @@ static int add_child(struct kregion *r)
 	struct kregion *child = kregion_create_child(r, "forgotten-child", NULL);
 
 	return PTR_ERR_OR_ZERO(child) ?: kregion_add_action(child, never, NULL, GFP_KERNEL);
+}
+
+static int seal(void)
+{
+	struct kregion *r = kregion_create("forgotten-sealed", NULL);
+	int err;
+
+	if (IS_ERR(r))
+		return PTR_ERR(r);
+	err = kregion_add_action(r, never, NULL, GFP_KERNEL) ?:
+	      PTR_ERR_OR_ZERO(kregion_rotate(r));
+	kregion_destroy(r);
+	return err;
 }
 
 static int __init forgetful_init(void)
@@ -55,7 +73,7 @@ static int __init forgetful_init(void)
 		if (!kregion_alloc(r, size, GFP_KERNEL))
 			return -ENOMEM;
 	}
-	return add_child(r) ?: fail ? -ECANCELED : 0;
+	return add_child(r) ?: sealed ? seal() : fail ? -ECANCELED : 0;
 }
 
 static void __exit forgetful_exit(void)

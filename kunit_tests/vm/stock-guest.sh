@@ -92,7 +92,7 @@ children() {
 
 born=$(children)
 insmod "$built/kmod/kregion.ko" && insmod "$built/kunit_tests/kregion_json.ko" &&
-	insmod "$built/kunit_tests/kregion_forgetful.ko" || rc=1
+	insmod "$built/kunit_tests/kregion_forgetful.ko" sealed=1 || rc=1
 never=' was never destroyed' freed=', never destroyed, is freed'
 before=$(forgotten "$never")
 rmmod kregion_forgetful || rc=1
@@ -104,6 +104,8 @@ rmmod kregion_json kregion || rc=1
 test_result "... once, with name, owner and sizes" "$(($(forgotten "$never") != 2))"
 test_result "forgotten regions are reported as they are freed" "$(($(forgotten "$freed") != 2))"
 test_result "... and so are their children" "$(($(children) - born != 4))"
+dmesg | grep -E 'generation of region [0-9]+ "forgotten-sealed" of kregion_forgetful, never freed, is freed: 65536 bytes'
+test_result "... and generations" $?
 ! dmesg | grep 'the action of a module that has unloaded'
 test_result "their actions do not run" $?
 dmesg | grep 'of kregion_json was never'

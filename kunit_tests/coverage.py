@@ -25,14 +25,14 @@ BAR = 95    # % of the branches
 # function or loop, are not those of this code.
 MACROS = "|".join((
     r"trace_kregion_\w+", r"lockdep_\w+", r"might_\w+", r"\w*WARN\w*", r"pr_\w+", r"preempt_enable\w*",
-    r"roundup_pow_of_two", r"rounddown_pow_of_two", "clamp_t", "max", "min", "max3", "max_t", "min_t", "get_order",
+    r"roundup_pow_of_two", r"rounddown_pow_of_two", "clamp", "clamp_t", "max", "min", "max3", "max_t", "min_t", "get_order",
     "kmalloc", "kzalloc", "kvmalloc_array", "alloc_percpu", "strscpy_pad", "strscpy", "INIT_DELAYED_WORK",
-    "wait_var_event", r"__this_cpu_\w+", "EXPORT_SYMBOL_GPL", "test_bit", "delayed_work_pending",
+    "wait_var_event", r"wait_event_\w+", r"__this_cpu_\w+", "EXPORT_SYMBOL_GPL", "test_bit", "delayed_work_pending",
     r"local_irq_\w+", "static_key_enabled"))
 GUEST = """cd "$OUT" && ln -sf {built}/kmod/kregion.ko {built}/kunit_tests/*.ko . || exit 1
 cp {built}/kunit_tests/vm/guest-lib.sh . && sh {built}/kunit_tests/vm/kunit-guest.sh full
 suites=$?
-insmod kregion.ko; insmod kregion_forgetful.ko; rmmod kregion_forgetful; rmmod kregion
+insmod kregion.ko; insmod kregion_forgetful.ko sealed=1; rmmod kregion_forgetful; rmmod kregion
 bash {built}/kunit_tests/vm/trace-guest.sh {built} 0.5 3 && [ $suites = 0 ]
 status=$?
 insmod kregion.ko && insmod {built}/kmod/kregion_trace.ko && {built}/kunit_tests/krtrace/device_fuzz || status=1

@@ -30,6 +30,8 @@ BAR = 95                                    # %
 WORKERS = 2
 # Without a line in the log, in seconds of processor time.
 LIMIT = "60"
+# A task that waits for good is reported sooner.
+HUNG = "sysctl.kernel.hung_task_timeout_secs=30"
 REPORT = re.compile(re.search(r"^REPORTS='(.*)'$", read(VM, "guest-lib.sh"), re.M)[1])
 FAILED = re.compile(r"# (\w+): (?:EXPECTATION|ASSERTION) FAILED")
 CASE = re.compile(r"\] +(?:not )?ok \d+ (\w+)$", re.M)
@@ -177,7 +179,7 @@ def boot(tree, out, append, script, *args):
     kind = ["-d", "-m", "768M"] if tree.name == SUITES else ["-s"]
     for old in "console", "command", "ktap", "status":
         (out / old).unlink(missing_ok=True)
-    command = [VM / "run.sh", "-l", LIMIT, *kind, "-a", f"loglevel=7 {append}", tree.kernel, out, script, *args]
+    command = [VM / "run.sh", "-l", LIMIT, *kind, "-a", f"loglevel=7 {HUNG} {append}", tree.kernel, out, script, *args]
     with open(out / "run.log", "w", encoding="utf-8") as log:
         child = spawn(command, log)
     wrong = None
@@ -209,7 +211,7 @@ def suites(tree, out, fault):
 
 
 def tracer(tree, out, _):
-    wrong = boot(tree, out, "preempt=full", VM / "trace-guest.sh", out / "built")
+    wrong = boot(tree, out, "preempt=full", VM / "trace-guest.sh", out / "built", "0.5", "3")
     return wrong and f"tracer: {wrong}"
 
 

@@ -279,6 +279,29 @@ static void a_closed_cpu_goes_on_with_its_block(struct kunit *test)
 	expect_sane(test, r);
 }
 
+/* It has no block in the next generation, so the CPUs are opened once more. */
+static void a_cpu_that_becomes_active_delays_the_rotate(struct kunit *test)
+{
+	const struct kregion_attr attr = { .flags = KREGION_F_PERCPU, .block_size = PAGE_SIZE };
+	struct kregion *r = region_make(test, &attr);
+	struct other_call call = { .r = r, .gfp = GFP_KERNEL };
+	struct kregion_gen *g;
+	struct object o;
+
+	set_cpus_allowed_ptr(current, cpumask_of(raw_smp_processor_id()));
+	object_write(&o, kregion_alloc(r, 8, GFP_KERNEL), 8, 1);
+	other_call_begin(test, &call);
+	g = rotate(test, r);
+	other_call_end(test, &call);
+	set_cpus_allowed_ptr(current, cpu_possible_mask);
+	KUNIT_EXPECT_TRUE(test, call.in_time);
+	KUNIT_EXPECT_TRUE(test, object_intact(&o));
+	KUNIT_EXPECT_FALSE(test, kregion_contains(r, call.p));
+	KUNIT_EXPECT_EQ(test, bytes_of(g), (size_t)16);
+	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc_nofill(r, 8));
+	expect_sane(test, r);
+}
+
 /* In a debug region, a span is an object, without what the check adds. */
 static void a_debug_span_is_an_object(struct kunit *test)
 {
@@ -1018,6 +1041,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE_PARAM(a_debug_span_is_an_object, debug_gen_params),
 	KUNIT_CASE(a_block_of_an_interrupt_comes_first),
 	KUNIT_CASE(a_closed_cpu_goes_on_with_its_block),
+	KUNIT_CASE(a_cpu_that_becomes_active_delays_the_rotate),
 	KUNIT_CASE_PARAM(the_limit_counts_sealed_memory, base_gen_params),
 	KUNIT_CASE_PARAM(a_rotate_that_fails_changes_nothing, base_gen_params),
 	KUNIT_CASE_PARAM(the_reserve_is_ready_after_a_rotate, promise_gen_params),

@@ -476,15 +476,25 @@ static void other_call_wake(void *arg)
 	call->in_time = READ_ONCE(call->ended);
 }
 
-void call_during(struct kunit *test, struct kregion *r, struct other_call *call)
+void other_call_begin(struct kunit *test, struct other_call *call)
 {
 	call->task = thread_make(test, other_call_thread, call, another_cpu(test));
 	pages_hook(other_call_wake, call);
-	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, hidden(8), GFP_KERNEL));
+}
+
+void other_call_end(struct kunit *test, struct other_call *call)
+{
 	pages_hook(NULL, NULL);
 	/* Stopped before it has begun, it would not run at all. */
 	KUNIT_EXPECT_TRUE(test, wait_until(READ_ONCE(call->ended)));
 	thread_stop(call->task);
+}
+
+void call_during(struct kunit *test, struct kregion *r, struct other_call *call)
+{
+	other_call_begin(test, call);
+	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc(r, hidden(8), GFP_KERNEL));
+	other_call_end(test, call);
 }
 
 /* ---- objects ------------------------------------------------------------- */

@@ -309,9 +309,13 @@ struct other_call {
 };
 
 /*
- * Allocate from @r, and let @call run while the block for that is in flight,
- * until it ends or the patience is over.
+ * Let @call run when the case's task gets its next page, until it ends or the
+ * patience is over.
  */
+void other_call_begin(struct kunit *test, struct other_call *call);
+void other_call_end(struct kunit *test, struct other_call *call);
+
+/* The same while a block of @r is in flight, for an object. */
 void call_during(struct kunit *test, struct kregion *r, struct other_call *call);
 
 /* ---- objects ------------------------------------------------------------- */

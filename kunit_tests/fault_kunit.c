@@ -175,7 +175,9 @@ static void rotate_fails_at_each_allocation(struct kunit *test)
 	const struct kregion_attr attr = {
 		.flags = mode->flags, .block_size = mode->block, .reserve = 3000,
 	};
-	const struct kregion_attr debug = { .flags = KREGION_F_DEBUG, .reserve = 3000 };
+	const struct kregion_attr debug = {
+		.flags = KREGION_F_DEBUG | KREGION_F_PAGES, .block_size = PAGE_SIZE,
+	};
 	struct kregion *r[] = { region_make(test, &attr), region_make(test, &debug) };
 	unsigned int i, n, failures = 0;
 	struct kregion_gen *g;

@@ -1069,8 +1069,9 @@ static void a_turn_that_fails_is_retried(struct kunit *test)
 	while (kregion_alloc(region, SZ_1K, GFP_KERNEL))
 		;
 	KUNIT_EXPECT_EQ(test, krtrace_generations_turn(), -ENOMEM);
-	krtrace_generation_request();
-	KUNIT_EXPECT_TRUE(test, wait_until(delayed_work_pending(&generations.work)));
+	atomic_set(&generations.pending, 1);
+	turn_work(&generations.work.work);
+	KUNIT_EXPECT_TRUE(test, delayed_work_pending(&generations.work));
 	KUNIT_EXPECT_EQ(test, generations.counts.sealed, 1);
 	read_all(test, r);
 	KUNIT_EXPECT_TRUE(test, wait_until(generations.counts.sealed == 2));

@@ -363,7 +363,8 @@ static void *map_alloc(const struct kregion_map *m, size_t size, gfp_t gfp)
 
 /* ---- the table ----------------------------------------------------------- */
 
-static struct map_chunk *map_chunk_add(const struct kregion_map *m, void **link, gfp_t gfp)
+static struct map_chunk *map_chunk_add(const struct kregion_map *m, void **link,
+				       gfp_t gfp)
 {
 	struct map_chunk *chunk = map_alloc(m, sizeof(*chunk), gfp), *other;
 
@@ -521,7 +522,7 @@ static noinline const struct kregion_item *map_add(struct kregion_map *m, const 
 	}
 }
 
-static __always_inline const struct kregion_item *map_get(struct kregion_map *m, const void *data,
+static __always_inline const struct kregion_item *map_put(struct kregion_map *m, const void *data,
 							  size_t len, gfp_t gfp)
 {
 	struct map_node *node, **link;
@@ -531,13 +532,7 @@ static __always_inline const struct kregion_item *map_get(struct kregion_map *m,
 		return NULL;
 	hash = map_hash(m, data, len);
 	node = map_lookup(m, data, len, hash, &link);
-	if (likely(node))
-		return &node->item;
-	if (gfp != MAP_NONE)
-		return map_add(m, data, len, hash, link, gfp);
-	if (unlikely(!link))
-		node = map_walk(m, data, len, hash, &link);
-	return node ? &node->item : NULL;
+	return likely(node) ? &node->item : map_add(m, data, len, hash, link, gfp);
 }
 
 /* ---- calls --------------------------------------------------------------- */
@@ -595,7 +590,7 @@ const struct kregion_item *kregion_map_put(struct kregion_map *m, const void *da
 					   gfp_t gfp)
 {
 	__kregion_might_alloc(gfp);
-	return map_get(m, data, len, gfp);
+	return map_put(m, data, len, gfp);
 }
 EXPORT_SYMBOL_GPL(kregion_map_put);
 
@@ -617,7 +612,7 @@ EXPORT_SYMBOL_GPL(kregion_map_put);
 const struct kregion_item *kregion_map_put_nofill(struct kregion_map *m, const void *data,
 						  size_t len)
 {
-	return map_get(m, data, len, MAP_NOFILL);
+	return map_put(m, data, len, MAP_NOFILL);
 }
 EXPORT_SYMBOL_GPL(kregion_map_put_nofill);
 
@@ -632,7 +627,16 @@ EXPORT_SYMBOL_GPL(kregion_map_put_nofill);
  */
 const struct kregion_item *kregion_map_find(struct kregion_map *m, const void *data, size_t len)
 {
-	return map_get(m, data, len, MAP_NONE);
+	struct map_node *node, **link;
+	u64 hash;
+
+	if (unlikely(len > KREGION_MAP_ITEM_MAX))
+		return NULL;
+	hash = map_hash(m, data, len);
+	node = map_lookup(m, data, len, hash, &link);
+	if (unlikely(!node && !link))
+		node = map_walk(m, data, len, hash, &link);
+	return node ? &node->item : NULL;
 }
 EXPORT_SYMBOL_GPL(kregion_map_find);
 

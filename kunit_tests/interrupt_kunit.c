@@ -536,7 +536,7 @@ static void a_call_meets_a_rotate(struct kunit *test)
 	init_completion(&rotation.done);
 	task = thread_make(test, rotation_thread, NULL, another_cpu(test));
 	wake_up_process(task);
-	run_interrupted(test, row->steps, rotation.r, 100 * scale);
+	run_interrupted(test, row->steps, rotation.r, 30 * scale);
 	thread_stop(task);
 	set_cpus_allowed_ptr(current, cpu_possible_mask);
 }

@@ -142,14 +142,12 @@ static void create_fails_without_percpu_memory(struct kunit *test)
 			cached[i] = kregion_create("kunit", &attr);
 		before = bytes_outstanding();
 		/* Before the worker that adds pages runs. */
-		set_cpus_allowed_ptr(current, cpumask_of(raw_smp_processor_id()));
 		sched_set_fifo(current);
 		nr = hog_percpu(hog);
 		fault_arm(n);
 		r = kregion_create("kunit", &attr);
 		hit = fault_disarm();
 		sched_set_normal(current, 0);
-		set_cpus_allowed_ptr(current, cpu_possible_mask);
 		if (IS_ERR(r)) {
 			KUNIT_EXPECT_TRUE(test, hit);
 			KUNIT_EXPECT_EQ(test, PTR_ERR(r), (long)-ENOMEM);

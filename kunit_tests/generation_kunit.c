@@ -236,7 +236,6 @@ static void spans_are_in_the_order_of_allocation(struct kunit *test)
 		KUNIT_ASSERT_NOT_NULL(test, p);
 		p[0] = i;
 	}
-	set_cpus_allowed_ptr(current, cpu_possible_mask);
 	KUNIT_EXPECT_EQ(test, expect_order(test, rotate(test, r)), N);
 }
 
@@ -251,7 +250,6 @@ static void a_closed_cpu_goes_on_with_its_block(struct kunit *test)
 	char *p, *next;
 	int i;
 
-	set_cpus_allowed_ptr(current, cpumask_of(raw_smp_processor_id()));
 	p = kregion_alloc(r, hidden(8), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, p);
 	c = region_this_cpu(rg);
@@ -275,7 +273,6 @@ static void a_closed_cpu_goes_on_with_its_block(struct kunit *test)
 	clear_bit(KREGION_CLOSED, &rg->flags);
 	c->fast.cur = c->closed;
 	c->closed = NULL;
-	set_cpus_allowed_ptr(current, cpu_possible_mask);
 	expect_sane(test, r);
 }
 
@@ -288,12 +285,10 @@ static void a_cpu_that_becomes_active_delays_the_rotate(struct kunit *test)
 	struct kregion_gen *g;
 	struct object o;
 
-	set_cpus_allowed_ptr(current, cpumask_of(raw_smp_processor_id()));
 	object_write(&o, kregion_alloc(r, 8, GFP_KERNEL), 8, 1);
 	other_call_begin(test, &call);
 	g = rotate(test, r);
 	other_call_end(test, &call);
-	set_cpus_allowed_ptr(current, cpu_possible_mask);
 	KUNIT_EXPECT_TRUE(test, call.in_time);
 	KUNIT_EXPECT_TRUE(test, object_intact(&o));
 	KUNIT_EXPECT_FALSE(test, kregion_contains(r, call.p));
@@ -352,7 +347,6 @@ static void a_block_of_an_interrupt_comes_first(struct kunit *test)
 	bool both = false;
 	u64 i, *p;
 
-	set_cpus_allowed_ptr(current, cpumask_of(raw_smp_processor_id()));
 	for (i = 1; i < 1000 && !both; i++) {
 		refill_finish(r);
 		p = i > 1 && !first ? kregion_alloc_nofill(r, hidden(96)) :
@@ -369,7 +363,6 @@ static void a_block_of_an_interrupt_comes_first(struct kunit *test)
 			both = true;
 		}
 	}
-	set_cpus_allowed_ptr(current, cpu_possible_mask);
 	KUNIT_EXPECT_TRUE(test, both);
 	KUNIT_EXPECT_EQ(test, expect_order(test, rotate(test, r)), (int)i - 1);
 }
@@ -467,7 +460,6 @@ static void each_cpu_that_allocated_has_a_block(struct kunit *test)
 		object_write(&o, kregion_alloc_nofill(r, 100), 100, n++);
 		KUNIT_EXPECT_NOT_NULL(test, o.p);
 	}
-	set_cpus_allowed_ptr(current, cpu_possible_mask);
 	KUNIT_EXPECT_EQ(test, stats_of(r).failed_nofill, 0UL);
 	expect_sane(test, r);
 }
@@ -535,7 +527,6 @@ static void a_steady_state_makes_no_call_of_the_page_allocator(struct kunit *tes
 	KUNIT_ASSERT_EQ(test, probes_on(block_probes, ARRAY_SIZE(block_probes)), 0);
 	undo_later(test, block_probes_off, NULL);
 	atomic_set(&blocks_seen, 0);
-	set_cpus_allowed_ptr(current, cpumask_of(raw_smp_processor_id()));
 	for (round = 0; round < WARM_UP + ROUNDS; round++) {
 		if (round == WARM_UP) {
 			KUNIT_EXPECT_GT(test, atomic_read(&blocks_seen), 0);
@@ -548,7 +539,6 @@ static void a_steady_state_makes_no_call_of_the_page_allocator(struct kunit *tes
 			object_write(&o[i], kregion_alloc(r, hidden(1 + i), GFP_KERNEL), 1 + i, i);
 		gen_recycle(rotate(test, r));
 	}
-	set_cpus_allowed_ptr(current, cpu_possible_mask);
 	KUNIT_EXPECT_EQ(test, atomic_read(&blocks_seen), 0);
 	KUNIT_EXPECT_EQ(test, pages_outstanding(), pages);
 	KUNIT_EXPECT_EQ(test, bytes_outstanding(), bytes);

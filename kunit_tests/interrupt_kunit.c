@@ -530,7 +530,6 @@ static void a_call_meets_a_rotate(struct kunit *test)
 	};
 	struct task_struct *task;
 
-	set_cpus_allowed_ptr(current, cpumask_of(raw_smp_processor_id()));
 	rotation.r = region_make(test, &attr);
 	rotation.go = false;
 	init_completion(&rotation.done);
@@ -538,7 +537,6 @@ static void a_call_meets_a_rotate(struct kunit *test)
 	wake_up_process(task);
 	run_interrupted(test, row->steps, rotation.r, 30 * scale);
 	thread_stop(task);
-	set_cpus_allowed_ptr(current, cpu_possible_mask);
 }
 
 static struct kunit_case cases[] = {

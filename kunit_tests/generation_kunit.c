@@ -68,16 +68,6 @@ static struct kregion_span span_of(struct kregion_gen *g, const struct object *o
 	return (struct kregion_span){};
 }
 
-static size_t bytes_of(struct kregion_gen *g)
-{
-	struct kregion_span span = {};
-	size_t bytes = 0;
-
-	while (kregion_gen_next(g, &span))
-		bytes += span.bytes;
-	return bytes;
-}
-
 /* Allocate and write @n objects of mixed sizes, large ones among them. */
 static void fill(struct kunit *test, struct kregion *r, const struct mode *mode, struct object *o,
 		 int n, u64 tag)
@@ -128,7 +118,7 @@ static void a_rotate_seals_all_objects(struct kunit *test)
 		if (i < N)
 			bytes += ALIGN(o[i].size, KREGION_ALIGN);
 	}
-	KUNIT_EXPECT_EQ(test, bytes_of(g), bytes);
+	KUNIT_EXPECT_EQ(test, span_bytes(g), bytes);
 	KUNIT_EXPECT_EQ(test, gen_stats(g).bytes_used, gs.bytes_used);
 	expect_sane(test, r);
 	gen_free(g);
@@ -292,7 +282,7 @@ static void a_cpu_that_becomes_active_delays_the_rotate(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, call.in_time);
 	KUNIT_EXPECT_TRUE(test, object_intact(&o));
 	KUNIT_EXPECT_FALSE(test, kregion_contains(r, call.p));
-	KUNIT_EXPECT_EQ(test, bytes_of(g), (size_t)16);
+	KUNIT_EXPECT_EQ(test, span_bytes(g), (size_t)16);
 	KUNIT_EXPECT_NOT_NULL(test, kregion_alloc_nofill(r, 8));
 	expect_sane(test, r);
 }

@@ -407,16 +407,6 @@ static void rotate_in_irq(struct interrupted *in)
 	(void)spin_until(READ_ONCE(to_priv(in->r)->epoch) != epoch);
 }
 
-static size_t sealed_bytes(void)
-{
-	struct kregion_span span = {};
-	size_t bytes = 0;
-
-	while (kregion_gen_next(rotation.sealed, &span))
-		bytes += span.bytes;
-	return bytes;
-}
-
 static void rotation_finish(struct kunit *test)
 {
 	KUNIT_ASSERT_GT(test, wait_for_completion_timeout(&rotation.done, 10 * HZ), 0UL);
@@ -433,10 +423,10 @@ static void expect_sealed(struct kunit *test, struct interrupted *in)
 	if (!in->inside)
 		return;
 	rotation_finish(test);
-	bytes = sealed_bytes();
+	bytes = span_bytes(rotation.sealed);
 	for (i = 0; i < ARRAY_SIZE(o); i++)
 		object_write(&o[i], kregion_alloc(in->r, 100, GFP_KERNEL), 100, i);
-	KUNIT_EXPECT_EQ(test, sealed_bytes(), bytes);
+	KUNIT_EXPECT_EQ(test, span_bytes(rotation.sealed), bytes);
 	kregion_gen_free(rotation.sealed);
 	expect_intact(test, o, ARRAY_SIZE(o));
 }

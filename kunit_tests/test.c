@@ -374,6 +374,16 @@ struct kregion_stats stats_of(struct kregion *r)
 	return st;
 }
 
+size_t span_bytes(struct kregion_gen *g)
+{
+	struct kregion_span span = {};
+	size_t bytes = 0;
+
+	while (kregion_gen_next(g, &span))
+		bytes += span.bytes;
+	return bytes;
+}
+
 unsigned long blocks_of(const struct kregion_stats *st)
 {
 	return st->blocks_current + st->blocks_full + st->blocks_large + st->blocks_spare;

@@ -262,6 +262,9 @@ void region_destroy(struct kregion *r);
 void *buffer(struct kunit *test, size_t bytes);
 
 struct kregion_stats stats_of(struct kregion *r);
+
+/* Bytes of all spans of a generation. */
+size_t span_bytes(struct kregion_gen *g);
 unsigned long blocks_of(const struct kregion_stats *st);
 
 /* Invariants of the statistics of an idle region. */

@@ -629,6 +629,7 @@ static void end_live(void)
 	struct krtrace_generation *g = generations.open;
 
 	generations.region = NULL;
+	krtrace_share = 0;
 	krtrace_clock.stop = krtrace_clock_now(&g->times[1]);
 	krtrace_record_close(g->slot);
 	generation_seal(g, krtrace_clock.stop, true);
@@ -774,6 +775,15 @@ static void expect_totals(struct kunit *test, const struct reading *r)
 	KUNIT_EXPECT_EQ(test, end->stop_ns - header.start_ns, r->until);
 }
 
+/* End the trace, read the rest, and check everything. */
+static void finish_reading(struct kunit *test, struct reading *r)
+{
+	end_live();
+	read_all(test, r);
+	check_reading(test, r);
+	expect_totals(test, r);
+}
+
 /* In order, each in one generation, and each generation begins on each CPU. */
 static void generations_have_all_records(struct kunit *test)
 {
@@ -792,10 +802,7 @@ static void generations_have_all_records(struct kunit *test)
 		KUNIT_EXPECT_LE(test, stats_of(region).generations, 1UL);
 	}
 	wake_pids(p, i * n, (i + 1) * n);
-	end_live();
-	read_all(test, r);
-	check_reading(test, r);
-	expect_totals(test, r);
+	finish_reading(test, r);
 	KUNIT_EXPECT_EQ(test, r->generations, rounds + 1);
 	KUNIT_EXPECT_EQ(test, r->lost_generations, 0);
 	KUNIT_EXPECT_EQ(test, r->skipped, 0);
@@ -857,10 +864,7 @@ static void a_slow_reader_loses_generations(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, counts.waiting, rounds - 1 - counts.lost);
 	KUNIT_EXPECT_GT(test, counts.waiting, 0);
 	read_all(test, r);
-	end_live();
-	read_all(test, r);
-	check_reading(test, r);
-	expect_totals(test, r);
+	finish_reading(test, r);
 	KUNIT_EXPECT_EQ(test, r->lost, 0);
 	KUNIT_EXPECT_EQ(test, r->lost_lost, n / 2);
 	KUNIT_EXPECT_EQ(test, r->lost_generations, counts.lost);
@@ -900,10 +904,7 @@ static void a_generation_that_is_read_is_whole(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, krtrace_generations_turn(), 0);
 	hrtimer_cancel(&waker->timer);
 	KUNIT_EXPECT_EQ(test, reader.generation->number, 0);
-	end_live();
-	read_all(test, r);
-	check_reading(test, r);
-	expect_totals(test, r);
+	finish_reading(test, r);
 	KUNIT_EXPECT_GT(test, r->lost_generations, 0);
 	KUNIT_EXPECT_GT(test, r->pids, 0);
 	KUNIT_EXPECT_LE(test, r->skipped, r->lost_records + r->lost + r->lost_lost);
@@ -919,10 +920,7 @@ static void entries_do_not_run_out(struct kunit *test)
 	begin_live(test, LIVE_BUDGET);
 	for (i = 0; i < rounds; i++)
 		KUNIT_ASSERT_EQ(test, krtrace_generations_turn(), 0);
-	end_live();
-	read_all(test, r);
-	check_reading(test, r);
-	expect_totals(test, r);
+	finish_reading(test, r);
 	KUNIT_EXPECT_EQ(test, r->generations + r->lost_generations, rounds + 1);
 	KUNIT_EXPECT_EQ(test, r->generations, KRTRACE_GENERATIONS);
 }
@@ -945,11 +943,7 @@ static void a_full_share_is_sealed(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, generations.counts.sealed, i + 1);
 		read_all(test, r);
 	}
-	krtrace_share = 0;
-	end_live();
-	read_all(test, r);
-	check_reading(test, r);
-	expect_totals(test, r);
+	finish_reading(test, r);
 	KUNIT_EXPECT_EQ(test, r->skipped, 0);
 	KUNIT_EXPECT_EQ(test, r->lost, 0);
 }
@@ -972,11 +966,7 @@ static void an_overfull_generation_loses_records(struct kunit *test)
 	KUNIT_EXPECT_LT(test, records * sizeof(struct kregion_trace_event), 5 * generations.share);
 	KUNIT_ASSERT_EQ(test, krtrace_generations_turn(), 0);
 	wake_pids(p, n, n + 100);
-	krtrace_share = 0;
-	end_live();
-	read_all(test, r);
-	check_reading(test, r);
-	expect_totals(test, r);
+	finish_reading(test, r);
 	KUNIT_EXPECT_EQ(test, r->lost_generations, 0);
 	KUNIT_EXPECT_EQ(test, r->pids, n + 100);
 	KUNIT_EXPECT_EQ(test, r->skipped, r->lost);
@@ -1035,11 +1025,7 @@ static void names_then_turn(struct kunit *test, bool during_a_turn)
 	read_all(test, r);
 	KUNIT_EXPECT_EQ(test, krtrace_generations_turn(), 0);
 	thread_stop(task);
-	krtrace_share = 0;
-	end_live();
-	read_all(test, r);
-	check_reading(test, r);
-	expect_totals(test, r);
+	finish_reading(test, r);
 	KUNIT_EXPECT_GT(test, r->skipped, 0);
 	KUNIT_EXPECT_LE(test, r->skipped, r->lost + r->lost_records + r->lost_lost);
 }
@@ -1152,10 +1138,7 @@ static void records_go_on_during_turns(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, turned);
 	hrtimer_cancel(&nested->timer);
 	thread_stop(task);
-	end_live();
-	read_all(test, r);
-	check_reading(test, r);
-	expect_totals(test, r);
+	finish_reading(test, r);
 	/* All that is missing is counted. */
 	KUNIT_EXPECT_LE(test, r->skipped, r->lost + r->lost_records + r->lost_lost);
 	KUNIT_EXPECT_LT(test, r->skipped, n / 2);

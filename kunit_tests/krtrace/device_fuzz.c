@@ -444,8 +444,10 @@ static const struct kregion_trace_header *check_begin(size_t *at, uint8_t *sizes
 	CHECK(h->byte_order == KREGION_TRACE_BYTE_ORDER && h->header_size == sizeof(*h));
 	CHECK(h->type_size == sizeof(*types) && h->budget == m.start.budget);
 	types = part(at, h->type_size, h->nr_types);
-	for (i = 0; i < h->nr_types; i++)
-		sizes[types[i].id & 255] = types[i].size;
+	for (i = 0; i < h->nr_types; i++) {
+		CHECK(types[i].id <= UINT8_MAX);
+		sizes[types[i].id] = types[i].size;
+	}
 	part(at, h->field_size, h->nr_fields);
 	return h;
 }

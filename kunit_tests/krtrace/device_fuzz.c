@@ -751,19 +751,25 @@ static long call_rotate(void)
 	return got;
 }
 
+/* Get a structure, which only the copy to @at may prevent. */
+static long query(const char *call, unsigned long command, const struct place *at, size_t size)
+{
+	bool fault = fault_begin(3);
+	const long got = result(ioctl(some_fd(), command, at->p));
+
+	fault = fault_end(fault);
+	if (!fault || got != -EFAULT)
+		expect(call, got, at->writable >= size ? 0 : -EFAULT);
+	return got;
+}
+
 /* Counts do not decrease, and a trace that is not live has one generation. */
 static long call_generations(void)
 {
 	struct kregion_trace_generations g;
 	const struct place at = place(sizeof(g));
-	const bool good = at.writable >= sizeof(g);
-	bool fault = fault_begin(3);
-	long got;
+	const long got = query("generations", KREGION_TRACE_GENERATIONS, &at, sizeof(g));
 
-	got = result(ioctl(some_fd(), KREGION_TRACE_GENERATIONS, at.p));
-	fault = fault_end(fault);
-	if (!fault || got != -EFAULT)
-		expect("generations", got, good ? 0 : -EFAULT);
 	if (got || m.state == ANY)
 		return got;
 	memcpy(&g, at.p, sizeof(g));
@@ -780,17 +786,11 @@ static long call_info(void)
 {
 	struct kregion_trace_info info;
 	const struct place at = place(sizeof(info) + 8);
-	const bool good = at.writable >= sizeof(info);
-	bool fault;
 	long got;
 
 	if (at.writable)
 		memset(at.p, CANARY, smaller(sizeof(info) + 8, at.writable));
-	fault = fault_begin(3);
-	got = result(ioctl(some_fd(), KREGION_TRACE_INFO, at.p));
-	fault = fault_end(fault);
-	if (!fault || got != -EFAULT)
-		expect("info", got, good ? 0 : -EFAULT);
+	got = query("info", KREGION_TRACE_INFO, &at, sizeof(info));
 	if (got || m.state == ANY)
 		return got;
 	memcpy(&info, at.p, sizeof(info));

@@ -57,10 +57,9 @@ uint64_t record_live_budget_min(void)
 /* The device has refused the budget, or does not know live traces. */
 static void start_refused(const struct kregion_trace_info *info, uint64_t budget, bool live)
 {
-	uint64_t min = info->budget_min;
+	const uint64_t live_min = record_live_budget_min();
+	const uint64_t min = live && live_min > info->budget_min ? live_min : info->budget_min;
 
-	if (live && record_live_budget_min() > min)
-		min = record_live_budget_min();
 	if (live && budget >= min && budget <= info->budget_max)
 		fputs("krtrace: the loaded module cannot write a trace while it runs; "
 		      "use --one-shot\n", stderr);

@@ -26,4 +26,13 @@ int convert_chrome(const char *path, const char *file);
 /* reallocarray() that exits on failure. */
 void *xrealloc(void *p, size_t n, size_t size);
 
+/* Make room for another element of an array that has @nr of at most @max. */
+static inline void *xgrow(void *p, size_t nr, size_t *max, size_t size)
+{
+	if (nr < *max)
+		return p;
+	*max = *max ? 2 * *max : 8;
+	return xrealloc(p, *max, size);
+}
+
 #endif

@@ -126,10 +126,8 @@ static void task_runs(struct sums *s, struct task_times *task, uint64_t now)
 		if (task->state == TASK_SLEEPING)
 			task->state = TASK_WAITING;
 		if (task->woken) {
-			if (task->nr_lat == task->max_lat) {
-				task->max_lat = task->max_lat ? 2 * task->max_lat : 8;
-				task->lat = xrealloc(task->lat, task->max_lat, sizeof(*task->lat));
-			}
+			task->lat = xgrow(task->lat, task->nr_lat, &task->max_lat,
+					  sizeof(*task->lat));
 			task->lat[task->nr_lat++] = now - task->since;
 			s->nr_lat++;
 		}
@@ -156,10 +154,7 @@ static void task_stops(struct sums *s, struct task_times *task, unsigned int pre
 static void gap_begin(struct sums *s, uint64_t now)
 {
 	s->gaps++;
-	if (s->nr_gaps == s->max_gaps) {
-		s->max_gaps = s->max_gaps ? 2 * s->max_gaps : 8;
-		s->gap_at = xrealloc(s->gap_at, s->max_gaps, sizeof(*s->gap_at));
-	}
+	s->gap_at = xgrow(s->gap_at, s->nr_gaps, &s->max_gaps, sizeof(*s->gap_at));
 	s->gap_at[s->nr_gaps++] = now;
 }
 

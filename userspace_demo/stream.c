@@ -173,10 +173,8 @@ struct progress {
 
 static struct segment *segment_add(struct stream *s)
 {
-	if (s->nr_segments == s->max_segments) {
-		s->max_segments = s->max_segments ? 2 * s->max_segments : 16;
-		s->segments = xrealloc(s->segments, s->max_segments, sizeof(*s->segments));
-	}
+	s->segments = xgrow(s->segments, s->nr_segments, &s->max_segments,
+			    sizeof(*s->segments));
 	return &s->segments[s->nr_segments++];
 }
 
@@ -295,10 +293,7 @@ static int check_lost(struct stream *s, const char *path, struct kregion_trace_s
 	at->marked = true;
 	if (check_times(path, at, lost->since, lost->until))
 		return -1;
-	if (s->nr_marks == s->max_marks) {
-		s->max_marks = s->max_marks ? 2 * s->max_marks : 16;
-		s->marks = xrealloc(s->marks, s->max_marks, sizeof(*s->marks));
-	}
+	s->marks = xgrow(s->marks, s->nr_marks, &s->max_marks, sizeof(*s->marks));
 	s->marks[s->nr_marks++] = (struct mark) { lost->since, lost->until };
 	s->lost += lost->lost;
 	s->lost_generations += lost->generations;
